@@ -1,0 +1,1 @@
+"""Recorded steps, alarms and pages: from a finding to the person on call."""

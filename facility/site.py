@@ -1,0 +1,93 @@
+"""The monitored site as frozen values: systems, rooms, zones, points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+SECOND_NS = 1_000_000_000
+OCCUPANCIES = ("in_operation", "at_rest", "cleaning", "maintenance", "shutdown")
+GRADES = ("A", "B", "C", "D", "CNC")
+PLACE_TYPES = ("room", "airlock", "bsc", "isolator", "incubator", "fridge", "freezer_20", "freezer_80", "ln2")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The site: its id is the second level of every topic; `timezone` is an IANA name."""
+
+    id: str
+    name: str
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A piece of plant and the ids of the rooms and zones that fail with it."""
+
+    id: str
+    name: str
+    serves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A monitoring point: one quantity at one place.
+
+    `room` is the id of the room it stands in, `zone` that of its zone or None; `grade` and `type` are the zone's, else the room's.
+    `range` ends are inside. Durations are integer nanoseconds.
+    """
+
+    id: str
+    quantity: str
+    unit: str
+    room: str
+    zone: str | None = None
+    name: str = ""
+    grade: str | None = None
+    type: str = "room"
+    period_ns: int | None = None
+    range: tuple[float, float] | None = None
+    resolution: float | None = None
+    tags: tuple[str, ...] = ()
+    max_ahead_ns: int = 60 * SECOND_NS
+    max_late_ns: int = 35 * 86_400 * SECOND_NS
+    retired_ns: int | None = None
+    instrument: str | None = None
+    unmonitored: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The id of the zone, else of the room: whose occupancy applies to the point."""
+        return self.zone or self.room
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A room, or a zone in one (`parent` is then the room's id)."""
+
+    id: str
+    name: str
+    grade: str | None = None
+    type: str = "room"
+    parent: str | None = None
+    occupancy: str = "in_operation"
+    clean_up_ns: int = 0
+    points: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facility:
+    """The whole site; `places` lists each room before its zones, `points` stands in file order."""
+
+    site: Site
+    places: tuple[Place, ...] = ()
+    points: tuple[Point, ...] = ()
+    systems: tuple[System, ...] = field(default=())
+
+    @cached_property
+    def place_by_id(self) -> dict[str, Place]:
+        return {place.id: place for place in self.places}
+
+    @cached_property
+    def point_by_id(self) -> dict[str, Point]:
+        return {point.id: point for point in self.points}

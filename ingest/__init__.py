@@ -1,0 +1,1 @@
+"""MQTT in, durable out: session, decoding, admission, quarantine, the journal and its series."""

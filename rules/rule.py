@@ -1,0 +1,52 @@
+"""A rule as a frozen value, after its file was checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from facility.durations import Duration
+
+LEVELS = ("alert", "action", "technical")
+PRIORITIES = ("critical", "high", "medium", "low")
+ZERO = Duration()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which points a rule judges: every given attribute must match one of its globs; empty matches every point."""
+
+    point: tuple[str, ...] = ()
+    room: tuple[str, ...] = ()
+    zone: tuple[str, ...] = ()
+    grade: tuple[str, ...] = ()
+    quantity: tuple[str, ...] = ()
+    type: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One side of a limit: a number or the name of a limit table; with `inclusive`, equality breaks it."""
+
+    value: float | str
+    inclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is breaching, for which points, and how long before it counts (docs/rules.md)."""
+
+    id: str
+    kind: str
+    select: Selection = field(default_factory=Selection)
+    level: str = "alert"
+    priority: str = "medium"
+    above: Bound | None = None
+    below: Bound | None = None
+    deadband: float = 0.0
+    on_delay: Duration = ZERO
+    off_delay: Duration = ZERO
+    max_gap: Duration | None = None
+    after: Duration | None = None
+    text: dict[str, str] = field(default_factory=dict)
+    sop: str | None = None
