@@ -50,3 +50,5 @@ class Rule:
     after: Duration | None = None
     text: dict[str, str] = field(default_factory=dict)
     sop: str | None = None
+    alarm: str = ""
+    """For one of the `levels` of a rule the id of that rule: at one point its levels are one alarm. Else empty."""

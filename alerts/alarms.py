@@ -1,0 +1,123 @@
+"""Alarms: one for each excursion, changed by the table of transitions, told to every target through the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+
+from alerts.audit import SYSTEM, AuditTrail
+from alerts.lifecycle import ACKNOWLEDGE, RAISE, RETURN, UNACKNOWLEDGED, Alarm, after
+from alerts.page import Page, encode
+from alerts.store import StateStore
+from ingest.entries import ActionBody, DeliveryBody
+from ingest.journal import Entry
+from rules.excursion import Excursion
+
+_COLUMNS = ", ".join(field.name for field in fields(Alarm))
+
+Paging = Callable[[Excursion, str, int], Sequence[tuple[str, Page]]]
+"""Which page goes to which target for an excursion's alarm at a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of an action: `result` is accepted, already or unknown; `by` and `at` name who was faster."""
+
+    result: str
+    alarm: str
+    by: str = ""
+    at: int | None = None
+
+
+def nobody(excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Page]]:
+    """No pages: for proofs and back-tests, which must wake nobody."""
+    return ()
+
+
+class Alarms:
+    """The alarms of a state store; every change is made within the step's transaction."""
+
+    def __init__(self, store: StateStore, priority_of: Callable[[str], str], paging: Paging = nobody) -> None:
+        self._store = store
+        self._priority_of = priority_of
+        self._paging = paging
+
+    def raised(self, excursion: Excursion, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
+        """A new alarm, and a page to every target."""
+        alarm = Alarm(
+            id=f"A{excursion.id[1:]}",
+            excursion=excursion.id,
+            rule=excursion.rule,
+            point=excursion.point,
+            level=excursion.level,
+            priority=self._priority_of(excursion.rule),
+            state=UNACKNOWLEDGED,
+            late=excursion.late,
+            raised_at=entry.at,
+        )
+        self._write(alarm)
+        changed.append(alarm.id)
+        reason = "found in late readings" if excursion.late else "excursion raised"
+        audit.append(entry.at, SYSTEM, RAISE, alarm.id, "", alarm.state, reason, entry.seq)
+        self._page(excursion, alarm.id, entry.at)
+
+    def raised_again(self, excursion: Excursion, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
+        """Late readings showed that an excursion is not over."""
+        alarm = self._of(excursion)
+        if self._change(alarm, RAISE, SYSTEM, "open again, by late readings", entry, audit, changed):
+            self._write(replace(self._of(excursion), returned_at=None, acknowledged_at=None, acknowledged_by="", comment=""))
+
+    def returned(self, excursion: Excursion, reason: str, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
+        """The condition is over, or was never there."""
+        alarm = self._of(excursion)
+        if self._change(alarm, RETURN, SYSTEM, reason, entry, audit, changed):
+            self._write(replace(self._of(excursion), returned_at=entry.at))
+
+    def act(self, body: ActionBody, entry: Entry, audit: AuditTrail) -> Answer:
+        """What a person did to an alarm; of two at once the first in the journal counts, and the second hears of it."""
+        alarm = self.find(body.target)
+        if alarm is None or body.action != ACKNOWLEDGE:
+            return Answer("unknown", body.target)
+        if not self._change(alarm, ACKNOWLEDGE, body.by, body.comment, entry, audit, []):
+            return Answer("already", alarm.id, alarm.acknowledged_by, alarm.acknowledged_at)
+        now = self.find(alarm.id)
+        assert now is not None
+        self._write(replace(now, acknowledged_at=entry.at, acknowledged_by=body.by, comment=body.comment))
+        return Answer("accepted", alarm.id, body.by, entry.at)
+
+    def delivered(self, body: DeliveryBody, at: int) -> None:
+        """An attempt ended: sent for good, or to be tried again."""
+        self._store.execute(
+            "update outbox set attempts = ?, next_try = ?, tried_at = ?, sent_at = ?, permanent = ?, detail = ? where id = ?",
+            (body.attempt, body.next_try_ns, body.at_ns, at if body.ok else None, body.permanent, body.detail, body.item),
+        )
+
+    def find(self, id: str) -> Alarm | None:
+        rows = self._store.rows(f"select {_COLUMNS} from alarms where id = ?", (id,))
+        return replace(Alarm(*rows[0]), late=bool(rows[0][7])) if rows else None
+
+    def _of(self, excursion: Excursion) -> Alarm:
+        alarm = self.find(f"A{excursion.id[1:]}")
+        assert alarm is not None, f"excursion {excursion.id} has no alarm"
+        return alarm
+
+    def _change(
+        self, alarm: Alarm, event: str, actor: str, reason: str, entry: Entry, audit: AuditTrail, changed: list[str]
+    ) -> bool:
+        state = after(alarm.state, event)
+        if state is None:
+            return False
+        self._write(replace(alarm, state=state))
+        audit.append(entry.at, actor, event, alarm.id, alarm.state, state, reason, entry.seq)
+        changed.append(alarm.id)
+        return True
+
+    def _write(self, alarm: Alarm) -> None:
+        marks = ",".join("?" * len(fields(Alarm)))
+        self._store.execute(f"insert or replace into alarms ({_COLUMNS}) values ({marks})", astuple(alarm))
+
+    def _page(self, excursion: Excursion, alarm: str, at: int) -> None:
+        for target, page in self._paging(excursion, alarm, at):
+            self._store.execute(
+                "insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')", (page.id, alarm, target, encode(page).decode(), at)
+            )

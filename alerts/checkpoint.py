@@ -1,0 +1,119 @@
+"""What judgement needs to go on where it was: what is under way (small, kept with every step) and the newest of everything (now and then)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.judgement import Judgement
+from facility.reading import Readings
+from rules.plan import Pairs
+from rules.runs import Extent, RunState
+from rules.stale import StaleState
+
+FORMAT = 1
+
+
+class Columns(msgspec.Struct, frozen=True):
+    """Rows of arrays by the (rule, point) that they belong to."""
+
+    keys: list[tuple[str, str]]
+    columns: dict[str, tuple[str, bytes]]
+
+
+class UnderWay(msgspec.Struct, frozen=True):
+    """Pairs with an open excursion or a run that may become one, a group each; silences that are open."""
+
+    format: int
+    groups: list[Columns]
+    silences: Columns
+
+
+class Newest(msgspec.Struct, frozen=True):
+    """Per group the newest evaluated time by point number and the readings that settle; per silence pair its last arrival."""
+
+    format: int
+    newest: list[bytes]
+    waiting: list[dict[str, tuple[str, bytes]]]
+    silences: Columns
+
+
+def under_way(judgement: Judgement) -> bytes:
+    plan = judgement.plan
+    groups = [
+        _rows(pairs, lane.state, np.flatnonzero(lane.state.active)) for pairs, lane in zip(plan.groups, judgement.lanes, strict=True)
+    ]
+    silences = _rows(plan.stale, judgement.silences, np.flatnonzero(judgement.silences.open))
+    return msgspec.msgpack.encode(UnderWay(FORMAT, groups, silences))
+
+
+def newest(judgement: Judgement) -> bytes:
+    waiting = [_arrays(lane.waiting) for lane in judgement.lanes]
+    silences = _rows(judgement.plan.stale, judgement.silences, np.arange(len(judgement.plan.stale)))
+    return msgspec.msgpack.encode(Newest(FORMAT, [lane.newest.tobytes() for lane in judgement.lanes], waiting, silences))
+
+
+def restore(judgement: Judgement, newest_blob: bytes, under_way_blob: bytes, since: Iterable[Readings], clock: int) -> None:
+    """Put an adopted judgement where it was: `since` are the readings stored after `newest_blob` was written, `clock` the last step's time."""
+    kept = msgspec.msgpack.decode(newest_blob, type=Newest)
+    going = msgspec.msgpack.decode(under_way_blob, type=UnderWay)
+    arrived = Readings.concatenate(list(since))
+    for index, (pairs, lane) in enumerate(zip(judgement.plan.groups, judgement.lanes, strict=True)):
+        known = np.frombuffer(kept.newest[index], np.int64)
+        lane.newest[: len(known)] = known
+        readings = Readings.concatenate([_readings(kept.waiting[index]), arrived])
+        settled = readings.received <= clock - pairs.settle_ns
+        np.maximum.at(lane.newest, readings.point[settled], readings.time[settled])
+        lane.waiting = readings.take(~settled)
+        _put(pairs, lane.state, going.groups[index])
+    stale = judgement.plan.stale
+    _put(stale, judgement.silences, kept.silences)
+    _arrivals(stale, judgement.silences, arrived)
+    judgement.silences.open[:] = False
+    _put(stale, judgement.silences, going.silences)
+
+
+def _arrivals(pairs: Pairs, silences: StaleState, arrived: Readings) -> None:
+    if not len(arrived):
+        return
+    last = {int(number): row for row, number in enumerate(arrived.point.tolist())}
+    for number, row in last.items():
+        rows = slice(int(pairs.offsets[number]), int(pairs.offsets[number + 1]))
+        silences.received[rows], silences.heard[rows] = arrived.received[row], arrived.heard[row]
+
+
+def _rows(pairs: Pairs, state: RunState | StaleState, which: NDArray[np.intp]) -> Columns:
+    return Columns([pairs.key(int(row)) for row in which], _arrays(state.rows(which)))
+
+
+def _arrays(value: Any, prefix: str = "") -> dict[str, tuple[str, bytes]]:
+    columns: dict[str, tuple[str, bytes]] = {}
+    for field in fields(value):
+        column = getattr(value, field.name)
+        if isinstance(column, Extent):
+            columns |= _arrays(column, f"{field.name}.")
+        else:
+            columns[prefix + field.name] = (column.dtype.str, column.tobytes())
+    return columns
+
+
+def _put(pairs: Pairs, state: RunState | StaleState, rows: Columns) -> None:
+    row_of = {pairs.key(row): row for row in range(len(pairs))} if rows.keys else {}
+    found = [(row_of[key], position) for position, key in enumerate(rows.keys) if key in row_of]
+    if not found:
+        return
+    target, source = np.array(found, np.intp).T
+    for name, (dtype, data) in rows.columns.items():
+        holder, _, leaf = name.rpartition(".")
+        column = getattr(getattr(state, holder) if holder else state, leaf)
+        column[target] = np.frombuffer(data, dtype)[source]
+
+
+def _readings(columns: dict[str, tuple[str, bytes]]) -> Readings:
+    loaded: list[Any] = [np.frombuffer(data, dtype) for dtype, data in (columns[field.name] for field in fields(Readings))]
+    return Readings(*loaded)

@@ -1,0 +1,238 @@
+"""Recorded steps applied: excursions, alarms, audit trail and outbox change together in one transaction, or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from alerts import checkpoint
+from alerts.alarms import Alarms, Answer
+from alerts.audit import SYSTEM, AuditTrail
+from alerts.judgement import BEGINNING, Judgement, Stretch
+from alerts.store import StateStore
+from facility.reading import Readings
+from ingest.entries import (
+    ACTION, CONFIGURATION, DELIVERY, INGEST, SERVICE, STEP,
+    ActionBody, ConfigurationBody, DeliveryBody, ServiceBody, decode, ingest_body, readings_of,
+)  # fmt: skip
+from ingest.intake import Sums
+from ingest.journal import Entry, JournalReader
+from ingest.recollection import Recollection
+from rules.engine import RAISED, Finding
+from rules.excursion import CURRENT, Excursion
+from rules.plan import Plan
+from rules.revise import Revision
+from rules.stale import Heard
+
+NEWEST_EVERY = 300
+"""Steps between two checkpoints of what is newest: five minutes at one a second, read again at the start in well under one."""
+
+PlanOf = Callable[[ConfigurationBody, dict[str, int]], Plan]
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a step changed, for those who watch: rows as they are now, and the answers to people's actions by entry number."""
+
+    excursions: list[Excursion] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
+    answers: dict[int, Answer] = field(default_factory=dict)
+    readings: Readings = field(default_factory=Readings.empty)
+
+
+class Ledger:
+    """Applies the journal's steps to a state store, in order; the only writer of both the store and the series."""
+
+    def __init__(self, store: StateStore, memory: Recollection, plan_of: PlanOf, alarms: Alarms) -> None:
+        self._store = store
+        self._memory = memory
+        self._plan_of = plan_of
+        self._alarms = alarms
+        self.number_of: dict[str, int] = {}
+        self.judgement = Judgement(memory, store, self.number_of)
+        self.audit = AuditTrail(store)
+        self.cursor = 0
+        self.sums = Sums()
+        self._open: dict[tuple[str, str], Excursion] = {}
+        self._issued = 0
+        self._steps = 0
+
+    def load(self, journal: JournalReader) -> None:
+        """Take up where the last committed step ended."""
+        self.cursor = int(self._store.get("cursor", 0))
+        if not self.cursor:
+            return
+        bodies = [(entry, decode(entry)) for entry in journal.entries(0, self.cursor, (CONFIGURATION,))]
+        epochs: list[tuple[int, Plan]] = []
+        for entry, body in bodies:
+            assert isinstance(body, ConfigurationBody)
+            self.number_of.update(body.points)
+            epochs.append((entry.at if epochs else BEGINNING, self._plan_of(body, self.number_of)))
+        self._memory.recall(journal, self.cursor)
+        self.judgement.adopt(epochs)
+        kept, since = self._store.rows("select value from meta where key in ('newest', 'newest_cursor') order by key")
+        readings = (readings_of(entry, ingest_body(entry)) for entry in journal.entries(int(since[0]), self.cursor, (INGEST,)))
+        checkpoint.restore(self.judgement, kept[0], self._store.get("under_way"), readings, int(self._store.get("clock")))
+        self._open = {(row.rule, row.point): row for row in self._store.excursions("status = ? and cleared is null", (CURRENT,))}
+        self._issued = int(self._store.get("issued", 0))
+        self._steps = int(self._store.get("steps", 0))
+        self.sums = sums_from(self._store.get("sums"))
+
+    def apply(self, entries: Sequence[Entry]) -> Applied:
+        """Apply the entries up to and with a step; raises StateUnavailable, and then the ledger has to be loaded anew."""
+        step = entries[-1]
+        assert step.kind == STEP, "a step ends its entries"
+        applied = Applied()
+        with self._store.transaction():
+            configured = self._walk(entries, applied)
+            self._progress(applied)
+            self._steps += 1
+            self.cursor = step.seq
+            self._store.put("cursor", step.seq)
+            self._store.put("head", step.hash)
+            self._store.put("clock", step.at)
+            self._store.put("heard", step.heard)
+            self._store.put("steps", self._steps)
+            self._store.put("issued", self._issued)
+            self._store.put("sums", sums_text(self.sums))
+            if self.judgement.epochs:
+                self._store.put("under_way", checkpoint.under_way(self.judgement))
+                if configured or self._steps % NEWEST_EVERY == 0:
+                    self._keep_newest()
+        return applied
+
+    def settle(self) -> None:
+        """Before the service stops: write what the next start would have to read again."""
+        if self.judgement.epochs:
+            with self._store.transaction():
+                self._keep_newest()
+        self._memory.write(all_of_it=True)
+
+    def _keep_newest(self) -> None:
+        self._store.put("newest", checkpoint.newest(self.judgement))
+        self._store.put("newest_cursor", self.cursor)
+
+    def _walk(self, entries: Sequence[Entry], applied: Applied) -> bool:
+        """Take the entries in their order; a configuration ends a stretch of judging."""
+        stretch: list[Entry] = []
+        configured = False
+        for entry in entries:
+            stretch.append(entry)
+            if entry.kind == CONFIGURATION:
+                self._judge(stretch, entry, applied)
+                self._configure(entry, applied)
+                stretch, configured = [], True
+            elif entry.kind == ACTION:
+                body = decode(entry)
+                assert isinstance(body, ActionBody)
+                applied.answers[entry.seq] = self._alarms.act(body, entry, self.audit)
+                applied.alarms.append(body.target)
+            elif entry.kind == DELIVERY:
+                body = decode(entry)
+                assert isinstance(body, DeliveryBody)
+                self._alarms.delivered(body, entry.at)
+            elif entry.kind == SERVICE:
+                body = decode(entry)
+                assert isinstance(body, ServiceBody)
+                self.audit.append(entry.at, SYSTEM, f"service {body.event}", "service", "", body.version, body.detail, entry.seq)
+        self._judge(stretch, entries[-1], applied)
+        return configured
+
+    def _configure(self, entry: Entry, applied: Applied) -> None:
+        body = decode(entry)
+        assert isinstance(body, ConfigurationBody)
+        self.number_of.update(body.points)
+        plan = self._plan_of(body, self.number_of)
+        old = self.judgement.plan.config if self.judgement.epochs else ""
+        findings = self.judgement.configure(plan, entry.at, entry.heard)
+        self.audit.append(entry.at, body.by or SYSTEM, "configuration", "configuration", old, body.hash, body.reason, entry.seq)
+        self._record([], findings, entry, applied)
+
+    def _judge(self, entries: Sequence[Entry], last: Entry, applied: Applied) -> None:
+        """Judge what a stretch of entries brought; its last entry is the clock."""
+        batches, states = [], []
+        for entry in entries:
+            if entry.kind == INGEST:
+                body = ingest_body(entry)
+                self.sums.add(entry, body)
+                batches.append(readings_of(entry, body))
+                states += [(state.place, state.time, state.state) for state in body.states]
+        readings = Readings.concatenate(batches)
+        self._memory.add(readings, states, last.seq)
+        applied.readings = Readings.concatenate([applied.readings, readings])
+        if not self.judgement.epochs:
+            return
+        heard = Heard(np.array([entry.at for entry in entries]), np.array([entry.heard for entry in entries]))
+        findings, revisions = self.judgement.judge(Stretch(readings, states, heard))
+        self._record(revisions, findings, last, applied)
+
+    def _record(self, revisions: Iterable[Revision], findings: Iterable[Finding], entry: Entry, applied: Applied) -> None:
+        for revision in revisions:
+            self._revise(revision, entry, applied)
+        for finding in findings:
+            key = (finding.excursion.rule, finding.excursion.point)
+            if finding.what == RAISED:
+                self._write(replace(finding.excursion, id=self._next_id()), applied)
+                self._alarms.raised(self._open[key], entry, self.audit, applied.alarms)
+            else:
+                was = self._open[key]
+                row = replace(finding.excursion, id=was.id, revision=was.revision, late=was.late)
+                self._write(row, applied)
+                self._alarms.returned(row, "returned to normal", entry, self.audit, applied.alarms)
+
+    def _revise(self, revision: Revision, entry: Entry, applied: Applied) -> None:
+        """Keep the older row, write the newer; tell the alarm where the excursion opened, closed, appeared or went."""
+        old, new = revision.old, revision.new
+        if old is not None:
+            self._store.write_excursion(old)
+            self._open.pop((old.rule, old.point), None) if old.open else None
+        if new is None:
+            assert old is not None
+            applied.excursions.append(old)
+            self._alarms.returned(old, "superseded by late readings", entry, self.audit, applied.alarms)
+            return
+        if not new.id:
+            new = replace(new, id=self._next_id())
+        self._write(new, applied)
+        if old is None:
+            self._alarms.raised(new, entry, self.audit, applied.alarms)
+        elif old.open != new.open and new.open:
+            self._alarms.raised_again(new, entry, self.audit, applied.alarms)
+        if not new.open and (old is None or old.open):
+            self._alarms.returned(new, "returned to normal, by late readings", entry, self.audit, applied.alarms)
+
+    def _write(self, row: Excursion, applied: Applied) -> None:
+        self._store.write_excursion(row)
+        applied.excursions.append(row)
+        if row.open:
+            self._open[row.rule, row.point] = row
+        elif (was := self._open.get((row.rule, row.point))) is not None and was.id == row.id:
+            del self._open[row.rule, row.point]
+
+    def _progress(self, applied: Applied) -> None:
+        """Open excursions grow: their worst value and count are kept up to date, which is no revision."""
+        if not self._open:
+            return
+        for now in self.judgement.open():
+            was = self._open[now.rule, now.point]
+            row = replace(now, id=was.id, revision=was.revision, late=was.late)
+            if row != was:
+                self._write(row, applied)
+
+    def _next_id(self) -> str:
+        self._issued += 1
+        return f"E{self._issued}"
+
+
+def sums_text(sums: Sums) -> str:
+    return json.dumps([sums.received, sums.stored, sums.duplicates, dict(sums.quarantined)])
+
+
+def sums_from(text: str) -> Sums:
+    received, stored, duplicates, quarantined = json.loads(text)
+    sums = Sums(received, stored, duplicates)
+    sums.quarantined.update(quarantined)
+    return sums

@@ -1,0 +1,213 @@
+"""oncall.yaml read into the channels that pages go to, and the people behind them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FileSystemPath
+
+from alerts.channels import Channel, Email, Local, Webhook
+from alerts.oncall_sections import CHANNELS, AppriseSection, EmailSection, LocalSection, OncallOutline, PersonSection, WebhookSection
+from facility.document import Block, Document, Path, did_you_mean, one_of, read_document, shown
+from facility.files import FilePath, Files, Unreadable, beside
+from facility.problems import ConfigurationError, Problem
+from facility.secret import Secret, exposed, read_secret
+from facility.sections import ID_ALLOWED, Section, is_id, validated
+
+PORTS = {"none": 25, "starttls": 587, "tls": 465}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Someone who can be told; `reach` names channels and mail addresses in order of preference."""
+
+    id: str
+    name: str
+    language: str = "en"
+    reach: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OnCall:
+    """Who is told. Every channel gets each page; `channels` maps each target, one a recipient, to what sends to it.
+
+    A target is the channel's id, followed by `/` and the recipient where the channel has several.
+    """
+
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    people: tuple[Person, ...] = ()
+
+
+def load_oncall(path: FilePath, environment: Mapping[str, str] | None = None) -> OnCall:
+    """Read an on-call file; raises ConfigurationError with every problem. `environment` may hold secrets as RENRUM_CHANNEL_<ID>_…."""
+    files, name = Files.around(path)
+    try:
+        oncall, problems, _ = read_oncall(files, name, environment or {})
+    except Unreadable as error:
+        raise ConfigurationError([Problem(str(path), 0, "", str(error), "an on-call file")]) from None
+    if problems:
+        raise ConfigurationError(problems)
+    return oncall
+
+
+def read_oncall(files: Files, name: str, environment: Mapping[str, str]) -> tuple[OnCall, list[Problem], list[Problem]]:
+    """Channels and people of a file, every problem, and warnings; raises Unreadable."""
+    document, problems = read_document(files, name)
+    if problems and not document.value:
+        return OnCall(), problems, []
+    outline, faults = validated(OncallOutline, document, stand_ins={"channels": Block(("channels",))})
+    reading = _Reading(files, name, document, environment)
+    reading.problems += problems + faults
+    if outline is None:
+        return OnCall(), reading.problems, []
+    for id_, block in reading.blocks(outline.channels):
+        reading.channel(id_, block)
+    people = tuple(reading.person(person) for person in outline.people)
+    if not reading.ids and not reading.problems:
+        allowed = f"channels of kind {one_of(tuple(CHANNELS))}"
+        reading.warnings.append(document.problem(("channels",), "no channel, so nobody is told", allowed))
+    return OnCall(reading.channels, people), reading.problems, reading.warnings
+
+
+class _Reading:
+    """Builds channels from their sections and collects what is wrong."""
+
+    def __init__(self, files: Files, name: str, document: Document, environment: Mapping[str, str]) -> None:
+        self.files, self.name, self.document, self.environment = files, name, document, environment
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.channels: dict[str, Channel] = {}
+        self.ids: dict[str, str] = {}
+        self.people: set[str] = set()
+
+    def _refuse(self, section: Section, key: str, found: str, allowed: str, hint: str = "") -> None:
+        self.problems.append(self.document.problem(section.at(key), found, allowed, hint))
+
+    def blocks(self, channels: object) -> list[tuple[str, Block]]:
+        """Each channel's id and mapping, from a mapping of ids or from a list whose entries have one."""
+        found: list[tuple[str, Block]] = []
+        entries: list[tuple[object, object, Path]]
+        if isinstance(channels, Block):
+            entries = [(id_, block, (*channels.path, id_)) for id_, block in channels.items()]
+        elif isinstance(channels, list):
+            entries = [
+                (block.pop("id", None) if isinstance(block, Block) else None, block, ("channels", number))
+                for number, block in enumerate(channels)
+            ]
+        else:
+            allowed = "a mapping of ids to channels, or a list of channels"
+            self.problems.append(self.document.problem(("channels",), shown(channels), allowed))
+            return []
+        for id_, block, path in entries:
+            if not isinstance(block, Block):
+                self.problems.append(self.document.problem(path, shown(block), "a mapping with a `kind`"))
+            elif not isinstance(id_, str) or not is_id(id_):
+                self.problems.append(self.document.problem((*path, "id"), shown(id_), f"an id: {ID_ALLOWED}"))
+            elif id_ in self.ids:
+                self.problems.append(self.document.problem((*path, "id"), f"{id_!r} again", "each channel id once"))
+            else:
+                self.ids[id_] = str(block.get("kind"))
+                found.append((id_, block))
+        return found
+
+    def channel(self, id_: str, block: Block) -> None:
+        kind = block.get("kind")
+        model = CHANNELS.get(kind) if isinstance(kind, str) else None
+        if model is None:
+            found = "no key 'kind'" if kind is None else shown(kind)
+            kinds = tuple(CHANNELS)
+            hint = did_you_mean(kind, kinds) if kind else ""
+            self.problems.append(self.document.problem((*block.path, "kind"), found, one_of(kinds), hint))
+            return
+        section, faults = validated(model, self.document, block)
+        self.problems += faults
+        if isinstance(section, EmailSection):
+            self._email(id_, section)
+        elif isinstance(section, WebhookSection):
+            self._webhook(id_, section)
+        elif isinstance(section, AppriseSection):
+            self._apprise(id_, section)
+        elif isinstance(section, LocalSection) and self.files.folder is not None:
+            self.channels[id_] = Local(self.files.folder / beside(self.name, section.file))
+
+    def _email(self, id_: str, section: EmailSection) -> None:
+        password = self._secret(id_, section, "password")
+        if section.username and password is None and section.password_file is None:
+            self._refuse(section, "username", "a username without a password", f"password_file, or {_variable(id_, 'password')}")
+        if password is not None and not section.username:
+            self._refuse(section, "password_file", "a password without a username", "both or neither")
+        for recipient in section.to:
+            target = id_ if len(section.to) == 1 else f"{id_}/{recipient}"
+            port = section.port or PORTS[section.security]
+            self.channels[target] = Email(section.host, port, section.sender, recipient, section.security, section.username or "", password)
+
+    def _webhook(self, id_: str, section: WebhookSection) -> None:
+        if section.url is not None and section.url_file is not None:
+            self._refuse(section, "url_file", "url and url_file", "one of them")
+        url = self._secret(id_, section, "url") or (None if section.url is None else Secret(section.url))
+        token = self._secret(id_, section, "token")
+        if url is not None:
+            self.channels[id_] = Webhook(url, token)
+        elif section.url_file is None and section.at("url") not in self.document.positions:
+            self._refuse(section, "url", "no address", f"url, url_file, or {_variable(id_, 'url')}")
+
+    def _apprise(self, id_: str, section: AppriseSection) -> None:
+        addresses = self._secret(id_, section, "url")
+        if addresses is None:
+            if section.url_file is None:
+                self._refuse(section, "url_file", "no address", f"url_file, or {_variable(id_, 'url')}")
+            return
+        from alerts.channels.apprise import Apprise  # loads 174 services: only where it is used
+
+        lines = [line.strip() for line in addresses.reveal().splitlines() if line.strip() and not line.startswith("#")]
+        for number, line in enumerate(lines, 1):
+            channel = Apprise(Secret(line))
+            if not channel.understood():
+                allowed = "an address that Apprise understands: https://appriseit.com lists the forms"
+                self._refuse(section, "url_file", f"an address in line {number} of it that means nothing to Apprise", allowed)
+            self.channels[id_ if len(lines) == 1 else f"{id_}/{number}"] = channel
+
+    def _secret(self, id_: str, section: Section, what: str) -> Secret | None:
+        """A secret from the environment, else from the file that the section names."""
+        variable = _variable(id_, what)
+        if text := self.environment.get(variable):
+            return Secret(text)
+        key = f"{what}_file"
+        reference: str | None = getattr(section, key)
+        if reference is None:
+            return None
+        path = (self.files.folder or FileSystemPath()) / beside(self.name, reference)
+        try:
+            secret = read_secret(path)
+        except Unreadable as error:
+            self._refuse(section, key, str(error), f"a file with the {what}, or {variable} in the environment")
+            return None
+        if exposed(path):
+            found, hint = f"{path}, which every user may read", "Take that right away: chmod o= FILE."
+            self.warnings.append(self.document.problem(section.at(key), found, "a file of the service alone", hint))
+        return secret
+
+    def person(self, person: PersonSection) -> Person:
+        if person.id in self.people:
+            self._refuse(person, "id", f"{person.id!r} again", "each person's id once")
+        self.people.add(person.id)
+        reach = []
+        for number, way in enumerate(person.reach):
+            key = person.at("reach", number)
+            if isinstance(way, dict):
+                reach.append(way["email"])
+                if "email" not in self.ids.values():
+                    allowed = "the id of a channel, or a channel of kind email that can send it"
+                    self.problems.append(self.document.problem(key, "a mail address, but no channel of kind email", allowed))
+                continue
+            reach.append(way)
+            if way not in self.ids:
+                ids = tuple(self.ids)
+                self.problems.append(self.document.problem(key, shown(way), f"the id of a channel: {one_of(ids)}", did_you_mean(way, ids)))
+        return Person(person.id, person.name or person.id, person.language, tuple(reach))
+
+
+def _variable(id_: str, what: str) -> str:
+    """The environment variable that may hold a channel's secret."""
+    return f"RENRUM_CHANNEL_{re.sub('[^A-Z0-9]', '_', id_.upper())}_{what.upper()}"

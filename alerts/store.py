@@ -1,0 +1,117 @@
+"""`state.db`: what is computed from the journal, committed step by step. It can be thrown away and computed again."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from rules.excursion import CURRENT, Excursion
+
+FORMAT = 1
+_EXCURSION = [f.name for f in fields(Excursion)]
+_NAMED = ", ".join(f'"{name}"' for name in _EXCURSION)
+_SCHEMA = f"""
+create table meta (key text primary key, value) without rowid;
+create table excursions ({_NAMED}, primary key (id, revision)) without rowid;
+create index excursions_by_point on excursions (point, status, onset);
+create index excursions_by_onset on excursions (onset);
+create table alarms (
+    id text primary key, excursion text, rule text, point text, level text, priority text, state text, late integer,
+    raised_at integer, returned_at integer, acknowledged_at integer, acknowledged_by text, comment text
+) without rowid;
+create index alarms_by_state on alarms (state);
+create table audit (
+    seq integer primary key, at integer, actor text, action text, object text, old text, new text, reason text, entry integer, hash blob
+);
+create table outbox (
+    id integer primary key, page_id text, alarm text, target text, page text, queued_at integer, attempts integer, next_try integer,
+    tried_at integer, sent_at integer, permanent integer, detail text, unique (page_id, target)
+);
+create index outbox_waiting on outbox (target) where sent_at is null;
+"""
+
+
+class StateUnavailable(Exception):
+    """`state.db` could not be read or written; what the step did is computed again from the journal."""
+
+
+class StateStore:
+    """A connection to state.db; exactly one thread writes, each reading thread has a `reader()` of its own."""
+
+    def __init__(self, path: Path | str, *, readonly: bool = False) -> None:
+        self.path = path
+        try:
+            if readonly:
+                self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+                return
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._connection.execute("pragma journal_mode = wal")
+            self._connection.execute("pragma synchronous = full")
+            if not self._connection.execute("select 1 from sqlite_schema where name = 'meta'").fetchone():
+                with self.transaction():
+                    for statement in _SCHEMA.split(";\n"):
+                        self._connection.execute(statement)
+                    self.put("format", FORMAT)
+        except sqlite3.Error as error:
+            raise StateUnavailable(f"cannot open {path}: {error}") from error
+
+    def reader(self) -> StateStore:
+        return StateStore(self.path, readonly=True)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; raises StateUnavailable when it could not be made durable."""
+        try:
+            self._connection.execute("begin immediate")
+            yield
+            self._connection.execute("commit")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self._connection.execute("rollback")
+            raise StateUnavailable(f"cannot write {self.path}: {error}") from error
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._connection.execute("rollback")
+            raise
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(statement, values)
+
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        """The rows of a query; raises StateUnavailable."""
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise StateUnavailable(f"cannot read {self.path}: {error}") from error
+
+    def get(self, key: str, default: Any = None) -> Any:
+        rows = self.rows("select value from meta where key = ?", (key,))
+        return rows[0][0] if rows else default
+
+    def put(self, key: str, value: object) -> None:
+        self._connection.execute("insert or replace into meta values (?, ?)", (key, value))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # Excursions
+
+    def current(self, point: str, since: int | None) -> list[Excursion]:
+        """Current excursions of a point with onset > since (None: all), by onset."""
+        after = -(1 << 63) if since is None else since
+        return self.excursions("point = ? and status = ? and onset > ?", (point, CURRENT, after))
+
+    def excursions(self, where: str = "1", values: Sequence[object] = ()) -> list[Excursion]:
+        """Excursions sorted by onset, rule, point, revision."""
+        rows = self.rows(f"select {_NAMED} from excursions where {where} order by onset, rule, point, revision", values)
+        return [replace(row, late=bool(row.late)) for row in (Excursion(*columns) for columns in rows)]
+
+    def write_excursion(self, excursion: Excursion) -> None:
+        """Insert the row or replace the one with its id and revision."""
+        marks = ",".join("?" * len(_EXCURSION))
+        values = [getattr(excursion, name) for name in _EXCURSION]
+        self._connection.execute(f"insert or replace into excursions ({_NAMED}) values ({marks})", values)

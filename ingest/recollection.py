@@ -1,0 +1,74 @@
+"""What a step may look back at: the series, and the readings of the last minutes that it does not hold yet."""
+
+from __future__ import annotations
+
+from facility.reading import Readings
+from ingest.entries import INGEST, ingest_body, readings_of
+from ingest.journal import JournalReader
+from ingest.series import Series
+
+WRITE_AT = 131_072
+"""So many readings are gathered in memory (5 MB) before they are written to the series."""
+
+
+class Recollection:
+    """Readings of every point up to the newest step; owned by the thread that takes the steps."""
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self._tail: list[Readings] = []
+        self._tail_states: list[tuple[str, int, str]] = []
+        self.cursor = series.cursor()
+
+    def recall(self, journal: JournalReader, upto: int) -> None:
+        """Read again what the series does not have, up to entry `upto`."""
+        for entry in journal.entries(self.cursor, upto, (INGEST,)):
+            body = ingest_body(entry)
+            self._tail.append(readings_of(entry, body))
+            self._tail_states += [(state.place, state.time, state.state) for state in body.states]
+        self.cursor = upto
+        self._merge()
+
+    def add(self, readings: Readings, states: list[tuple[str, int, str]], cursor: int) -> None:
+        """What the step up to entry `cursor` brought."""
+        if len(readings):
+            self._tail.append(readings)
+        self._tail_states += states
+        self.cursor = cursor
+        if len(self._tail) > 64:
+            self._merge()
+
+    def read(self, point: int, start: int | None = None, end: int | None = None) -> Readings:
+        """Readings of a point with start <= time < end (None: no bound), in time order."""
+        recent = []
+        for part in self._tail:
+            chosen = part.point == point
+            if start is not None:
+                chosen &= part.time >= start
+            if end is not None:
+                chosen &= part.time < end
+            if chosen.any():
+                recent.append(part.take(chosen))
+        written = self._series.read(point, start, end)
+        if not recent:
+            return written
+        both = Readings.concatenate([written, *recent])
+        return both.take(both.time.argsort(kind="stable"))
+
+    def states(self) -> dict[str, list[tuple[int, str]]]:
+        """All room states by place."""
+        states = self._series.states()
+        for place, time, state in self._tail_states:
+            states.setdefault(place, []).append((time, state))
+        return states
+
+    def write(self, *, all_of_it: bool = False) -> bool:
+        """Write the tail to the series when it is long, or always; True when it was written."""
+        if not all_of_it and sum(map(len, self._tail)) < WRITE_AT:
+            return False
+        self._series.write(Readings.concatenate(self._tail), self._tail_states, self.cursor)
+        self._tail, self._tail_states = [], []
+        return True
+
+    def _merge(self) -> None:
+        self._tail = [Readings.concatenate(self._tail)] if self._tail else []

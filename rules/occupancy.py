@@ -1,0 +1,91 @@
+"""Which occupancy applies where and when: the state messages of rooms and zones as sorted columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facility.site import OCCUPANCIES, Facility, Place
+
+IN_OPERATION = OCCUPANCIES.index("in_operation")
+AT_REST = OCCUPANCIES.index("at_rest")
+_BEGINNING = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """States of one place: from `time[i]` (int64 ns, ascending, the first is the beginning of time) the state is `code[i]` (index of OCCUPANCIES)."""
+
+    time: NDArray[np.int64]
+    code: NDArray[np.int8]
+
+    def at(self, times: NDArray[np.int64]) -> NDArray[np.int8]:
+        return self.code[np.searchsorted(self.time, times, side="right") - 1]
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """Timelines of every place in facility order: as reported, and as limits see them (`clean_up` keeps in_operation's limits on)."""
+
+    reported: tuple[Timeline, ...]
+    for_limits: tuple[Timeline, ...]
+    last_change: NDArray[np.int64]
+    last_code: NDArray[np.int8]
+
+    def limit_codes(self, places: NDArray[np.int32], times: NDArray[np.int64]) -> NDArray[np.int8]:
+        """The state whose limits apply at each (place, time); a loop only over places with readings before their newest change."""
+        codes = self.last_code[places]
+        earlier = np.flatnonzero(times < self.last_change[places])
+        for place in np.unique(places[earlier]):
+            rows = earlier[places[earlier] == place]
+            codes[rows] = self.for_limits[place].at(times[rows])
+        return codes
+
+
+def occupancy_of(facility: Facility, states: Mapping[str, Iterable[tuple[int, str]]]) -> Occupancy:
+    """Timelines from state messages, `place id -> (time ns, state)` in any order, each time once.
+
+    Until the first message about a zone it has its room's (docs/rules.md, Rooms' states).
+    """
+    reported: dict[str, Timeline] = {}
+    for place in facility.places:
+        messages = sorted(states.get(place.id, ()))
+        reported[place.id] = _timeline(place, messages, reported[place.parent] if place.parent else None)
+    adjusted = [_with_clean_up(reported[place.id], _clean_up_ns(place, facility)) for place in facility.places]
+    return Occupancy(
+        reported=tuple(reported[place.id] for place in facility.places),
+        for_limits=tuple(adjusted),
+        last_change=np.array([timeline.time[-1] for timeline in adjusted], np.int64),
+        last_code=np.array([timeline.code[-1] for timeline in adjusted], np.int8),
+    )
+
+
+def _timeline(place: Place, messages: list[tuple[int, str]], room: Timeline | None) -> Timeline:
+    times, codes = ([_BEGINNING], [OCCUPANCIES.index(place.occupancy)]) if room is None else (room.time.tolist(), room.code.tolist())
+    if messages and room is not None:
+        followed = int(np.searchsorted(room.time, messages[0][0]))
+        times, codes = times[:followed], codes[:followed]
+    times += [time for time, _ in messages]
+    codes += [OCCUPANCIES.index(state) for _, state in messages]
+    return Timeline(np.array(times, np.int64), np.array(codes, np.int8))
+
+
+def _clean_up_ns(place: Place, facility: Facility) -> int:
+    """A zone that declares no clean-up time of its own has its room's."""
+    if place.clean_up_ns or not place.parent:
+        return place.clean_up_ns
+    return facility.place_by_id[place.parent].clean_up_ns
+
+
+def _with_clean_up(timeline: Timeline, clean_up_ns: int) -> Timeline:
+    """The timeline with in_operation for `clean_up_ns` from each change to at_rest on, whatever comes inside that time."""
+    rested = timeline.time[1:][(timeline.code[1:] == AT_REST) & (timeline.code[:-1] != AT_REST)]
+    if not clean_up_ns or not len(rested):
+        return timeline
+    times = np.unique(np.concatenate([timeline.time, rested, rested + clean_up_ns]))
+    latest = np.searchsorted(rested, times, side="right") - 1
+    cleaning = (latest >= 0) & (times < rested[latest] + clean_up_ns)
+    return Timeline(times, np.where(cleaning, IN_OPERATION, timeline.at(times)).astype(np.int8))

@@ -1,0 +1,189 @@
+"""Whether rules fit the facility and its limit tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from facility.document import Document, Path, did_you_mean, one_of
+from facility.limits import LimitTable
+from facility.problems import Problem
+from facility.site import OCCUPANCIES, Facility, Point
+from facility.units import UnknownUnit
+from rules.plan import matches
+from rules.rule import Bound, Rule, Selection
+
+_DURATIONS = ("on_delay", "off_delay", "max_gap", "after")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A rule and the section that it stands in; `level_path` is that of its level when it is one of several."""
+
+    rule: Rule
+    document: Document
+    path: Path
+    level_path: Path | None = None
+
+    def problem(self, key: str, found: str, allowed: str, hint: str = "") -> Problem:
+        """A problem with a key of the rule, where it is given: in its level or in the rule."""
+        given = next((path for path in self._paths(key) if path in self.document.positions), self._paths(key)[0])
+        return self.document.problem(given, found, allowed, hint)
+
+    def key_of(self, side: str) -> str:
+        """The key that gives a side of the limit: `above` or `at_or_above`."""
+        return side if self.gives(side) else f"at_or_{side}"
+
+    def gives(self, *keys: str) -> bool:
+        """Whether the file gives any of the keys, rightly or not."""
+        return any(path in self.document.positions for key in keys for path in self._paths(key))
+
+    def _paths(self, key: str) -> list[Path]:
+        return [(*path, key) for path in (self.level_path, self.path) if path is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Unspecified:
+    """States in which a limit table says nothing for a point: its readings are not judged there."""
+
+    rule: str
+    point: str
+    states: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How rules fit: what is wrong, what looks like a mistake, what no table specifies."""
+
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    unspecified: tuple[Unspecified, ...] = ()
+
+
+def check_rules(written: Sequence[Written], facility: Facility, tables: Mapping[str, LimitTable]) -> Fit:
+    """Check rules against the points that they select."""
+    check = _Check(facility, tables)
+    for one in written:
+        check.rule(one)
+    by_alarm: dict[str, list[Written]] = {}
+    for one in written:
+        if one.rule.alarm:
+            by_alarm.setdefault(one.rule.alarm, []).append(one)
+    for levels in by_alarm.values():
+        check.levels(levels)
+    return Fit(tuple(dict.fromkeys(check.problems)), tuple(dict.fromkeys(check.warnings)), tuple(check.unspecified))
+
+
+class _Check:
+    def __init__(self, facility: Facility, tables: Mapping[str, LimitTable]) -> None:
+        self.facility = facility
+        self.tables = tables
+        self.points = [point for point in facility.points if point.retired_ns is None]
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.unspecified: list[Unspecified] = []
+
+    def _selected(self, rule: Rule) -> list[Point]:
+        return [point for point in self.points if matches(rule.select, point)]
+
+    def rule(self, written: Written) -> None:
+        rule = written.rule
+        points = self._selected(rule)
+        if not points:
+            hint = _near_selection(rule.select, self.facility)
+            self.warnings.append(written.problem("select", "a rule that matches no point", "a selection that matches at least one", hint))
+        for key in _DURATIONS:
+            duration = getattr(rule, key)
+            without = [point.id for point in points if point.period_ns is None]
+            if duration is not None and duration.periods and without:
+                found = f"{duration}, but there is no period at {one_of(without, 3)}"
+                self.problems.append(written.problem(key, found, "a duration in s, m, h or d there, or a `period` of the point"))
+        if any(isinstance(bound.value, float) for bound in (rule.above, rule.below) if bound):
+            self._one_unit(written, points)
+        if any(isinstance(bound.value, str) for bound in (rule.above, rule.below) if bound):
+            self._cells(written, points)
+
+    def _one_unit(self, written: Written, points: list[Point]) -> None:
+        units = {point.unit: point.id for point in points}
+        if len(units) > 1:
+            found = "one number for points in " + ", ".join(f"{unit or 'no unit'} ({point})" for unit, point in sorted(units.items()))
+            self.warnings.append(written.problem("select", found, "points of one unit, as a limit is in the point's unit"))
+
+    def _cells(self, written: Written, points: list[Point]) -> None:
+        rule = written.rule
+        crossed = ""
+        for point in points:
+            silent = []
+            for state in OCCUPANCIES:
+                above, below = (_value(self.tables, rule, side, point, state) for side in ("above", "below"))
+                if above is None or below is None:
+                    silent.append(state)
+                elif above - rule.deadband < below + rule.deadband:
+                    crossed = crossed or f"{rule.deadband:g}, which leaves nothing between {below:g} and {above:g} for {point.id}, {state}"
+            if silent:
+                self.unspecified.append(Unspecified(rule.id, point.id, tuple(silent)))
+        if crossed:
+            self.problems.append(written.problem("deadband", crossed, "above - deadband at least below + deadband"))
+
+    def levels(self, levels: list[Written]) -> None:
+        """The alert of a rule must lie at or inside its action limit, wherever both are specified."""
+        alert, action = sorted(levels, key=lambda one: one.rule.level != "alert")
+        for side, sign in (("above", 1), ("below", -1)):
+            inner, outer = getattr(alert.rule, side), getattr(action.rule, side)
+            if inner is None or outer is None:
+                continue
+            if isinstance(inner.value, float) and isinstance(outer.value, float):
+                values = [(inner.value, outer.value, "")]
+            else:
+                values = self._both(alert.rule, action.rule, side)
+            for low, high, where in values:
+                if sign * low > sign * high:
+                    found = f"an alert at {low:g}, outside the action limit {high:g}{where}"
+                    self.problems.append(alert.problem(alert.key_of(side), found, "an alert at or inside its action limit"))
+                    break
+
+    def _both(self, alert: Rule, action: Rule, side: str) -> list[tuple[float, float, str]]:
+        """The limits of two levels wherever both are specified: alert, action, and for whom."""
+        found = []
+        for point in self._selected(alert):
+            for state in OCCUPANCIES:
+                inner, outer = (_value(self.tables, rule, side, point, state) for rule in (alert, action))
+                if inner is not None and outer is not None:
+                    found.append((inner, outer, f" for {point.id}, {state}"))
+        return found
+
+
+def _value(tables: Mapping[str, LimitTable], rule: Rule, side: str, point: Point, state: str) -> float | None:
+    """The limit of one side for a point in a state: infinite where the rule has none, None where its table says nothing."""
+    bound: Bound | None = getattr(rule, side)
+    if bound is None:
+        return math.inf if side == "above" else -math.inf
+    if not isinstance(bound.value, str):
+        return bound.value
+    try:
+        cell = tables[bound.value].cell(point, state, rule.level)
+    except UnknownUnit:
+        return None  # the facility's own check has refused that unit
+    value: float | None = None if cell is None else getattr(cell, side)
+    return value
+
+
+def _near_selection(select: Selection, facility: Facility) -> str:
+    """A suggestion for the first selected name that the facility does not have."""
+    points = facility.points
+    known: dict[str, Iterable[str | None]] = {
+        "point": (point.id for point in points),
+        "room": (point.room for point in points),
+        "zone": (point.zone for point in points),
+        "grade": (point.grade for point in points),
+        "quantity": (point.quantity for point in points),
+        "type": (point.type for point in points),
+        "tag": (tag for point in points for tag in point.tags),
+    }
+    for attribute in fields(select):
+        names = sorted({name for name in known[attribute.name] if name})
+        for glob in getattr(select, attribute.name):
+            if glob not in names and not set("*?[") & set(glob):
+                return did_you_mean(glob, names) or f"There is no {attribute.name} {glob!r}."
+    return ""

@@ -1,0 +1,114 @@
+"""rules.yaml as sections: its keys, their types, what each means."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, WithJsonSchema
+
+from facility.sections import AnyDuration, Id, Section, refused
+
+Kind = Literal["limit", "stale", "quality"]
+Level = Literal["alert", "action", "technical"]
+Priority = Literal["critical", "high", "medium", "low"]
+LANGUAGES = ("en", "sv")
+
+
+def _limit(value: Any) -> float | str:
+    if isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_]*", value):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    raise refused("a number, or the name of a limit table")
+
+
+def _globs(value: Any) -> tuple[str, ...]:
+    globs = value if isinstance(value, list) else [value]
+    if not globs or not all(isinstance(glob, str) and glob for glob in globs):
+        raise refused("a name, a glob such as bsc*, or a list of them")
+    return tuple(globs)
+
+
+def _text(value: Any) -> dict[str, str]:
+    texts = dict.fromkeys(LANGUAGES, value) if isinstance(value, str) else value
+    if not isinstance(texts, dict) or not texts or not all(key in LANGUAGES and isinstance(text, str) for key, text in texts.items()):
+        raise refused("a text, or a mapping of en and sv to texts")
+    return dict(texts)
+
+
+_LIMIT_SCHEMA = {"type": ["number", "string"], "description": "A number in the point's unit, or a limit table: annex1, limits."}
+_GLOBS_SCHEMA = {"type": ["string", "array"], "items": {"type": "string"}, "description": "A value, a glob, or a list of them."}
+_TEXT_SCHEMA = {
+    "type": ["string", "object"],
+    "properties": {language: {"type": "string"} for language in LANGUAGES},
+    "additionalProperties": False,
+    "description": "What to do, for the page; a text, or one for each language.",
+}
+Limit = Annotated[float | str, PlainValidator(_limit), WithJsonSchema(_LIMIT_SCHEMA)]
+Globs = Annotated[tuple[str, ...], PlainValidator(_globs), WithJsonSchema(_GLOBS_SCHEMA)]
+Text = Annotated[dict[str, str], PlainValidator(_text), WithJsonSchema(_TEXT_SCHEMA)]
+
+
+class SelectSection(Section):
+    """Which points: all that is given must match; empty matches every point."""
+
+    point: Globs = ()
+    room: Globs = ()
+    """The room's own points, not its zones'."""
+    zone: Globs = ()
+    grade: Globs = ()
+    quantity: Globs = ()
+    type: Globs = ()
+    tag: Globs = ()
+
+
+class LevelSection(Section):
+    """What a level of a rule has of its own; what it leaves out is the rule's."""
+
+    priority: Priority | None = None
+    above: Limit | None = None
+    """Breaching above this; equal is inside."""
+    below: Limit | None = None
+    """Breaching below this; equal is inside."""
+    at_or_above: Limit | None = None
+    """As above, but equal breaches."""
+    at_or_below: Limit | None = None
+    """As below, but equal breaches."""
+    deadband: float | None = None
+    """How far inside its limits a value must be to count as returned."""
+    on_delay: AnyDuration | None = None
+    """How long it must breach before it is raised."""
+    off_delay: AnyDuration | None = None
+    """How long it must have returned before it clears."""
+    max_gap: AnyDuration | None = None
+    """Readings further apart than this do not belong together."""
+    after: AnyDuration | None = None
+    """stale: how long nothing was received."""
+    text: Text | None = None
+    sop: str | None = None
+    """The procedure to follow."""
+
+
+class LevelsSection(Section):
+    alert: LevelSection
+    action: LevelSection
+
+
+class RuleSection(LevelSection):
+    """A rule: what is breaching, for which points, and how long before it counts."""
+
+    id: Id
+    kind: Kind
+    select: SelectSection = Field(default_factory=SelectSection)
+    level: Level | None = None
+    """technical is the default of stale and quality, alert of limit."""
+    levels: LevelsSection | None = None
+    """Instead of level and its limit: makes the rules ID.alert and ID.action."""
+
+
+class RulesSection(Section):
+    """rules.yaml: what raises an alarm."""
+
+    rules: list[RuleSection]

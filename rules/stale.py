@@ -1,0 +1,136 @@
+"""Silence: `stale` excursions from the arrival of readings and the listening time (docs/rules.md, stale)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facility.reading import Readings
+from facility.site import OCCUPANCIES
+from rules.engine import CLEARED, RAISED, Finding, ranges
+from rules.excursion import Excursion
+from rules.occupancy import Occupancy
+from rules.plan import Pairs
+
+
+@dataclass(slots=True)
+class StaleState:
+    """When each pair's point last reported, n rows: `received` (int64 ns UTC) and `heard` (listening time) of it; `raised` while open."""
+
+    received: NDArray[np.int64]
+    heard: NDArray[np.int64]
+    open: NDArray[np.bool_]
+    raised: NDArray[np.int64]
+
+    @classmethod
+    def since(cls, count: int, received: int, heard: int) -> StaleState:
+        """Points that never reported count from here."""
+        return cls(np.full(count, received), np.full(count, heard), np.zeros(count, np.bool_), np.zeros(count, np.int64))
+
+    def rows(self, which: NDArray[np.intp]) -> StaleState:
+        return StaleState(*(getattr(self, f.name)[which] for f in fields(self)))
+
+    def put(self, which: NDArray[np.intp], rows: StaleState) -> None:
+        for f in fields(self):
+            getattr(self, f.name)[which] = getattr(rows, f.name)
+
+    def copy(self) -> StaleState:
+        return self.rows(np.arange(len(self.open)))
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Moments at which listening time is known, ascending: `at` int64 ns UTC, `heard` int64 ns. The last one is the clock."""
+
+    at: NDArray[np.int64]
+    heard: NDArray[np.int64]
+
+    def stamp(self, deadlines: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The UTC stamp of the moment at which listening time reached each deadline: back from the first moment known to be past it."""
+        first = np.searchsorted(self.heard, deadlines, side="left")
+        return self.at[first] - (self.heard[first] - deadlines)
+
+
+def silence(pairs: Pairs, state: StaleState, arrivals: Readings, clock: Heard, occupancy: Occupancy) -> tuple[StaleState, list[Finding]]:
+    """Raise and clear `stale` excursions up to, not including, the clock.
+
+    `arrivals` are the readings stored since the last call, in order of arrival, all qualities; `state` is not changed.
+    """
+    new = state.copy()
+    if not len(pairs):
+        return new, []
+    findings = _arrived(pairs, new, arrivals, clock, occupancy) if len(arrivals) else []
+    findings += _silent(pairs, new, clock, occupancy)
+    findings.sort(key=lambda finding: (finding.at, finding.excursion.rule, finding.excursion.point, finding.what == CLEARED))
+    return new, findings
+
+
+def _arrived(pairs: Pairs, state: StaleState, arrivals: Readings, clock: Heard, occupancy: Occupancy) -> list[Finding]:
+    """A point's first arrival ends an open silence, and a gap longer than `after` between two arrivals is a silence by itself."""
+    arrivals = arrivals.take(np.argsort(arrivals.point, kind="stable"))
+    number = arrivals.point.astype(np.int64)
+    pair_count = pairs.offsets[number + 1] - pairs.offsets[number]
+    row = ranges(pairs.offsets[number], pair_count)
+    first, last = (np.repeat(np.diff(number, **edge) != 0, pair_count) for edge in ({"prepend": -1}, {"append": -1}))
+    received, heard = np.repeat(arrivals.received, pair_count), np.repeat(arrivals.heard, pair_count)
+    before_received = np.where(first, state.received[row], np.repeat(np.roll(arrivals.received, 1), pair_count))
+    before_heard = np.where(first, state.heard[row], np.repeat(np.roll(arrivals.heard, 1), pair_count))
+    ending = first & state.open[row]
+    findings = []
+    for i in np.flatnonzero(ending).tolist():
+        pair = int(row[i])
+        done = _excursion(pairs, pair, int(state.received[pair]), int(state.raised[pair]), occupancy, ended=int(received[i]))
+        findings.append(Finding(CLEARED, int(received[i]), done))
+    for i in np.flatnonzero(~ending & (heard - before_heard > pairs.after[row])).tolist():
+        pair, onset = int(row[i]), int(before_received[i])
+        raised = int(clock.stamp(before_heard[i : i + 1] + pairs.after[pair])[0])
+        findings.append(Finding(RAISED, raised, _excursion(pairs, pair, onset, raised, occupancy)))
+        findings.append(Finding(CLEARED, int(received[i]), _excursion(pairs, pair, onset, raised, occupancy, ended=int(received[i]))))
+    state.received[row[last]], state.heard[row[last]], state.open[row[last]] = received[last], heard[last], False
+    return findings
+
+
+def _silent(pairs: Pairs, state: StaleState, clock: Heard, occupancy: Occupancy) -> list[Finding]:
+    deadline = state.heard + pairs.after
+    # Strictly: at the very moment of the deadline a reading may still be received.
+    rows = np.flatnonzero(~state.open & (clock.heard[-1] > deadline))
+    state.open[rows] = True
+    state.raised[rows] = clock.stamp(deadline[rows])
+    findings = []
+    for row in rows.tolist():
+        excursion = _excursion(pairs, row, int(state.received[row]), int(state.raised[row]), occupancy)
+        findings.append(Finding(RAISED, excursion.raised, excursion))
+    return findings
+
+
+def next_deadline(pairs: Pairs, state: StaleState) -> int | None:
+    """The listening time at which the next silence becomes an excursion; None when nothing waits."""
+    waiting = (state.heard + pairs.after)[~state.open]
+    return int(waiting.min()) if len(waiting) else None
+
+
+def open_silences(pairs: Pairs, state: StaleState, occupancy: Occupancy) -> list[Excursion]:
+    """The silences that are open."""
+    return [
+        _excursion(pairs, row, int(state.received[row]), int(state.raised[row]), occupancy) for row in np.flatnonzero(state.open).tolist()
+    ]
+
+
+def _excursion(pairs: Pairs, row: int, onset: int, raised: int, occupancy: Occupancy, ended: int | None = None) -> Excursion:
+    rule, point = pairs.rules[row], pairs.points[row]
+    code = occupancy.reported[pairs.place[row]].at(np.array([onset]))[0]
+    return Excursion(
+        rule=rule.id,
+        point=point.id,
+        level=rule.level,
+        onset=onset,
+        raised=raised,
+        ended=ended,
+        cleared=ended,
+        zone=point.zone or "",
+        room=point.room,
+        occupancy=OCCUPANCIES[code],
+        unit=point.unit,
+    )

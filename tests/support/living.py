@@ -1,0 +1,118 @@
+"""A story told live: its rows admitted batch by batch, a recorded step after each, without a broker or a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from alerts.alarms import Alarms
+from alerts.ledger import Ledger
+from alerts.store import StateStore
+from facility.reading import QUALITIES, Readings
+from ingest.admission import DUPLICATE, STORED, Admission
+from ingest.entries import (
+    CONFIGURATION, INGEST, STEP, Body, ConfigurationBody, IngestBody, State, StepBody, encode,
+)  # fmt: skip
+from ingest.journal import Entry
+from ingest.series import NO_TIME
+from rules.excursion import CURRENT, Excursion
+from rules.plan import Plan, plan_of
+from tests.support.admitted import Row, is_state
+from tests.support.strategies import Story
+
+
+class PlainMemory:
+    """Stored readings and states in lists."""
+
+    def __init__(self) -> None:
+        self.readings = Readings.empty()
+        self.kept: dict[str, list[tuple[int, str]]] = {}
+
+    def add(self, readings: Readings, states: list[tuple[str, int, str]], cursor: int) -> None:
+        self.readings = Readings.concatenate([self.readings, readings])
+        for place, time, state in states:
+            self.kept.setdefault(place, []).append((time, state))
+
+    def read(self, point: int, start: int | None = None, end: int | None = None) -> Readings:
+        r = self.readings
+        chosen = (r.point == point) & (r.time >= (NO_TIME if start is None else start)) & (r.time < ((1 << 62) if end is None else end))
+        r = r.take(chosen)
+        return r.take(np.argsort(r.time, kind="stable"))
+
+    def states(self) -> dict[str, list[tuple[int, str]]]:
+        return {place: list(states) for place, states in self.kept.items()}
+
+
+class Life:
+    """A ledger fed by hand."""
+
+    def __init__(self, story: Story, *, settle: bool = False) -> None:
+        self.story = story
+        self.number_of = {point.id: i for i, point in enumerate(story.facility.points)}
+        self.settle = settle
+        self.store = StateStore(":memory:")
+        self.memory = PlainMemory()
+        self.ledger = Ledger(self.store, self.memory, self._plan, Alarms(self.store, lambda rule: "medium"))  # type: ignore[arg-type]
+        self.admission = Admission(0, np.empty(0, np.int64), lambda point, time: None)
+        self.admission.limits_of({self.number_of[point.id]: point for point in story.facility.points})
+        self.states: dict[tuple[str, int], str] = {}
+        self.start = min((row.received or 0 for row in story.rows), default=0)
+        self.pending = [self._entry(CONFIGURATION, ConfigurationBody({}, "hash", 1, self.number_of), self.start)]
+        self.rules = story.rules
+
+    def arrive(self, rows: Sequence[Row]) -> None:
+        """One entry for each moment of arrival."""
+        moments = sorted({row.received or 0 for row in rows})
+        for moment in moments:
+            self._ingest([row for row in rows if row.received == moment], moment)
+
+    def step(self, at: int) -> None:
+        self.pending.append(self._entry(STEP, StepBody(0), at))
+        self.ledger.apply(self.pending)
+        self.pending = []
+
+    def reconfigure(self, rules: tuple, at: int) -> None:  # type: ignore[type-arg]
+        self.rules = rules
+        self.pending.append(self._entry(CONFIGURATION, ConfigurationBody({}, "other", 1, {}), at))
+
+    def current(self) -> list[Excursion]:
+        rows = self.store.excursions("status = ?", (CURRENT,))
+        return [replace(row, id="", revision=0, late=False, config="") for row in rows]
+
+    def _plan(self, body: ConfigurationBody, number_of: dict[str, int]) -> Plan:
+        plan = plan_of(self.story.facility, self.rules, self.story.tables, number_of, body.hash)
+        return plan if self.settle else replace(plan, groups=tuple(replace(group, settle_ns=0) for group in plan.groups))
+
+    def _entry(self, kind: str, body: Body, at: int, readings: int = 0) -> Entry:
+        return Entry(1, kind, at, at - self.start, readings, encode(body), b"")
+
+    def _ingest(self, rows: list[Row], moment: int) -> None:
+        states = []
+        for row in rows:
+            if is_state(row):
+                place = row.point.removesuffix("/occupancy")
+                if self.states.setdefault((place, row.time), str(row.value)) == row.value and (place, row.time, row.value) not in states:
+                    states.append((place, row.time, row.value))
+        rows = [row for row in rows if not is_state(row) and row.value is not None and (row.quality or "good") in QUALITIES]
+        point = np.array([self.number_of[row.point] for row in rows], np.uint32)
+        time = np.array([row.time for row in rows], np.int64)
+        value = np.array([row.value for row in rows], np.float64)
+        quality = np.array([QUALITIES.index(row.quality or "good") for row in rows], np.uint8)
+        verdict, quality = self.admission.admit(point, time, value, quality, np.full(len(rows), moment))
+        self.admission.confirm()
+        stored = verdict == STORED
+        body = IngestBody(
+            len(rows),
+            int((verdict == DUPLICATE).sum()),
+            point[stored].tobytes(),
+            time[stored].tobytes(),
+            value[stored].tobytes(),
+            quality[stored].tobytes(),
+            b"",
+            [],
+            [State(*state) for state in states],
+            [],
+        )
+        self.pending.append(self._entry(INGEST, body, moment, int(stored.sum())))

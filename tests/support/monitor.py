@@ -1,0 +1,263 @@
+"""A Monitor of a made-up site, held in memory and moved by hand: what the API, the console and their tests are shown."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
+from dashboards.console.view import value_text
+from dashboards.events import EventHub
+from dashboards.monitor import (
+    ACCEPTED,
+    ALREADY,
+    CLOSED,
+    UNKNOWN,
+    Acknowledgement,
+    AlarmView,
+    AuditEntry,
+    Check,
+    Columns,
+    Counts,
+    ExcursionQuery,
+    Health,
+    Identity,
+    Item,
+    Latest,
+    LimitInForce,
+    Page,
+    PlaceView,
+    PointNow,
+    PointView,
+    Sums,
+)
+from facility.times import parse_time
+from rules.excursion import CURRENT, Excursion
+
+SECOND = 10**9
+MINUTE = 60 * SECOND
+NOW = parse_time("2026-11-21T07:41:10Z")
+
+PLACES = (
+    PlaceView("cp1", "Cell processing 1", "B"),
+    PlaceView("bsc1", "Safety cabinet 1", "A", "bsc", "cp1"),
+    PlaceView("inc1", "Incubator 1", None, "incubator", "cp1"),
+    PlaceView("cp2", "Cell processing 2", "B", occupancy="at_rest"),
+    PlaceView("pal1", "Personnel airlock 1", "C", "airlock"),
+    PlaceView("prep", "Preparation", "C"),
+    PlaceView("cryo", "Cryostorage", "CNC"),
+    PlaceView("ln2a", "Dewar A", None, "ln2", "cryo"),
+)
+
+
+def limit(level: str, above: float | None = None, below: float | None = None) -> LimitInForce:
+    return LimitInForce(f"{level}-limit", level, above, below)
+
+
+def point(  # the columns of one row below
+    id: str,
+    quantity: str,
+    unit: str,
+    room: str,
+    zone: str | None,
+    value: float,
+    *limits: LimitInForce,
+    name: str = "",
+    state: str = "normal",
+) -> PointView:
+    latest = Latest(NOW - 4 * SECOND, value, "good", NOW - 3 * SECOND)
+    return PointView(id, name, quantity, unit, room, zone, None, None, 10 * SECOND, latest, limits, state, NOW - 5 * MINUTE)
+
+
+DP = (limit("alert", below=12.0), limit("action", below=10.0))
+POINTS = (
+    point("cp1.dp", "differential_pressure", "Pa", "cp1", None, 8.35, *DP, name="Pressure to airlock", state="action"),
+    point("cp1.temp", "temperature", "degC", "cp1", None, 20.42, limit("action", 22.0, 18.0)),
+    point("cp1.rh", "relative_humidity", "%", "cp1", None, 44.6, limit("action", 60.0, 30.0)),
+    point("cp1.p05", "particles_0_5um", "1/m3", "cp1", None, 41230.0, limit("action", 352000.0)),
+    point("cp1.door", "door", "1", "cp1", None, 0.0, name="Door to airlock"),
+    point("bsc1.p05", "particles_0_5um", "1/m3", "cp1", "bsc1", 1410.0, limit("alert", 1200.0), limit("action", 3520.0), state="alert"),
+    point("bsc1.p50", "particles_5_0um", "1/m3", "cp1", "bsc1", 0.0, limit("action", 29.0)),
+    point("bsc1.vel", "air_velocity", "m/s", "cp1", "bsc1", 0.447, limit("action", 0.54, 0.36)),
+    point("inc1.co2", "co2", "%", "cp1", "inc1", 5.02, limit("action", 5.5, 4.5)),
+    point("inc1.temp", "temperature", "degC", "cp1", "inc1", 37.04, limit("action", 37.5, 36.5)),
+    point("cp2.dp", "differential_pressure", "Pa", "cp2", None, 15.2, *DP, name="Pressure to airlock"),
+    point("cp2.temp", "temperature", "degC", "cp2", None, 20.1, limit("action", 22.0, 18.0)),
+    point("cp2.p05", "particles_0_5um", "1/m3", "cp2", None, 212.0, limit("action", 3520.0)),
+    point("pal1.dp", "differential_pressure", "Pa", "pal1", None, 14.8, *DP, name="Pressure to corridor"),
+    point("pal1.door", "door", "1", "pal1", None, 1.0, name="Door to corridor"),
+    point("prep.temp", "temperature", "degC", "prep", None, 20.7, limit("action", 23.0, 17.0)),
+    point("prep.rh", "relative_humidity", "%", "prep", None, 47.2, limit("action", 60.0, 30.0), state="stale"),
+    point("cryo.o2", "oxygen", "%", "cryo", None, 20.8, limit("action", below=19.5), name="Oxygen in room air"),
+    point("ln2a.temp", "temperature", "degC", "cryo", "ln2a", -187.3, limit("action", -150.0), name="Vapour temperature"),
+    replace(point("ln2a.level", "level", "%", "cryo", "ln2a", 0.0, limit("action", below=20.0)), latest=None, state="no_data"),
+)
+
+
+def alarm(id: str, of: str, level: str, priority: str, state: str, minutes: float, **more: object) -> AlarmView:
+    """An alarm at one of the points, raised so many minutes ago."""
+    at = next(point for point in POINTS if point.id == of)
+    raised = NOW - int(minutes * MINUTE)
+    values: dict[str, object] = {
+        "id": id, "state": state, "since": raised, "rule": f"{at.quantity}-{level}", "kind": "limit", "level": level, "priority": priority,
+        "point": of, "room": at.room, "zone": at.zone, "quantity": at.quantity, "unit": at.unit, "onset": raised - MINUTE, "raised": raised,
+        "point_name": at.name, "excursion": f"x-{id}",
+    }  # fmt: skip
+    return AlarmView(**values | more)  # type: ignore[arg-type]
+
+
+ALARMS = (
+    alarm(
+        "a7", "cp1.dp", "action", "critical", UNACKNOWLEDGED, 3, direction="below", limit=10.0, peak=6.21,
+        text="Stop open handling. Close the door to the airlock; call facility services if the pressure does not come back in 2 minutes.",
+        sop="SOP-EM-014",
+    ),
+    alarm("a6", "bsc1.p05", "alert", "high", UNACKNOWLEDGED, 1.5, direction="above", limit=1200.0, peak=1410.0,
+          text="Check for interventions and gowning; note them in the batch record."),
+    alarm("a4", "prep.rh", "technical", "medium", ACKNOWLEDGED, 42, kind="stale", text="Check the transmitter's supply and its gateway.",
+          acknowledged=NOW - 39 * MINUTE, acknowledged_by="Karin Ek", comment="Gateway is being replaced, back at 09:00."),
+    alarm("a2", "cp2.temp", "alert", "low", RETURNED, 130, direction="above", limit=21.5, peak=21.9, returned=NOW - 95 * MINUTE),
+)  # fmt: skip
+
+
+def excursion(
+    id: str, of: str, level: str, onset_min: float, lasted_min: float | None, peak: float | None, limit: float | None
+) -> Excursion:
+    at = next(point for point in POINTS if point.id == of)
+    onset = NOW - int(onset_min * MINUTE)
+    over = None if lasted_min is None else onset + int(lasted_min * MINUTE)
+    return Excursion(
+        f"{at.quantity.replace('_', '-')}.{level}", of, level, onset, onset + MINUTE, over, over, peak, 12, id=id, zone=at.zone or "",
+        room=at.room, occupancy="in_operation", limit=limit, unit=at.unit, config="3f9a2c",
+    )  # fmt: skip
+
+
+EXCURSIONS = (
+    excursion("x1", "cp2.temp", "alert", 131, 36, 21.9, 21.5),
+    excursion("x2", "prep.rh", "technical", 43, None, None, None),
+    excursion("x3", "bsc1.p05", "alert", 2.5, None, 1410.0, 1200.0),
+    excursion("x4", "cp1.dp", "action", 4, None, 6.21, 10.0),
+)
+
+
+class FakeMonitor:
+    """Implements dashboards.monitor.Monitor; the attributes may be set by a test, `tell` moves a point and publishes it."""
+
+    def __init__(self, environment: str = "demo") -> None:
+        self.identity = Identity(environment, "flemingsberg", "ATMP Centre", "Europe/Stockholm", "0.1.0", "3f9a2c77d01b44aa")
+        self.at = NOW
+        self.point_views = {point.id: point for point in POINTS}
+        self.alarm_views = {alarm.id: alarm for alarm in ALARMS}
+        self.excursion_rows = list(EXCURSIONS)
+        self.audit_entries = [
+            AuditEntry(1, NOW - 3600 * SECOND, "renrum", "configuration applied", "3f9a2c77d01b44aa", reason="start"),
+            AuditEntry(2, NOW - 39 * MINUTE, "Karin Ek", "acknowledged", "a4", reason="Gateway is being replaced, back at 09:00."),
+        ]
+        self.sums = Sums(184_213, 183_960, 241, {"conflict": 9, "unknown_point": 3}, known_lost=2)
+        self.alive, self.ready = True, True
+        self.failure: Exception | None = None
+        self.events = EventHub(f"{NOW:x}", self.text_of)
+        self._lock = threading.Lock()
+
+    def text_of(self, point: str, value: float | None) -> str:
+        view = self.point_views[point]
+        return value_text(value, view.quantity, view.resolution)
+
+    def now(self) -> int:
+        return self.at
+
+    def places(self) -> Sequence[PlaceView]:
+        return PLACES
+
+    def points(self) -> Sequence[PointView]:
+        self._fail()
+        return list(self.point_views.values())
+
+    def readings(self, point: str, start: int | None, end: int | None, limit: int) -> Columns | None:
+        view = self.point_views.get(point)
+        if view is None:
+            return None
+        times = [NOW - second * SECOND for second in range(600, 0, -10)]
+        times = [time for time in times if (start is None or time >= start) and (end is None or time < end)][:limit]
+        values = [float("nan") if n == 3 else 20.0 + n / 100 for n in range(len(times))]
+        quality = ["bad" if n == 3 else "good" for n in range(len(times))]
+        return Columns(view.unit, times, values, quality, [time + SECOND for time in times])
+
+    def excursions(self, query: ExcursionQuery, limit: int, cursor: str | None = None) -> Page[Excursion]:
+        rows = [
+            row for row in self.excursion_rows
+            if query.include_all or row.status == CURRENT
+            if query.end is None or row.onset < query.end
+            if query.start is None or row.ended is None or row.ended > query.start
+            if query.room in (None, row.room)
+            if query.point in (None, row.point)
+        ]  # fmt: skip
+        rows.sort(key=lambda row: (row.onset, row.rule, row.point), reverse=query.newest_first)
+        return paged(rows, limit, cursor)
+
+    def alarms(self, states: Collection[str], limit: int, cursor: str | None = None) -> Page[AlarmView]:
+        chosen = [alarm for alarm in self.alarm_views.values() if alarm.state in states]
+        return paged(sorted(chosen, key=lambda alarm: -alarm.raised), limit, cursor)
+
+    def alarm(self, alarm_id: str) -> AlarmView | None:
+        return self.alarm_views.get(alarm_id)
+
+    def acknowledge(self, alarm_id: str, *, by: str, comment: str) -> Acknowledgement:
+        self._fail()
+        with self._lock:
+            found = self.alarm_views.get(alarm_id)
+            if found is None:
+                return Acknowledgement(UNKNOWN)
+            if found.acknowledged is not None:
+                return Acknowledgement(ALREADY, found, found.acknowledged_by, found.acknowledged, found.comment)
+            if found.state == NORMAL:
+                return Acknowledgement(CLOSED, found)
+            state = ACKNOWLEDGED if found.state == UNACKNOWLEDGED else NORMAL
+            after = replace(found, state=state, since=self.at, acknowledged=self.at, acknowledged_by=by, comment=comment)
+            self.alarm_views[alarm_id] = after
+            self.audit_entries.append(AuditEntry(len(self.audit_entries) + 1, self.at, by, "acknowledged", alarm_id, reason=comment))
+        self.events.alarm(after)
+        return Acknowledgement(ACCEPTED, after, by, self.at, comment)
+
+    def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
+        chosen = [entry for entry in self.audit_entries if (start is None or entry.at >= start) and (end is None or entry.at < end)]
+        return paged(chosen, limit, cursor)
+
+    def health(self) -> Health:
+        steps = Check("judgement", self.alive, "last step 0.4 s ago" if self.alive else "no step for 42 s: restart the service")
+        link = Check("broker", self.ready, "connected and drained" if self.ready else "not connected since 07:39: is the broker running?")
+        return Health((steps, Check("journal", True, "last commit 0.2 s ago")), (link,))
+
+    def counts(self) -> Counts:
+        return Counts(
+            self.sums, 9_120, 38.4, ((0.005, 8_000), (0.05, 9_100), (0.5, 9_119)), True, True, 86_000.5, 7_201, 0.011, 0.2, 0.4,
+            {"action": 1, "alert": 1, "technical": 1}, {"unacknowledged": 2, "returned": 1, "acknowledged": 1}, 0, 4, 1,
+        )  # fmt: skip
+
+    def raise_alarm(self, alarm: AlarmView) -> None:
+        """A new or changed alarm, published."""
+        self.alarm_views[alarm.id] = alarm
+        self.events.alarm(alarm)
+
+    def tell(self, point: str, value: float, state: str = "normal", seconds: int = 1) -> None:
+        """Move the clock by `seconds` and a point to a new reading, and publish both."""
+        self.at += seconds * SECOND
+        latest = Latest(self.at, value, "good", self.at)
+        self.point_views[point] = replace(self.point_views[point], latest=latest, state=state)
+        self.events.readings([PointNow(point, latest, state)], self.at)
+
+    def _fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+def paged(rows: Sequence[Item], limit: int, cursor: str | None) -> Page[Item]:
+    """A page of rows already in order; the cursor is `after-N`."""
+    start = 0
+    if cursor is not None:
+        if not cursor.startswith("after-"):
+            raise ValueError(cursor)
+        start = int(cursor.removeprefix("after-"))
+    more = start + limit < len(rows)
+    return Page(tuple(rows[start : start + limit]), f"after-{start + limit}" if more else None)

@@ -1,0 +1,240 @@
+"""Hypothesis strategies: small facilities, rules of the shipped kinds, and recordings that are as nasty as the field allows.
+
+Values lie on a small grid around the limits and times on one of half seconds, so that equalities, ties and exactly met delays happen.
+A story holds at most about forty rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from hypothesis import strategies as st
+
+from facility.durations import Duration
+from facility.site import OCCUPANCIES, SECOND_NS, Facility, Place, Point, Site
+from rules.rule import ZERO, Bound, Rule, Selection
+from tests.support.admitted import STATE_SUFFIX, Row
+from tests.support.tables import PlainCell, PlainTable
+
+START_NS = 1_750_000_000 * SECOND_NS
+HALF_NS = SECOND_NS // 2
+ABOVE, BELOW = 10.0, 4.0
+KINDS = ("limit", "stale", "quality")
+
+BACK = (9.0, 9.0, 8.0, 7.0, 5.0)
+EDGE = (10.0, 9.5, 9.0, 4.0, 4.5, 5.0, math.nextafter(10.0, 11.0), math.nextafter(4.0, 3.0), 11.0, 3.0)
+HIGH = (10.5, 11.0, 11.5, 12.0, 13.0)
+LOW = (3.5, 3.0, 2.0, 1.0, 0.0, -0.0)
+NASTY = (math.nan, math.inf, -math.inf, 1e300, -1e300, math.nextafter(1e300, math.inf), 20.0, 20.5, -7.25, 5e-324, 0.1 + 0.2)
+PALETTES = (BACK, BACK, EDGE, HIGH, HIGH, LOW, HIGH + LOW, EDGE + HIGH + BACK, NASTY)
+STEADY_NS = (HALF_NS, HALF_NS, SECOND_NS, SECOND_NS, SECOND_NS + 1)
+PAUSE_NS = (0, 1, HALF_NS, SECOND_NS, 2 * SECOND_NS, 2 * SECOND_NS + 1, 4 * SECOND_NS, 10 * SECOND_NS)
+LATENESS_NS = (0, 0, 0, 1, HALF_NS, SECOND_NS, 3 * SECOND_NS, 20 * SECOND_NS)
+TWO_PERIODS = Duration(periods=Fraction(2))
+DELAYS = (ZERO, ZERO, Duration(HALF_NS), Duration(SECOND_NS), Duration(2 * SECOND_NS), TWO_PERIODS)
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that an evaluation takes; `rows` are in file order, without `received` unless they came from `arriving`."""
+
+    facility: Facility
+    rules: tuple[Rule, ...]
+    tables: dict[str, PlainTable]
+    rows: tuple[Row, ...]
+
+
+@st.composite
+def facilities(draw: st.DrawFn, *, untimely: bool = True) -> Facility:
+    """One room, perhaps a zone in it and a second room, and one to three points; without `untimely` nothing is ahead or too old."""
+    clean_up_ns = st.sampled_from((0, 0, HALF_NS, 2 * SECOND_NS, 5 * SECOND_NS))
+    states = st.sampled_from(OCCUPANCIES[:3])
+    places = [Place("lab", "Lab", "B", occupancy=draw(states), clean_up_ns=draw(clean_up_ns))]
+    if draw(st.booleans()):
+        places.append(Place("hood", "Hood", "A", "bsc", parent="lab", clean_up_ns=draw(clean_up_ns)))
+    if draw(st.booleans()):
+        places.append(Place("store", "Store", "C", occupancy=draw(states), clean_up_ns=draw(clean_up_ns)))
+    points = []
+    for number in range(draw(st.integers(1, 3))):
+        place = draw(st.sampled_from(places))
+        point = Point(
+            id=f"p{number}",
+            quantity=draw(st.sampled_from(("temperature", "differential_pressure"))),
+            unit="degC",
+            room=place.parent or place.id,
+            zone=place.id if place.parent else None,
+            grade=place.grade,
+            type=place.type,
+            period_ns=draw(st.sampled_from((HALF_NS, SECOND_NS))),
+            range=draw(st.sampled_from((None, (-5.0, 20.0), (0.0, 20.0)))),
+        )
+        if untimely:
+            max_late_ns = draw(st.sampled_from((point.max_late_ns, 4 * SECOND_NS)))
+            point = replace(point, max_ahead_ns=draw(st.sampled_from((0, SECOND_NS, 60 * SECOND_NS))), max_late_ns=max_late_ns)
+        points.append(point)
+    placed = [replace(place, points=tuple(p.id for p in points if p.place == place.id)) for place in places]
+    return Facility(Site("site", "Site"), tuple(placed), tuple(points))
+
+
+@st.composite
+def limit_rules(draw: st.DrawFn, id: str = "limit") -> Rule:
+    """A `limit` rule with numbers or the table `limits`, deadband, delays and perhaps a `max_gap`."""
+    inclusive = st.booleans()
+    table = draw(st.sampled_from((False, False, True)))
+    above = Bound("limits" if table else draw(st.sampled_from((ABOVE, 11.0))), draw(inclusive))
+    below = Bound("limits" if table and draw(st.booleans()) else draw(st.sampled_from((BELOW, 3.0))), draw(inclusive))
+    above_given, below_given = draw(st.sampled_from(((True, False), (False, True), (True, True))))
+    return Rule(
+        id=id,
+        kind="limit",
+        select=draw(selections()),
+        level=draw(st.sampled_from(("alert", "action"))),
+        deadband=draw(st.sampled_from((0.0, 0.0, 0.5, 1.0))),
+        on_delay=draw(st.sampled_from(DELAYS)),
+        off_delay=draw(st.sampled_from(DELAYS)),
+        max_gap=draw(gaps),
+        above=above if above_given else None,
+        below=below if below_given else None,
+    )
+
+
+@st.composite
+def quality_rules(draw: st.DrawFn, id: str = "quality") -> Rule:
+    """A `quality` rule with delays and perhaps a `max_gap`."""
+    delays = st.sampled_from(DELAYS)
+    return Rule(id, "quality", draw(selections()), "technical", on_delay=draw(delays), off_delay=draw(delays), max_gap=draw(gaps))
+
+
+@st.composite
+def stale_rules(draw: st.DrawFn, id: str = "stale") -> Rule:
+    """A `stale` rule."""
+    after = draw(st.sampled_from((Duration(1), Duration(SECOND_NS), Duration(3 * SECOND_NS), TWO_PERIODS)))
+    return Rule(id, "stale", draw(selections()), "technical", after=after)
+
+
+gaps = st.sampled_from((None, None, Duration(SECOND_NS), Duration(2 * SECOND_NS)))
+
+
+def selections() -> st.SearchStrategy[Selection]:
+    """Mostly everything, sometimes one attribute."""
+    every = Selection()
+    return st.sampled_from(
+        (
+            every,
+            every,
+            every,
+            every,
+            every,
+            Selection(point=("p0", "p2")),
+            Selection(room=("lab",)),
+            Selection(zone=("h*",)),
+            Selection(grade=("[AB]",)),
+        )
+    )
+
+
+@st.composite
+def rule_sets(draw: st.DrawFn, kinds: Collection[str] = KINDS) -> tuple[Rule, ...]:
+    """One to three rules, numbered."""
+    makers = {"limit": limit_rules, "stale": stale_rules, "quality": quality_rules}
+    chosen = draw(st.lists(st.sampled_from([kind for kind in ("limit", *KINDS) if kind in kinds]), min_size=1, max_size=3))
+    return tuple(draw(makers[kind](id=f"{kind}{number}")) for number, kind in enumerate(chosen))
+
+
+@st.composite
+def limit_tables(draw: st.DrawFn) -> PlainTable:
+    """A table whose cells differ by state and level; some are not there, some have one side."""
+    cells = {}
+    for occupancy in OCCUPANCIES[:3]:
+        for level in ("alert", "action"):
+            cell = draw(st.sampled_from((None, PlainCell(4.0, 10.0), PlainCell(3.0, 11.0), PlainCell(None, 9.0), PlainCell(5.0, None))))
+            if cell is not None:
+                cells[occupancy, level] = cell
+    return PlainTable(cells)
+
+
+@st.composite
+def phases(draw: st.DrawFn, name: str, rows_max: int) -> list[Row]:
+    """One point's rows in time order: stretches of steady readings with values of one character, and pauses between them."""
+    qualities = draw(st.sampled_from((("",), ("", "", "good", "uncertain", "bad"), ("bad", "bad", ""), ("", "", "", "Good"))))
+    time = START_NS + draw(st.sampled_from(PAUSE_NS))
+    rows: list[Row] = []
+    while len(rows) < rows_max:
+        length = draw(st.integers(0, 7))
+        if not length:
+            break
+        values = st.sampled_from(draw(st.sampled_from(PALETTES)))
+        gap_ns = draw(st.sampled_from(STEADY_NS))
+        for _ in range(min(length, rows_max - len(rows))):
+            rows.append(Row(name, time, draw(values), draw(st.sampled_from(qualities))))
+            time += gap_ns
+        time += draw(st.sampled_from(PAUSE_NS)) - gap_ns
+    return rows
+
+
+@st.composite
+def recordings(draw: st.DrawFn, facility: Facility, *, size: int = 40, conflicts: bool = True) -> tuple[Row, ...]:
+    """Rows in the order of time, without `received`; without `conflicts` no two rows share point and time, and all are understood."""
+    rows = [row for point in facility.points for row in draw(phases(point.id, size // len(facility.points)))]
+    places = [place.id + STATE_SUFFIX for place in facility.places]
+    moments = st.sampled_from([row.time for row in rows] or [START_NS])
+    for _ in range(draw(st.integers(0, 5))):
+        rows.append(Row(draw(st.sampled_from(places)), draw(moments), draw(st.sampled_from(OCCUPANCIES[:3]))))
+    if not conflicts:
+        first = {(row.point, row.time): row for row in reversed(rows) if row.quality != "Good"}
+        return tuple(sorted(first.values(), key=lambda row: row.time))
+    for _ in range(draw(st.integers(0, 3)) if rows else 0):
+        row, value = draw(st.sampled_from(rows)), draw(st.sampled_from((None, 7.0, 12.0)))
+        rows.append(row if value is None or row.point in places else replace(row, value=value))
+    return tuple(sorted(rows, key=lambda row: row.time))
+
+
+@st.composite
+def arriving(draw: st.DrawFn, rows: Sequence[Row], *, ahead: bool = True) -> tuple[Row, ...]:
+    """The rows in some order of arrival, each with its `received`, which never decreases: late by seconds, or in any order at all.
+
+    With `ahead` some instruments' clocks run before ours, by exactly what is allowed, or by more.
+    """
+    if draw(st.booleans()):
+        order = draw(st.permutations(rows))
+    else:
+        lateness = draw(st.lists(st.sampled_from(LATENESS_NS), min_size=len(rows), max_size=len(rows)))
+        order = [row for _, row in sorted(zip(lateness, rows, strict=True), key=lambda pair: pair[0] + pair[1].time)]
+    steps = draw(st.lists(st.sampled_from((0, 0, HALF_NS, SECOND_NS)), min_size=len(rows), max_size=len(rows)))
+    slack = draw(st.lists(st.sampled_from((0, 0, 0, 1, SECOND_NS, 61 * SECOND_NS)), min_size=len(rows), max_size=len(rows)))
+    clock = START_NS
+    arrived = []
+    for row, step_ns, slack_ns in zip(order, steps, slack, strict=True):
+        clock = max(clock + step_ns, row.time - (slack_ns if ahead else 0))
+        arrived.append(replace(row, received=clock))
+    return tuple(arrived)
+
+
+@st.composite
+def cuttings(draw: st.DrawFn, rows: Sequence[Row]) -> list[tuple[Row, ...]]:
+    """The same rows in the same order, as batches of one or more."""
+    cuts = draw(st.lists(st.booleans(), min_size=max(len(rows) - 1, 0), max_size=max(len(rows) - 1, 0)))
+    batches: list[list[Row]] = [[]]
+    for row, cut in zip(rows, [False, *cuts], strict=False):
+        if cut:
+            batches.append([])
+        batches[-1].append(row)
+    return [tuple(batch) for batch in batches if batch]
+
+
+@st.composite
+def stories(
+    draw: st.DrawFn, *, kinds: Collection[str] = KINDS, conflicts: bool = True, untimely: bool = True, size: int = 40, late: bool = False
+) -> Story:
+    """A facility, rules, a table and a recording; with `late` the rows are in an order of arrival and carry `received`.
+
+    `conflicts=False, untimely=False` make every order of arrival store the same readings.
+    """
+    facility = draw(facilities(untimely=untimely))
+    rows = draw(recordings(facility, size=size, conflicts=conflicts))
+    if late:
+        rows = draw(arriving(rows, ahead=untimely))
+    return Story(facility, draw(rule_sets(kinds)), {"limits": draw(limit_tables())}, rows)
