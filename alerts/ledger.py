@@ -188,7 +188,7 @@ class Ledger:
         old, new = revision.old, revision.new
         if old is not None:
             self._store.write_excursion(old)
-            self._open.pop((old.rule, old.point), None) if old.open else None
+            self._forget(old)
         if new is None:
             assert old is not None
             applied.excursions.append(old)
@@ -207,9 +207,13 @@ class Ledger:
     def _write(self, row: Excursion, applied: Applied) -> None:
         self._store.write_excursion(row)
         applied.excursions.append(row)
+        self._forget(row)
         if row.open:
             self._open[row.rule, row.point] = row
-        elif (was := self._open.get((row.rule, row.point))) is not None and was.id == row.id:
+
+    def _forget(self, row: Excursion) -> None:
+        was = self._open.get((row.rule, row.point))
+        if was is not None and was.id == row.id:
             del self._open[row.rule, row.point]
 
     def _progress(self, applied: Applied) -> None:

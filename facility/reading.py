@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,8 @@ class Readings:
 
     @classmethod
     def empty(cls) -> Self:
-        return cls(*(np.empty(0, dtype) for dtype in COLUMN_TYPES))
+        columns: list[Any] = [np.empty(0, dtype) for dtype in COLUMN_TYPES]
+        return cls(*columns)
 
     @classmethod
     def concatenate(cls, parts: list[Self]) -> Self:

@@ -34,7 +34,8 @@ class Point:
     """A monitoring point: one quantity at one place.
 
     `room` is the id of the room it stands in, `zone` that of its zone or None; `grade` and `type` are the zone's, else the room's.
-    `range` ends are inside. Durations are integer nanoseconds.
+    `range` ends are inside. `reference` is the place that a differential pressure is measured against, or that lies behind a door.
+    Durations are integer nanoseconds.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Point:
     retired_ns: int | None = None
     instrument: str | None = None
     unmonitored: str | None = None
+    reference: str | None = None
 
     @property
     def place(self) -> str:
@@ -63,7 +65,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A room, or a zone in one (`parent` is then the room's id)."""
+    """A room, or a zone in one (`parent` is then the room's id); `at_most_ns` says how long a state may last, as (state, ns)."""
 
     id: str
     name: str
@@ -73,6 +75,7 @@ class Place:
     occupancy: str = "in_operation"
     clean_up_ns: int = 0
     points: tuple[str, ...] = ()
+    at_most_ns: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 
@@ -57,13 +59,12 @@ class ClockBody(msgspec.Struct, frozen=True):
 
 
 class ConfigurationBody(msgspec.Struct, frozen=True):
-    """A configuration took force: its files whole, the hash of what judges, the semantics number, numbers of points that are new."""
+    """A configuration took force: the hash of what judges, the semantics number, the numbers of points that are new, and its files whole."""
 
-    files: dict[str, str]
     hash: str
     semantics: int
     points: dict[str, int]
-    environment: str = "production"
+    entry: dict[str, Any]
     by: str = ""
     reason: str = ""
 

@@ -293,18 +293,18 @@ def _measured(
     if above is None or below is None:
         return np.zeros(len(block.time)), np.full(len(block.time), np.nan), ~breaching
     value, deadband = block.value, pairs.deadband[block.pair]
-    if len(above) == 1 and len(below) == 1 and np.isinf(above[0]) != np.isinf(below[0]):
-        if np.isinf(below[0]):
-            return value, np.broadcast_to(above, value.shape), ~breaching & (value <= above - deadband)
-        return -value, np.broadcast_to(below, value.shape), ~breaching & (value >= below + deadband)
-    deadband = _spread(deadband, block)
+    one = len(block.pair) == 1
+    if not one:
+        deadband = _spread(deadband, block)
     returned = ~breaching & (value <= above - deadband) & (value >= below + deadband)
-    one_sided_above, one_sided_below = np.isneginf(below), np.isposinf(above)
+    two_sided, below_only = pairs.two_sided[block.pair], pairs.below_only[block.pair]
+    if one and not two_sided[0]:
+        return -value if below_only[0] else value, np.broadcast_to(below if below_only[0] else above, value.shape), returned
+    if not one:
+        two_sided, below_only = _spread(two_sided, block), _spread(below_only, block)
     over, under = value - above, below - value
-    upper = one_sided_above | (~one_sided_below & (over >= under))
-    both = ~one_sided_above & ~one_sided_below
-    score = np.where(both, np.maximum(over, under), np.where(one_sided_above, value, -value))
-    limit = np.where(upper, above, below)
+    score = np.where(two_sided, np.maximum(over, under), np.where(below_only, -value, value))
+    limit = np.where(np.where(two_sided, under > over, below_only), below, above)
     return score, np.broadcast_to(limit, score.shape), returned
 
 

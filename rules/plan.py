@@ -38,7 +38,7 @@ class Pairs:
     """(rule, point) pairs that are judged alike, n rows sorted by point number.
 
     `above`, `below` float64 [n, s], s = 1 or one column per occupancy, infinite where that side has no limit, NaN where the state's cell is
-    not specified; `offsets` int64 [points + 1]: the pairs of point number p are rows offsets[p]:offsets[p + 1].
+    not specified; `two_sided`, `below_only` by the sides that the rule has; `offsets` int64 [points + 1]: the pairs of point number p are rows offsets[p]:offsets[p + 1].
     """
 
     kind: str
@@ -49,6 +49,8 @@ class Pairs:
     place: NDArray[np.int32]
     above: NDArray[np.float64]
     below: NDArray[np.float64]
+    two_sided: NDArray[np.bool_]
+    below_only: NDArray[np.bool_]
     above_inclusive: NDArray[np.bool_]
     below_inclusive: NDArray[np.bool_]
     deadband: NDArray[np.float64]
@@ -154,6 +156,8 @@ def _pairs(
         place=np.array([place_index[point.place] for _, _, point in rows], np.int32),
         above=limits[:, :, 0],
         below=limits[:, :, 1],
+        two_sided=np.array([rule.above is not None and rule.below is not None for _, rule, _ in rows], np.bool_),
+        below_only=np.array([rule.above is None for _, rule, _ in rows], np.bool_),
         above_inclusive=np.array([rule.above is not None and rule.above.inclusive for _, rule, _ in rows], np.bool_),
         below_inclusive=np.array([rule.below is not None and rule.below.inclusive for _, rule, _ in rows], np.bool_),
         deadband=np.array([rule.deadband for _, rule, _ in rows], np.float64),

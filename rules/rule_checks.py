@@ -71,7 +71,8 @@ def check_rules(written: Sequence[Written], facility: Facility, tables: Mapping[
         if one.rule.alarm:
             by_alarm.setdefault(one.rule.alarm, []).append(one)
     for levels in by_alarm.values():
-        check.levels(levels)
+        if len(levels) == 2:  # else one was refused
+            check.levels(levels)
     return Fit(tuple(dict.fromkeys(check.problems)), tuple(dict.fromkeys(check.warnings)), tuple(check.unspecified))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from facility.document import Document, one_of, read_document, shown
+from facility.document import Document, Path, one_of, read_document, shown
 from facility.durations import Duration
 from facility.files import FilePath, Files, Unreadable
 from facility.limits import LimitTable, shipped
@@ -56,14 +56,23 @@ class RulesRead:
         return check_rules(self.written, facility, self.tables)
 
 
-def read_rules(files: Files, names: Iterable[str], tables: Mapping[str, LimitTable]) -> RulesRead:
-    """Read rules files in order; each rule is checked on its own, ids across all files."""
+def read_rules(
+    files: Files,
+    names: Iterable[str],
+    tables: Mapping[str, LimitTable],
+    unreadable: Callable[[Path, Unreadable], Problem] | None = None,
+) -> RulesRead:
+    """Read rules files in order; each rule is checked on its own, ids across all files.
+
+    `unreadable` makes the problem of a file that cannot be read, from the path that names it in renrum.yaml and what is wrong.
+    """
     reading = _Reading(tables)
-    for name in names:
+    for number, name in enumerate(names):
         try:
             document, problems = read_document(files, name)
         except Unreadable as error:
-            reading.problems.append(Problem(files.shown(name), 0, "", str(error), "a rules file"))
+            plain = Problem(files.shown(name), 0, "", str(error), "a rules file")
+            reading.problems.append(unreadable(("rules", number), error) if unreadable else plain)
             continue
         section, faults = (None, []) if problems and not document.value else validated(RulesSection, document, stand_ins={"rules": []})
         reading.problems += problems + faults
@@ -120,9 +129,11 @@ class _Reading:
 
     def _whole(self, written: Written) -> None:
         """What a kind cannot do without; a value that was refused for itself is not missed here."""
-        if written.rule.kind == "limit" and not written.gives("levels", *_SIDES):
+        keys = _SIDES if written.level_path else ("levels", *_SIDES)
+        if written.rule.kind == "limit" and not written.gives(*keys):
             allowed = f"{one_of(_SIDES)}: one, or one above and one below"
-            self.problems.append(written.problem("kind", "limit without a limit", allowed))
+            found = "limit without a limit" + (f" in its level {written.rule.level}" if written.level_path else "")
+            self.problems.append(written.problem("kind", found, allowed))
         if written.rule.kind == "stale" and not written.gives("after"):
             allowed = "`after`: how long nothing was received, such as 3 periods"
             self.problems.append(written.problem("kind", "stale without after", allowed))

@@ -59,7 +59,7 @@ class Life:
         self.admission.limits_of({self.number_of[point.id]: point for point in story.facility.points})
         self.states: dict[tuple[str, int], str] = {}
         self.start = min((row.received or 0 for row in story.rows), default=0)
-        self.pending = [self._entry(CONFIGURATION, ConfigurationBody({}, "hash", 1, self.number_of), self.start)]
+        self.pending = [self._entry(CONFIGURATION, ConfigurationBody("hash", 1, self.number_of, {}), self.start)]
         self.rules = story.rules
 
     def arrive(self, rows: Sequence[Row]) -> None:
@@ -75,7 +75,7 @@ class Life:
 
     def reconfigure(self, rules: tuple, at: int) -> None:  # type: ignore[type-arg]
         self.rules = rules
-        self.pending.append(self._entry(CONFIGURATION, ConfigurationBody({}, "other", 1, {}), at))
+        self.pending.append(self._entry(CONFIGURATION, ConfigurationBody("other", 1, {}, {}), at))
 
     def current(self) -> list[Excursion]:
         rows = self.store.excursions("status = ?", (CURRENT,))

@@ -1,0 +1,238 @@
+"""The HTTP API as one table of operations: what is routed is what is checked is what OpenAPI describes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from dashboards import answers, asked
+from dashboards.events import events_endpoint
+from dashboards.metrics import metrics_text
+from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, ExcursionQuery, Monitor, Page
+from dashboards.openapi import document
+from dashboards.problems_json import ProblemError, bad_parameters, nearest
+from dashboards.security import body_of
+from facility.times import format_time
+
+PREFIX = "/api/v1"
+Item = TypeVar("Item")
+Handler = Callable[[Monitor, Any, Any], BaseModel]
+Endpoint = Callable[[Request], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation: what is asked (query and path), what is answered, and either a plain function or an endpoint of its own."""
+
+    path: str
+    summary: str
+    handle: Handler | None = None
+    endpoint: Endpoint | None = None
+    parameters: type[asked.Asked] = asked.Nothing
+    answer: type[BaseModel] | None = None
+    method: str = "GET"
+    body: type[asked.Asked] | None = None
+    media: str = "application/json"
+    problems: tuple[int, ...] = ()
+
+
+def points(monitor: Monitor, query: asked.PointsAsked, _: None) -> answers.PointsAnswer:
+    found = monitor.points()
+    if query.room is not None:
+        _known("room", query.room, [place.id for place in monitor.places() if place.parent is None])
+        found = [point for point in found if point.room == query.room]
+    return answers.PointsAnswer(points=[answers.PointAnswer.of(point) for point in found])
+
+
+def readings(monitor: Monitor, query: asked.ReadingsAsked, _: None) -> answers.ReadingsAnswer:
+    start = query.start if query.cursor is None else query.cursor
+    # one more than asked for: its time is where the next answer starts
+    columns = monitor.readings(query.point, start, query.end, query.limit + 1)
+    if columns is None:
+        _known("point", query.point, [point.id for point in monitor.points()])
+        raise ProblemError(404, "unknown-point", "No such point", f"There is no point {query.point!r}.")
+    shown = slice(query.limit)
+    more = len(columns.time) > query.limit
+    return answers.ReadingsAnswer(
+        point=query.point, unit=columns.unit, time=[format_time(ns) for ns in columns.time[shown]],
+        value=[answers.finite(float(value)) for value in columns.value[shown]], quality=list(columns.quality[shown]),
+        received=[format_time(ns) for ns in columns.received[shown]], next=format_time(columns.time[query.limit]) if more else None,
+    )  # fmt: skip
+
+
+def excursions(monitor: Monitor, query: asked.ExcursionsAsked, _: None) -> answers.ExcursionsAnswer:
+    which = ExcursionQuery(query.start, query.end, query.room, query.point, include_all=query.all)
+    page = _page(query.cursor, lambda: monitor.excursions(which, query.limit, query.cursor))
+    return answers.ExcursionsAnswer(excursions=[answers.ExcursionAnswer.of(item) for item in page.items], next=page.next)
+
+
+def alarms(monitor: Monitor, query: asked.AlarmsAsked, _: None) -> answers.AlarmsAnswer:
+    page = _page(query.cursor, lambda: monitor.alarms(query.state, query.limit, query.cursor))
+    return answers.AlarmsAnswer(alarms=[answers.AlarmAnswer.of(item) for item in page.items], next=page.next)
+
+
+def acknowledge(monitor: Monitor, query: asked.AlarmAsked, body: asked.AcknowledgeBody) -> answers.AlarmAnswer:
+    result = monitor.acknowledge(query.id, by=body.by, comment=body.comment)
+    if result.outcome == UNKNOWN or result.alarm is None:
+        raise ProblemError(404, "unknown-alarm", "No such alarm", f"There is no alarm {query.id!r}; GET {PREFIX}/alarms lists them.")
+    alarm = answers.AlarmAnswer.of(result.alarm)
+    if result.outcome == ACCEPTED:
+        return alarm
+    if result.outcome == ALREADY:
+        at = answers.time_text(result.at)
+        detail = f"{result.by} acknowledged this alarm already, at {at}. Nothing was recorded for {body.by}."
+        raise ProblemError(
+            409, "already-acknowledged", "Already acknowledged", detail,
+            acknowledged_by=result.by, acknowledged=at, comment=result.comment, alarm=alarm.model_dump(),
+        )  # fmt: skip
+    raise ProblemError(
+        409,
+        "alarm-closed",
+        "The alarm is over",
+        "This alarm is over and needs no acknowledgement. Nothing was recorded.",
+        alarm=alarm.model_dump(),
+    )
+
+
+def audit(monitor: Monitor, query: asked.AuditAsked, _: None) -> answers.AuditAnswer:
+    page = _page(query.cursor, lambda: monitor.audit(query.start, query.end, query.limit, query.cursor))
+    entries = [
+        answers.AuditEntryAnswer(
+            number=entry.number, at=format_time(entry.at), actor=entry.actor, action=entry.action, subject=entry.subject,
+            detail=entry.detail, reason=entry.reason,
+        ) for entry in page.items
+    ]  # fmt: skip
+    return answers.AuditAnswer(entries=entries, next=page.next)
+
+
+async def healthz(request: Request) -> Response:
+    health = await run_in_threadpool(request.app.state.monitor.health)
+    answer = answers.HealthAnswer(ok=health.is_alive, checks=[answers.CheckAnswer.of(check) for check in health.alive])
+    return _json(answer, 200 if answer.ok else 503)
+
+
+async def readyz(request: Request) -> Response:
+    health = await run_in_threadpool(request.app.state.monitor.health)
+    checks = [answers.CheckAnswer.of(check) for check in (*health.alive, *health.ready)]
+    return _json(answers.HealthAnswer(ok=health.is_ready, checks=checks), 200 if health.is_ready else 503)
+
+
+async def metrics(request: Request) -> Response:
+    text, content_type = await run_in_threadpool(metrics_text, request.app.state.monitor, request.headers.get("accept", ""))
+    return Response(text, headers={"Content-Type": content_type})
+
+
+async def openapi(request: Request) -> Response:
+    return JSONResponse(document(OPERATIONS, request.app.state.monitor.identity.version))
+
+
+OPERATIONS = (
+    Operation(
+        f"{PREFIX}/points", "Every point with its latest reading, limits in force and state.",
+        points, parameters=asked.PointsAsked, answer=answers.PointsAnswer, problems=(404,),
+    ),
+    Operation(
+        f"{PREFIX}/readings", "Stored readings of a point in time order, as columns, with start <= time < end.",
+        readings, parameters=asked.ReadingsAsked, answer=answers.ReadingsAnswer, problems=(404,),
+    ),
+    Operation(
+        f"{PREFIX}/excursions", "Excursions that overlap [start, end), sorted by onset, rule, point.",
+        excursions, parameters=asked.ExcursionsAsked, answer=answers.ExcursionsAnswer,
+    ),
+    Operation(
+        f"{PREFIX}/alarms", "Alarms, the newest raised first; without `state` those that are not done.",
+        alarms, parameters=asked.AlarmsAsked, answer=answers.AlarmsAnswer,
+    ),
+    Operation(
+        f"{PREFIX}/alarms/{{id}}/acknowledge", "Acknowledge an alarm for a named person; 409 tells who was faster.",
+        acknowledge, parameters=asked.AlarmAsked, answer=answers.AlarmAnswer, method="POST", body=asked.AcknowledgeBody,
+        problems=(403, 404, 409, 413, 415),
+    ),
+    Operation(
+        f"{PREFIX}/audit", "The audit trail, the oldest entry first.",
+        audit, parameters=asked.AuditAsked, answer=answers.AuditAnswer,
+    ),
+    Operation(
+        f"{PREFIX}/events", "Server-sent events `readings`, `alarm`, `excursion`, `health`, `reload`; Last-Event-ID goes on from there.",
+        endpoint=events_endpoint, media="text/event-stream",
+    ),
+    Operation(f"{PREFIX}/openapi.json", "This description.", endpoint=openapi),
+    Operation("/healthz", "200 while steps and ingest run, else 503.", endpoint=healthz, answer=answers.HealthAnswer),
+    Operation("/readyz", "200 when alive, connected and caught up, else 503.", endpoint=readyz, answer=answers.HealthAnswer),
+    Operation("/metrics", "Prometheus metrics.", endpoint=metrics, media="text/plain"),
+)  # fmt: skip
+
+
+def routes() -> list[Route]:
+    """The table as Starlette routes."""
+    return [Route(operation.path, operation.endpoint or _endpoint(operation), methods=[operation.method]) for operation in OPERATIONS]
+
+
+def _endpoint(operation: Operation) -> Endpoint:
+    handle = operation.handle
+    assert handle is not None, operation.path
+
+    async def endpoint(request: Request) -> Response:
+        monitor: Monitor = request.app.state.monitor
+        context = {"zone": ZoneInfo(monitor.identity.timezone)}
+        query = _checked(operation.parameters, _single(request) | request.path_params, context, "query")
+        body = None
+        if operation.body is not None:
+            body = _checked(operation.body, await _json_body(request), context, "body")
+        return _json(await run_in_threadpool(handle, monitor, query, body))
+
+    return endpoint
+
+
+def _single(request: Request) -> dict[str, Any]:
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if names.count(name) > 1:
+            raise ProblemError(400, "bad-parameter", "A parameter in the query cannot be used", f"{name}: given twice; give it once.")
+    return dict(request.query_params)
+
+
+async def _json_body(request: Request) -> Any:
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        raise ProblemError(415, "not-json", "Unsupported media type", "Send the body as application/json.")
+    try:
+        return json.loads(await body_of(request))
+    except (ValueError, RecursionError):
+        raise ProblemError(400, "not-json", "The body cannot be read", "The body is not valid JSON.") from None
+
+
+def _checked(model: type[asked.Asked], given: Any, context: dict[str, Any], place: str) -> asked.Asked:
+    try:
+        return model.model_validate(given, context=context)
+    except ValidationError as error:
+        raise bad_parameters(error, list(model.model_fields), place) from None
+
+
+def _page(cursor: str | None, read: Callable[[], Page[Item]]) -> Page[Item]:
+    try:
+        return read()
+    except ValueError:
+        if cursor is None:
+            raise
+        detail = f"cursor: found {cursor!r}, allowed: the `next` of an earlier answer to the same question."
+        raise ProblemError(400, "bad-parameter", "A parameter in the query cannot be used", detail) from None
+
+
+def _known(parameter: str, value: str, known: list[str]) -> None:
+    if value not in known:
+        raise ProblemError(
+            404, f"unknown-{parameter}", f"No such {parameter}", f"There is no {parameter} {value!r}{nearest(value, known)}."
+        )
+
+
+def _json(answer: BaseModel, status: int = 200) -> Response:
+    return Response(answer.model_dump_json(), status, media_type="application/json")

@@ -1,0 +1,1 @@
+"""The console: one live page and a page for each alarm, readable without scripts."""

@@ -1,0 +1,270 @@
+// Keeps the page live. The server renders every part; this swaps in what changed and says when it can no longer know.
+"use strict";
+
+const LOST_AFTER_MS = 10000;
+const NAME_KEY = "renrum.name";
+const zone = document.body.dataset.timezone;
+const live = document.body.dataset.live !== undefined;
+const $ = (id) => document.getElementById(id);
+
+// ---- times in the site's zone, as the server writes them
+
+const clockFormat = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, timeStyle: "medium" });
+const dayFormat = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short" });
+let serverNow = new Date();
+
+function timeText(stamp) {
+  const at = new Date(stamp);
+  const day = dayFormat.format(at);
+  return (day === dayFormat.format(serverNow) ? "" : day + " ") + clockFormat.format(at);
+}
+
+function setTime(element, stamp) {
+  element.dateTime = stamp;
+  element.textContent = timeText(stamp);
+}
+
+// ---- parts: fetched when something changed, at most once a second each, and merged by key so that what is being typed stays
+
+const asked = new Map();
+
+function refresh(...parts) {
+  for (const part of parts) {
+    if (asked.has(part)) { asked.set(part, true); continue; }
+    asked.set(part, false);
+    load(part).finally(() => setTimeout(() => {
+      const again = asked.get(part);
+      asked.delete(part);
+      if (again) refresh(part);
+    }, 1000));
+  }
+}
+
+async function load(part) {
+  if (part === "rooms") overtaking.clear();
+  try {
+    const answer = await fetch("/parts/" + part);
+    if (!answer.ok) throw new Error(String(answer.status));
+    const fresh = document.createElement("div");
+    fresh.innerHTML = await answer.text();
+    merge($(part), fresh);
+    fillNames();
+    if (part === "summary") countInTitle();
+    if (part === "rooms") for (const row of overtaking.values()) showValue(row);
+  } catch (problem) {
+    setTimeout(() => refresh(part), 3000);
+  }
+}
+
+function merge(shown, fresh) {
+  const list = shown.querySelector(":scope > ol"), freshList = fresh.querySelector(":scope > ol");
+  const focus = document.activeElement, id = shown.contains(focus) ? focus.id : "";
+  if (list && freshList) mergeKeyed(list, freshList);
+  else if (rendered(shown) !== rendered(fresh)) shown.replaceChildren(...fresh.childNodes);
+  if (id && document.activeElement !== focus && $(id)) $(id).focus();
+}
+
+function mergeKeyed(list, freshList) {
+  const old = new Map([...list.children].map((item) => [item.dataset.key, item]));
+  const wanted = [...freshList.children].map((item) => {
+    const known = old.get(item.dataset.key);
+    if (known && rendered(known) !== rendered(item)) patch(known, item);
+    return known || item;
+  });
+  for (const item of [...list.children]) if (!wanted.includes(item)) item.remove();
+  // only what is out of place is moved: a moved element loses the focus
+  wanted.forEach((item, n) => { if (list.children[n] !== item) list.insertBefore(item, list.children[n] || null); });
+}
+
+// the new content around the old form, which somebody may be typing into
+function patch(shown, fresh) {
+  Object.assign(shown.dataset, fresh.dataset);
+  const form = shown.querySelector(":scope > details"), freshForm = fresh.querySelector(":scope > details");
+  if (!form || !freshForm) { shown.replaceChildren(...fresh.childNodes); return; }
+  for (const node of [...shown.childNodes]) if (node !== form) node.remove();
+  freshForm.remove();
+  form.before(...fresh.childNodes);
+}
+
+// what the server wrote, without what the person or this script changed since
+function rendered(node) {
+  const holder = document.createElement("div");
+  holder.append(...node.cloneNode(true).childNodes);
+  for (const details of holder.querySelectorAll("details")) details.removeAttribute("open");
+  for (const answer of holder.querySelectorAll(".answer")) answer.textContent = "";
+  for (const button of holder.querySelectorAll("button")) button.disabled = false;
+  return holder.innerHTML.replace(/\s+/g, " ");
+}
+
+// ---- events
+
+const announced = new Map();
+
+// readings that came while the rooms were being fetched: what is fetched may be older than they are
+const overtaking = new Map();
+
+function onReadings(rows) {
+  let stateChanged = false;
+  for (const row of rows) {
+    overtaking.set(row.point, row);
+    if (!showValue(row)) stateChanged = true;
+  }
+  if (stateChanged) refresh("rooms", "summary");
+}
+
+// false when more than the value changed, so that the tile has to be rendered again
+function showValue(row) {
+  const item = document.querySelector(`[data-point="${CSS.escape(row.point)}"]`);
+  if (!item) return true;
+  const time = item.querySelector("time.read");
+  if (time && row.time && new Date(time.dateTime) <= new Date(row.time)) {
+    item.querySelector(".value").textContent = row.text;
+    setTime(time, row.time);
+  }
+  return item.dataset.state === row.state && (time !== null || row.time === null);
+}
+
+function onAlarm(alarm) {
+  refresh("alarms", "summary");
+  // said aloud when it becomes unacknowledged, not at each new worst value
+  if (alarm.state === "unacknowledged" && announced.get(alarm.id) !== "unacknowledged") {
+    const room = document.querySelector(`#room-${CSS.escape(alarm.room)}`);
+    $("announce").textContent = `New alarm, ${alarm.priority} priority, ${alarm.level}: ${alarm.point_name || alarm.quantity.replaceAll("_", " ")}, ` +
+      (room ? room.textContent : alarm.room);
+  }
+  announced.set(alarm.id, alarm.state);
+}
+
+let health = "";
+
+function onHealth(now) {
+  serverNow = new Date(now.time);
+  failing = !now.alive;
+  // the checks carry ages that change at each beat; the strip is worth a look every few seconds anyway
+  const words = JSON.stringify([now.checks, now.sums]);
+  if (words !== health) refresh("system");
+  health = words;
+}
+
+// ---- is the page live?
+
+let heardAt = -Infinity, opened = false, failing = false, source = null;
+
+function heard() {
+  heardAt = performance.now();
+  opened = true;
+  setTime($("updated"), serverNow.toISOString());
+  show();
+}
+
+function show() {
+  const silent = performance.now() - heardAt > LOST_AFTER_MS;
+  const state = failing ? "lost" : opened && !silent ? "live" : heardAt === -Infinity && performance.now() < LOST_AFTER_MS ? "connecting" : "lost";
+  const words = $("link-words"), banner = $("stale");
+  document.body.dataset.live = state;
+  words.textContent = words.dataset[state];
+  const text = state !== "lost" ? "" : failing ? banner.dataset.failing : `${banner.dataset.lost} ${$("updated").textContent}.`;
+  if (banner.textContent !== text) banner.textContent = text;
+  banner.hidden = !text;
+}
+
+function listen() {
+  source = new EventSource("/api/v1/events");
+  const on = (kind, act) => source.addEventListener(kind, (event) => { act(JSON.parse(event.data)); heard(); });
+  on("readings", onReadings);
+  on("alarm", onAlarm);
+  on("excursion", () => refresh("excursions"));
+  on("health", onHealth);
+  on("reload", () => refresh("summary", "alarms", "rooms", "excursions", "system"));
+  // subscribed first, then read: nothing falls between
+  source.onopen = () => refresh("summary", "alarms", "rooms", "excursions", "system");
+  source.onerror = () => {
+    opened = false;
+    show();
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
+  };
+}
+
+// ---- acknowledging
+
+function fillNames() {
+  const name = stored();
+  for (const input of document.querySelectorAll('input[name="by"]')) if (!input.value) input.value = name;
+}
+
+function stored() {
+  try { return localStorage.getItem(NAME_KEY) || ""; } catch { return ""; }
+}
+
+function remember(name) {
+  try { localStorage.setItem(NAME_KEY, name); } catch { /* a private window: the name is asked each time */ }
+}
+
+async function acknowledge(form) {
+  const answer = form.querySelector(".answer"), button = form.querySelector("button");
+  const by = form.elements.by.value, comment = form.elements.comment.value;
+  remember(by.trim());
+  button.disabled = true;
+  answer.textContent = "Sending";
+  let text, done = false;
+  try {
+    const reply = await fetch(form.dataset.api, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ by, comment }),
+    });
+    const said = await reply.json();
+    if (reply.ok) {
+      text = `Recorded: acknowledged by ${said.acknowledged_by} at ${timeText(said.acknowledged)}.`;
+      done = true;
+    } else if (said.acknowledged) {
+      text = `${said.acknowledged_by} acknowledged this alarm already, at ${timeText(said.acknowledged)}. Nothing was recorded for ${by.trim()}.`;
+      done = true;
+    } else text = `Not recorded: ${said.detail}`;
+  } catch (problem) {
+    text = "No answer from the service: it is not known whether this was recorded. The alarm stays here until it was.";
+  }
+  button.disabled = false;
+  answer.textContent = text;
+  if (done) settle(form, text);
+}
+
+function settle(form, text) {
+  $("said").textContent = text;
+  $("said").hidden = false;
+  const item = form.closest("[data-key]");
+  item.focus();
+  refresh("alarms", "summary");
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target.closest("form[data-api]");
+  if (!form || !live) return; // the alarm's own page posts the form
+  event.preventDefault();
+  acknowledge(form);
+});
+
+document.addEventListener("submit", (event) => {
+  if (event.target.elements.by) remember(event.target.elements.by.value.trim());
+}, true);
+
+// an opened form is ready to be typed into
+document.addEventListener("toggle", (event) => {
+  if (!event.target.matches("details.acknowledge") || !event.target.open) return;
+  const empty = [...event.target.querySelectorAll("input")].find((input) => !input.value);
+  (empty || event.target.querySelector("button")).focus();
+}, true);
+
+function countInTitle() {
+  const number = Number(document.querySelector("[data-unacknowledged]").dataset.unacknowledged);
+  document.title = (number ? `(${number}) ` : "") + document.title.replace(/^\(\d+\) /, "");
+}
+
+fillNames();
+if (live) {
+  for (const item of document.querySelectorAll(".alarm")) announced.set(item.dataset.key, item.dataset.state);
+  $("updated-words").textContent = $("updated-words").dataset.live;
+  $("again").remove();
+  countInTitle();
+  listen();
+  setInterval(show, 1000);
+  show();
+}

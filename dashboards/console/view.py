@@ -1,0 +1,160 @@
+"""What the console's templates are given: rooms with their points, alarms in their order, values and times as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from alerts.lifecycle import ACKNOWLEDGED
+from dashboards.monitor import POINT_STATES, AlarmView, PlaceView, PointView
+from facility.times import format_time
+from rules.rule import LEVELS, PRIORITIES
+
+THIN_SPACE = "\u202f"
+MINUS = "\u2212"
+NO_VALUE = "–"
+DECIMALS_MAX = 6
+_DECIMALS = {
+    "particles_0_5um": 0, "particles_5_0um": 0, "temperature": 1, "relative_humidity": 0, "differential_pressure": 1,
+    "air_velocity": 2, "co2": 1, "oxygen": 1, "level": 0,
+}  # fmt: skip
+_UNITS = {"degC": "°C", "degF": "°F", "1/m3": "/m³", "1/L": "/L", "1/ft3": "/ft³", "m3/h": "m³/h", "m3/s": "m³/s", "um": "µm", "1": ""}
+DOOR_WORDS = ("Closed", "Open")
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceTile:
+    """A room or zone with its own points; `zones` are those of a room; `state` is the worst of all its points."""
+
+    place: PlaceView
+    points: tuple[PointView, ...]
+    zones: tuple[PlaceTile, ...]
+    state: str
+
+
+def tiles(places: Iterable[PlaceView], points: Iterable[PointView]) -> tuple[PlaceTile, ...]:
+    """Rooms in the order of the facility, each with its zones; places without points are left out."""
+    at: dict[str, list[PointView]] = {}
+    for point in points:
+        at.setdefault(point.zone or point.room, []).append(point)
+    zones: dict[str, list[PlaceTile]] = {}
+    rooms: list[PlaceView] = []
+    for place in places:
+        if place.parent is None:
+            rooms.append(place)
+        elif place.id in at:
+            zones.setdefault(place.parent, []).append(_tile(place, at[place.id], ()))
+    built = [_tile(room, at.get(room.id, ()), zones.get(room.id, ())) for room in rooms]
+    return tuple(tile for tile in built if tile.points or tile.zones)
+
+
+def _tile(place: PlaceView, points: Sequence[PointView], zones: Sequence[PlaceTile]) -> PlaceTile:
+    states = [point.state for point in points] + [zone.state for zone in zones]
+    return PlaceTile(place, tuple(points), tuple(zones), min(states, key=POINT_STATES.index, default="normal"))
+
+
+def in_order(alarms: Iterable[AlarmView]) -> list[AlarmView]:
+    """Unacknowledged before acknowledged, then by priority, then action before alert before technical, then the newest first."""
+    return sorted(
+        alarms,
+        key=lambda alarm: (
+            alarm.state == ACKNOWLEDGED,
+            PRIORITIES.index(alarm.priority),
+            ("action", "alert", "technical").index(alarm.level) if alarm.level in LEVELS else len(LEVELS),
+            -alarm.raised,
+        ),
+    )
+
+
+def unit_text(unit: str) -> str:
+    """A unit as people write it.
+
+    >>> unit_text("1/m3"), unit_text("Pa")
+    ('/m³', 'Pa')
+    """
+    return _UNITS.get(unit, unit)
+
+
+def value_text(value: float | None, quantity: str, resolution: float | None = None, other: float | None = None) -> str:
+    """A value with sensible decimals: those of the point's resolution, else those usual for the quantity, else four digits.
+
+    Where rounding would make it look the same as `other` (the limit that it breaks) it gets as many more as tell them apart.
+
+    >>> value_text(12.34, "differential_pressure"), value_text(352000.4, "particles_0_5um"), value_text(1.0, "door")
+    ('12.3', '352\\u202f000', 'Open')
+    >>> value_text(9.96, "differential_pressure", None, 10.0)
+    '9.96'
+    """
+    if value is None or not math.isfinite(value):
+        return NO_VALUE
+    if quantity == "door" and value in (0, 1):
+        return DOOR_WORDS[int(value)]
+    if abs(value) >= 1e15:
+        return f"{value:.4g}".replace("-", MINUS)
+    decimals = _decimals(value, quantity, resolution)
+    if other is not None and value != other:
+        while decimals < DECIMALS_MAX and round(value, decimals) == round(other, decimals):
+            decimals += 1
+    text = f"{value:,.{decimals}f}"
+    if not text.strip("-0.,"):
+        text = text.lstrip("-")
+    return text.replace(",", THIN_SPACE).replace("-", MINUS)
+
+
+def _decimals(value: float, quantity: str, resolution: float | None) -> int:
+    if resolution is not None and resolution > 0:
+        return min(DECIMALS_MAX, max(0, -math.floor(math.log10(resolution) + 1e-9)))
+    if quantity in _DECIMALS:
+        return _DECIMALS[quantity]
+    magnitude = math.floor(math.log10(abs(value))) if value else 0
+    return min(DECIMALS_MAX, max(0, 3 - magnitude))
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Writes times in the site's zone, relative to the day of `now` (ns UTC)."""
+
+    zone: ZoneInfo
+    now: int
+
+    def text(self, ns: int) -> str:
+        """The time of day, with the date when it is another day."""
+        local, today = self._local(ns), self._local(self.now)
+        return f"{local:%H:%M:%S}" if local.date() == today.date() else f"{local:%Y-%m-%d %H:%M:%S}"
+
+    def stamp(self, ns: int) -> str:
+        """RFC 3339, for machines."""
+        return format_time(ns)
+
+    @property
+    def offset(self) -> str:
+        """The zone's distance from UTC now, such as +01:00."""
+        text = f"{self._local(self.now):%z}"
+        return f"{text[:3]}:{text[3:5]}"
+
+    def _local(self, ns: int) -> datetime:
+        return datetime.fromtimestamp(ns // 1_000_000_000, self.zone)
+
+
+def span_text(ns: int) -> str:
+    """A span of time in its two largest units.
+
+    >>> span_text(90 * 10**9), span_text(2 * 86_400 * 10**9), span_text(400_000_000)
+    ('1 min 30 s', '2 d', '0 s')
+    """
+    seconds = max(0, ns) // 1_000_000_000
+    parts = []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        number, seconds = divmod(seconds, size)
+        if number:
+            parts.append((size, f"{number} {unit}"))
+    if not parts:
+        return "0 s"
+    shown = parts[:1]
+    # the second unit only when it is the next smaller one
+    if len(parts) > 1 and parts[0][0] / parts[1][0] <= 60:
+        shown = parts[:2]
+    return " ".join(text for _, text in shown)

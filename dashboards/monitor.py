@@ -1,0 +1,326 @@
+"""What the pages, the API and the metrics need to know of the running service, as a protocol of plain values.
+
+All times are int ns UTC. The methods may be called from any thread; they block for as long as a look-up takes and return values that
+nobody changes afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from alerts.lifecycle import ACKNOWLEDGED, RETURNED, UNACKNOWLEDGED
+from rules.excursion import Excursion
+
+if TYPE_CHECKING:
+    from dashboards.events import EventHub
+
+ENVIRONMENTS = ("production", "validation", "demo")
+POINT_STATES = ("action", "alert", "stale", "bad", "technical", "no_data", "normal")
+"""States of a point, the worst first."""
+STANDING = (UNACKNOWLEDGED, RETURNED, ACKNOWLEDGED)
+"""States of an alarm (alerts.lifecycle) that is not done."""
+ACCEPTED, ALREADY, UNKNOWN, CLOSED = "accepted", "already", "unknown", "closed"
+
+Item = TypeVar("Item")
+
+
+class MonitorUnavailable(Exception):
+    """The service cannot answer or act now; the text says what is wrong and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What is shown on every page; `timezone` is an IANA name, `config` the hash of the configuration in force."""
+
+    environment: str
+    site: str
+    site_name: str
+    timezone: str = "UTC"
+    version: str = ""
+    config: str = ""
+    semantics: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The newest stored reading of a point by time; `value` in the point's unit, None where there is none; `quality` in words."""
+
+    time: int
+    value: float | None
+    quality: str
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitInForce:
+    """What one rule holds against a point now, for the occupancy that applies; None where a side has no limit."""
+
+    rule: str
+    level: str
+    above: float | None = None
+    below: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PointView:
+    """A point as it is now; `state` is one of POINT_STATES, `since` the time from which it has that state (None: not known)."""
+
+    id: str
+    name: str
+    quantity: str
+    unit: str
+    room: str
+    zone: str | None = None
+    grade: str | None = None
+    resolution: float | None = None
+    period_ns: int | None = None
+    latest: Latest | None = None
+    limits: tuple[LimitInForce, ...] = ()
+    state: str = "no_data"
+    since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PointNow:
+    """What changed at a point: its newest reading, its state, or both."""
+
+    point: str
+    latest: Latest | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceView:
+    """A room, or a zone in one (`parent` is then the room's id), with the occupancy that applies now."""
+
+    id: str
+    name: str
+    grade: str | None = None
+    type: str = "room"
+    parent: str | None = None
+    occupancy: str = "in_operation"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Stored readings of one point in time order, a column each; `value` may hold NaN."""
+
+    unit: str
+    time: Sequence[int] = ()
+    value: Sequence[float] = ()
+    quality: Sequence[str] = ()
+    received: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """Some of the items asked for; `next` is the cursor of the rest, None when there is no more."""
+
+    items: tuple[Item, ...] = ()
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExcursionQuery:
+    """Which excursions: those that overlap [start, end); of a room with its zones; of a point; not only current revisions."""
+
+    start: int | None = None
+    end: int | None = None
+    room: str | None = None
+    point: str | None = None
+    include_all: bool = False
+    newest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmView:
+    """An alarm in the words that a person needs; `state` is one of alerts.lifecycle.STATES and `since` the time it came into it.
+
+    `kind` is the rule's; `direction` is `above`, `below` or empty; `peak` and `limit` are in `unit`, `peak` the worst so far.
+    `text` and `sop` say what to do. `returned` is when the condition was over. `late` marks one found in late data.
+    """
+
+    id: str
+    state: str
+    since: int
+    rule: str
+    kind: str
+    level: str
+    priority: str
+    point: str
+    room: str
+    zone: str | None
+    quantity: str
+    unit: str
+    onset: int
+    raised: int
+    point_name: str = ""
+    direction: str = ""
+    limit: float | None = None
+    peak: float | None = None
+    resolution: float | None = None
+    returned: int | None = None
+    acknowledged: int | None = None
+    acknowledged_by: str = ""
+    comment: str = ""
+    text: str = ""
+    sop: str = ""
+    excursion: str = ""
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What became of an acknowledgement.
+
+    `outcome`: `accepted`; `already` (somebody was faster: `by`, `at`, `comment` are theirs); `closed` (the alarm was done without one);
+    `unknown` (no such alarm, `alarm` is None).
+    """
+
+    outcome: str
+    alarm: AlarmView | None = None
+    by: str = ""
+    at: int | None = None
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit trail: who did what to what, when, why."""
+
+    number: int
+    at: int
+    actor: str
+    action: str
+    subject: str
+    detail: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named condition of health, in words that say what is the case and, when not ok, what to do."""
+
+    name: str
+    ok: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`alive`: steps and ingest run; `ready`: also connected, drained, and whatever else being of use needs."""
+
+    alive: tuple[Check, ...]
+    ready: tuple[Check, ...]
+
+    @property
+    def is_alive(self) -> bool:
+        return all(check.ok for check in self.alive)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.is_alive and all(check.ok for check in self.ready)
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Conservation of readings: received = stored + duplicate + quarantined; `known_lost` are gaps in numbered sources."""
+
+    received: int = 0
+    stored: int = 0
+    duplicate: int = 0
+    quarantined: Mapping[str, int] = field(default_factory=dict)
+    known_lost: int = 0
+
+    @property
+    def quarantined_total(self) -> int:
+        return sum(self.quarantined.values())
+
+    @property
+    def closes(self) -> bool:
+        return self.received == self.stored + self.duplicate + self.quarantined_total
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A frozen snapshot for /metrics. `commit_buckets` are (upper bound in seconds, commits at most that long), cumulative, without +Inf.
+
+    Counters never fall while the journal lives; durations are in seconds; `last_step_age_s` is None before the first step.
+    """
+
+    sums: Sums = field(default_factory=Sums)
+    journal_commits: int = 0
+    commit_seconds: float = 0.0
+    commit_buckets: tuple[tuple[float, int], ...] = ()
+    link_up: bool = False
+    drained: bool = False
+    heard_s: float = 0.0
+    steps: int = 0
+    step_duration_s: float = 0.0
+    step_lag_s: float = 0.0
+    last_step_age_s: float | None = None
+    excursions_open: Mapping[str, int] = field(default_factory=dict)
+    alarms: Mapping[str, int] = field(default_factory=dict)
+    pages_pending: int = 0
+    pages_sent: int = 0
+    pages_failed: int = 0
+
+
+class Monitor(Protocol):
+    """The running service as its pages see it. Methods raise MonitorUnavailable when they cannot answer."""
+
+    @property
+    def identity(self) -> Identity: ...
+
+    @property
+    def events(self) -> EventHub:
+        """Where the service publishes and browsers listen."""
+
+    def now(self) -> int:
+        """The service's clock, ns UTC."""
+
+    def places(self) -> Sequence[PlaceView]:
+        """Rooms and zones, each room before its zones."""
+
+    def points(self) -> Sequence[PointView]:
+        """All points that are not retired, in the order of the facility file."""
+
+    def readings(self, point: str, start: int | None, end: int | None, limit: int) -> Columns | None:
+        """The first `limit` stored readings with start <= time < end; None when there is no such point."""
+
+    def excursions(self, query: ExcursionQuery, limit: int, cursor: str | None = None) -> Page[Excursion]:
+        """Sorted by onset, rule, point. A ValueError for a cursor that this method did not give."""
+
+    def alarms(self, states: Collection[str], limit: int, cursor: str | None = None) -> Page[AlarmView]:
+        """Alarms in any of the states, the newest raised first. A ValueError for a foreign cursor."""
+
+    def alarm(self, alarm_id: str) -> AlarmView | None:
+        """One alarm in whatever state."""
+
+    def acknowledge(self, alarm_id: str, *, by: str, comment: str) -> Acknowledgement:
+        """Acknowledge for a named person; returns when it is durable and in the audit trail."""
+
+    def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
+        """Entries with start <= at < end, the oldest first. A ValueError for a foreign cursor."""
+
+    def health(self) -> Health: ...
+
+    def counts(self) -> Counts: ...
+
+
+def point_state(open_excursions: Iterable[tuple[str, str]], latest: Latest | None) -> str:
+    """The worst state of a point, from the (level, kind) of its open excursions and its newest reading.
+
+    >>> point_state([("alert", "limit"), ("technical", "stale")], Latest(0, 1.0, "good", 0))
+    'alert'
+    """
+    found = {"normal"}
+    for level, kind in open_excursions:
+        found.add({"stale": "stale", "quality": "bad"}.get(kind, level) if level == "technical" else level)
+    if latest is None:
+        found.add("no_data")
+    elif latest.quality == "bad":
+        found.add("bad")
+    return min(found, key=POINT_STATES.index)

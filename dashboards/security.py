@@ -1,0 +1,121 @@
+"""What keeps other web sites out while there are no users: names of the host, same-origin writes, headers.
+
+The service listens on loopback, so whoever can connect is on the machine or behind its reverse proxy; what remains is the browser of
+such a person, driven by a foreign page. Three guards, each for one way in:
+
+- *DNS rebinding* (a foreign name that resolves to 127.0.0.1): the Host header must be a loopback name or the public one.
+- *Cross-site writes*: a browser says where a request comes from. `Sec-Fetch-Site` must be `same-origin`; a browser without it sends
+  `Origin`, which must be this host. A request with neither comes from a program, and must then be `application/json`: a form
+  cannot send that, and a script's fetch with it needs a preflight, which nothing here answers.
+- *Framing and injection*: Content-Security-Policy and its kin.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dashboards.problems_json import ProblemError, problem
+
+BODY_BYTES_MAX = 16_384
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    # not `no-referrer`: with that, browsers send `Origin: null` with our own forms
+    "Referrer-Policy": "same-origin",
+}
+
+
+class Guard:
+    """ASGI middleware that refuses what a foreign web site could have caused, and sets the security headers on every answer."""
+
+    def __init__(self, app: ASGIApp, public_url: str = "") -> None:
+        self.app = app
+        self.public_origin = _origin(public_url)
+        self.public_name = urlsplit(public_url).hostname or ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        headers = Headers(scope=scope)
+        refused = self._host_refused(headers) or self._write_refused(scope["method"], headers)
+        await (problem(*refused) if refused else self.app)(scope, receive, send_guarded)
+
+    def _host_refused(self, headers: Headers) -> tuple[int, str] | None:
+        try:
+            name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        except ValueError:
+            name = ""
+        if is_loopback(name) or (name and name == self.public_name):
+            return None
+        return 421, "The Host header is neither a loopback name nor the host of http.public_url; use the address from the configuration."
+
+    def _write_refused(self, method: str, headers: Headers) -> tuple[int, str] | None:
+        if method in SAFE_METHODS:
+            return None
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if site is not None:
+            allowed = site == "same-origin"
+        elif origin is not None:
+            ours = (_origin(f"http://{headers['host']}"), _origin(f"https://{headers['host']}"), self.public_origin)
+            allowed = _origin(origin) is not None and _origin(origin) in ours
+        else:
+            allowed = headers.get("content-type", "").split(";")[0].strip().lower() == "application/json"
+        if allowed:
+            return None
+        return 403, "Changes are accepted from this console's own pages, or as application/json from programs; this came from elsewhere."
+
+
+async def body_of(request: Request) -> bytes:
+    """The whole body, refused as soon as it is larger than BODY_BYTES_MAX."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise ProblemError(413, "too-large", "The body is too large", f"At most {BODY_BYTES_MAX} bytes are taken.")
+    return body
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host name or address is the machine itself.
+
+    >>> is_loopback("localhost"), is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("em.example.org")
+    (True, True, True, False)
+    """
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, name and port of an address, with the scheme's usual port filled in; None for no address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, port or {"http": 80, "https": 443}.get(parts.scheme)

@@ -1,0 +1,85 @@
+"""The command line: one file a command, loaded when it is called for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from facility.problems import ConfigurationError
+
+COMMANDS = {
+    "run": ("service.cli.run:run", "Run the service: ingest, rules, alarms, pages, console."),
+    "demo": ("service.cli.demo:demo", "Run it all on embedded defaults with the simulator."),
+    "init": ("service.cli.init:init", "Write a commented, working example configuration."),
+    "check": ("service.cli.check:check", "Check a configuration: all problems at once."),
+    "schema": ("service.cli.schema:schema", "Print the JSON Schema of a configuration file."),
+    "doctor": ("service.cli.doctor:doctor", "Examine the installation and a running service."),
+    "simulate": ("service.cli.simulate:simulate", "Simulate cleanrooms into a file or over MQTT."),
+    "replay": ("service.cli.replay:replay", "Judge a recording, or publish it over MQTT."),
+    "export": ("service.cli.export:export", "Write readings to a file."),
+    "excursions": ("service.cli.excursions:excursions", "List excursions."),
+    "alarms": ("service.cli.alarms:alarms", "List alarms."),
+    "quarantine": ("service.cli.quarantine:quarantine", "List what could not be understood."),
+    "verify": ("service.cli.verify:verify", "Prove that the journal is whole and judged as the rules say."),
+}
+"""name -> (module:command, what `renrum --help` says of it)."""
+
+
+class LazyGroup(click.Group):
+    """Commands by name; a module is loaded when its command runs, not for `--help`. Configuration errors end with exit code 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from facility.document import did_you_mean
+
+            hint = did_you_mean(args[0], tuple(COMMANDS)) or "`renrum --help` lists the commands."
+            ctx.fail(f"No such command {args[0]!r}. {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigurationError as error:
+            for problem in error.problems:
+                click.echo(str(problem), err=True)
+            ctx.exit(2)
+
+
+def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version  # slow to load
+
+    try:
+        click.echo(f"renrum {version('renrum')}")
+    except PackageNotFoundError:
+        click.echo("renrum, not installed")
+    ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version and exit.")
+def main() -> None:
+    """Renrum, environmental monitoring for cleanrooms: every reading kept, every excursion proven, the right person woken.
+
+    \b
+    Examples:
+      renrum demo --duration 30s
+      renrum init site && renrum check --config site/renrum.yaml
+    """

@@ -1,0 +1,85 @@
+"""`renrum check`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from facility.document import one_of
+from facility.problems import ConfigurationError
+from rules.rule_checks import Unspecified
+from service.cli.options import config_option, json_option
+from service.configuration import Configuration, load_configuration
+
+
+@click.command()
+@config_option
+@json_option
+def check(config: Path, as_json: bool) -> None:
+    """Check a configuration: every problem of every file at once.
+
+    Exit code 0 when it can be used, 2 when not. Warnings, and what no limit table specifies, are shown and change nothing.
+
+    \b
+    Examples:
+      renrum check
+      renrum check --config site/renrum.yaml --json
+    """
+    try:
+        configuration = load_configuration(config, os.environ)
+    except ConfigurationError as error:
+        if not as_json:
+            click.echo(f"{config}: {len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}", err=True)
+            raise
+        click.echo(json.dumps({"ok": False, "problems": [asdict(problem) for problem in error.problems]}, indent=2, ensure_ascii=False))
+        raise SystemExit(2) from None
+    if as_json:
+        click.echo(json.dumps(_document(configuration), indent=2, ensure_ascii=False))
+        return
+    for warning in configuration.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for line in unspecified_lines(configuration.unspecified):
+        click.echo(line)
+    counts = ", ".join(f"{count} {name if count != 1 else name.removesuffix('s')}" for name, count in counted(configuration).items())
+    click.echo(f"{config}: ok: {counts}")
+    click.echo(f"judging configuration {configuration.judging_hash}")
+
+
+def counted(configuration: Configuration) -> dict[str, int]:
+    """How much of each a configuration has."""
+    places = configuration.facility.places
+    return {
+        "rooms": sum(place.parent is None for place in places),
+        "zones": sum(place.parent is not None for place in places),
+        "points": len(configuration.facility.points),
+        "rules": len(configuration.rules),
+        "channels": len(configuration.oncall.channels),
+        "warnings": len(configuration.warnings),
+    }
+
+
+def unspecified_lines(unspecified: Iterable[Unspecified]) -> list[str]:
+    """Where no limit table says anything, a line for each rule and set of states; `--json` names every point."""
+    points: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for one in unspecified:
+        points.setdefault((one.rule, one.states), []).append(one.point)
+    return [f"not judged by {rule}, no limit specified: {', '.join(states)} at {one_of(ids)}" for (rule, states), ids in points.items()]
+
+
+def _document(configuration: Configuration) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "environment": configuration.settings.environment,
+        "site": configuration.facility.site.id,
+        "hash": configuration.judging_hash,
+        "counts": counted(configuration),
+        "problems": [],
+        "warnings": [asdict(warning) for warning in configuration.warnings],
+        "unspecified": [asdict(one) for one in configuration.unspecified],
+    }

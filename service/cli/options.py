@@ -1,0 +1,53 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from facility.problems import ConfigurationError, Problem
+
+HERE = Path("renrum.yaml")
+VARIABLE = "RENRUM_CONFIG"
+SYSTEM = Path("/etc/renrum/renrum.yaml")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def configuration_path(given: Path | None, environment: Mapping[str, str]) -> Path:
+    """The renrum.yaml to use: the one given, else ./renrum.yaml, $RENRUM_CONFIG, /etc/renrum/renrum.yaml; raises ConfigurationError."""
+    if given is not None:
+        # A folder stands for its renrum.yaml: there is one configuration in a folder.
+        return given / HERE if given.is_dir() else given
+    if HERE.is_file():
+        return HERE
+    if named := environment.get(VARIABLE):
+        return configuration_path(Path(named), environment)
+    if SYSTEM.is_file():
+        return SYSTEM
+    hint = "`renrum init DIR` writes an example; name it with --config DIR/renrum.yaml."
+    raise ConfigurationError([Problem(str(HERE), 0, "", "no configuration", f"./{HERE}, ${VARIABLE} or {SYSTEM}", hint)])
+
+
+def _chosen(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
+    return configuration_path(value, os.environ)
+
+
+def config_option(command: Command) -> Command:
+    """`--config PATH`: gives the command a `config` that is the path of its renrum.yaml."""
+    option = click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        callback=_chosen,
+        help=f"The renrum.yaml to use.  [default: ./{HERE}, ${VARIABLE}, {SYSTEM}]",
+    )
+    return option(command)
+
+
+def json_option(command: Command) -> Command:
+    """`--json`: gives the command `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)

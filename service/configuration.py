@@ -1,0 +1,102 @@
+"""All files of a configuration, read and checked together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from alerts.oncall import OnCall, read_oncall
+from facility.document import Path
+from facility.files import FilePath, Files, Unreadable
+from facility.limits import SHIPPED, LimitTable, shipped_text
+from facility.problems import ConfigurationError, Problem
+from facility.site import Facility
+from rules.rule import Rule
+from rules.rule_checks import Unspecified
+from service.judging import ENTRY_FORMAT, judging_from_entry, judging_hash, read_judging
+from service.settings import Settings, SettingsRead, read_settings
+
+__all__ = ["Configuration", "judging_from_entry", "load_configuration"]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A checked configuration.
+
+    `tables` are the limit tables that rules may name; `files` the texts as read, by name, in which no secret stands; `shipped` those of the
+    shipped limit tables; `judging_hash` the sha256, in hex, of what judges. `warnings` and `unspecified` are what `check` shows beside.
+    """
+
+    settings: Settings
+    facility: Facility
+    rules: tuple[Rule, ...]
+    tables: dict[str, LimitTable]
+    oncall: OnCall
+    main: str
+    files: dict[str, str]
+    shipped: dict[str, str]
+    judging_hash: str
+    warnings: tuple[Problem, ...] = ()
+    unspecified: tuple[Unspecified, ...] = ()
+
+    def as_entry(self) -> dict[str, Any]:
+        """What the journal keeps, JSON-able: from it alone `judging_from_entry` gives back what judged."""
+        return {
+            "format": ENTRY_FORMAT,
+            "hash": self.judging_hash,
+            "environment": self.settings.environment,
+            "main": self.main,
+            "facility": self.settings.facility,
+            "rules": list(self.settings.rules),
+            "limits": self.settings.limits,
+            "files": dict(self.files),
+            "shipped": dict(self.shipped),
+        }
+
+
+def load_configuration(path: FilePath, environment: Mapping[str, str]) -> Configuration:
+    """Read renrum.yaml and all that it names; raises ConfigurationError with every problem of every file.
+
+    `environment` are the variables of the process: secrets may be in them, as RENRUM_….
+    """
+    files, main = Files.around(path)
+    try:
+        read = read_settings(files, main, environment)
+    except Unreadable as error:
+        hint = "`renrum init DIR` writes an example."
+        raise ConfigurationError([Problem(str(path), 0, "", str(error), "a renrum.yaml", hint)]) from None
+    settings = read.settings
+    oncall, problems, warnings = _oncall(files, read, environment)
+    shipped = {name: shipped_text(name) for name in SHIPPED}
+
+    def unreadable(path: Path, error: Unreadable) -> Problem:
+        return read.document.problem(path, str(error), "a file that can be read")
+
+    judging = read_judging(files, settings.facility, settings.rules, settings.limits, shipped, unreadable)
+    if problems := [*read.problems, *problems, *judging.problems]:
+        raise ConfigurationError(dict.fromkeys(problems))
+    if not settings.mqtt.client_id:
+        settings = replace(settings, mqtt=replace(settings.mqtt, client_id=f"renrum-{judging.facility.site.id}"))
+    return Configuration(
+        settings=settings,
+        facility=judging.facility,
+        rules=judging.rules,
+        tables=judging.tables,
+        oncall=oncall,
+        main=main,
+        files=dict(files.texts),
+        shipped=shipped,
+        judging_hash=judging_hash(judging.facility, judging.rules, judging.tables),
+        warnings=(*read.warnings, *warnings, *judging.warnings),
+        unspecified=judging.unspecified,
+    )
+
+
+def _oncall(files: Files, read: SettingsRead, environment: Mapping[str, str]) -> tuple[OnCall, list[Problem], list[Problem]]:
+    if not read.settings.oncall:
+        return OnCall(), [], []
+    try:
+        return read_oncall(files, read.settings.oncall, environment)
+    except Unreadable as error:
+        return OnCall(), [read.document.problem(("oncall",), str(error), "a file that can be read")], []

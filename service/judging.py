@@ -1,0 +1,150 @@
+"""The part of a configuration that judges: facility, rules and limit tables, their hash, and their return from a journal entry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from fractions import Fraction
+from typing import Any
+
+from facility.document import Path, key_text
+from facility.facility_file import EMPTY, read_facility
+from facility.files import Files, Unreadable
+from facility.limits import LimitTable, check_limits, read_limits, table_of
+from facility.problems import ConfigurationError, Problem
+from facility.site import Facility
+from ingest.entries import ConfigurationBody
+from rules.plan import Plan, plan_of
+from rules.rule import Bound, Rule
+from rules.rule_checks import Unspecified
+from rules.rules_file import read_rules
+
+ENTRY_FORMAT = 1
+_SPOKEN = {
+    "Site": {"name"},
+    "Place": {"name", "points"},
+    "Point": {"name", "instrument", "reference", "unmonitored"},
+    "Rule": {"text", "sop"},
+    "LimitRow": {"basis", "line"},
+}
+"""What tells people something, or stands elsewhere too, and judges nothing: no part of the hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Facility, rules and tables without what is wrong in them, what is wrong, and what `check` shows beside."""
+
+    facility: Facility
+    rules: tuple[Rule, ...]
+    tables: dict[str, LimitTable]
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    unspecified: tuple[Unspecified, ...]
+
+
+def read_judging(
+    files: Files,
+    facility_name: str,
+    rules_names: tuple[str, ...],
+    limits_name: str,
+    shipped: Mapping[str, str],
+    unreadable: Callable[[Path, Unreadable], Problem],
+) -> Judging:
+    """Read and check the files that judge, by name; an empty name is left out.
+
+    `shipped` are the texts of the shipped limit tables; `unreadable` makes the problem of a key of renrum.yaml whose file cannot be read.
+    """
+    problems: list[Problem] = []
+    facility, known = EMPTY, False
+    try:
+        if facility_name:
+            facility, faults = read_facility(files, facility_name)
+            problems += faults
+            known = facility is not EMPTY
+    except Unreadable as error:
+        problems.append(unreadable(("facility",), error))
+    tables = {name: table_of(name, text) for name, text in shipped.items()}
+    try:
+        if limits_name:
+            tables["limits"], faults = read_limits(files, limits_name)
+            problems += faults
+            if known:
+                problems += check_limits(files.shown(limits_name), tables["limits"], facility)
+    except Unreadable as error:
+        problems.append(unreadable(("limits",), error))
+        tables["limits"] = LimitTable("limits", ())
+    read = read_rules(files, rules_names, tables, unreadable)
+    fit = read.fit(facility)
+    warnings = fit.warnings if known else ()
+    return Judging(facility, read.rules, tables, (*problems, *read.problems, *fit.problems), warnings, fit.unspecified)
+
+
+def judging_from_entry(entry: Mapping[str, Any]) -> tuple[Facility, tuple[Rule, ...], dict[str, LimitTable]]:
+    """The judging part of a configuration from its journal entry alone, without the disk.
+
+    Raises ConfigurationError when this version does not read it as it was read then.
+    """
+    main = str(entry.get("main", "the configuration"))
+    hint = "Use the version of Renrum that wrote it."
+    if entry.get("format") != ENTRY_FORMAT:
+        raise ConfigurationError([Problem(main, 0, "format", repr(entry.get("format")), f"format {ENTRY_FORMAT} of a journal entry", hint)])
+
+    def unreadable(path: Path, error: Unreadable) -> Problem:
+        return Problem(main, 0, key_text(path), str(error), "a text that the journal kept")
+
+    files = Files(texts=entry["files"])
+    judging = read_judging(files, entry["facility"], tuple(entry["rules"]), entry["limits"], entry["shipped"], unreadable)
+    if judging.problems:
+        raise ConfigurationError(judging.problems)
+    found = judging_hash(judging.facility, judging.rules, judging.tables)
+    if found != entry["hash"]:
+        raise ConfigurationError([Problem(main, 0, "hash", found, f"what was in force: {entry['hash']}", hint)])
+    return judging.facility, judging.rules, judging.tables
+
+
+def judging_hash(facility: Facility, rules: tuple[Rule, ...], tables: Mapping[str, LimitTable]) -> str:
+    """sha256 in hex of what judges, as canonical JSON: facility, rules and the tables that rules name.
+
+    Texts, names for people, and the order and layout of the files do not change it; nor does what is given as its default, so that a
+    version that knows more keys gives the same hash.
+    """
+    limits = [bound.value for rule in rules for bound in (rule.above, rule.below) if isinstance(bound, Bound)]
+    named = {value for value in limits if isinstance(value, str)}
+    judges = {
+        "site": _plain(facility.site),
+        "places": sorted(map(_plain, facility.places), key=_canonical),
+        "points": sorted(map(_plain, facility.points), key=_canonical),
+        "rules": sorted(map(_plain, rules), key=_canonical),
+        "tables": {name: sorted(map(_plain, tables[name].rows), key=_canonical) for name in named},
+    }
+    return hashlib.sha256(_canonical(judges).encode()).hexdigest()
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; of a dataclass what judges and is not its default."""
+    if is_dataclass(value):
+        spoken = _SPOKEN.get(type(value).__name__, set())
+        kept = {own.name: getattr(value, own.name) for own in fields(value) if own.name not in spoken}
+        return {name: _plain(kept[name]) for name, default in _defaults(value) if name in kept and kept[name] != default}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Fraction) else value
+
+
+def _defaults(value: Any) -> list[tuple[str, object]]:
+    def default(own: Field[Any]) -> object:
+        return own.default if own.default_factory is MISSING else own.default_factory()
+
+    return [(own.name, default(own)) for own in fields(value)]
+
+
+def plan_from_entry(body: ConfigurationBody, number_of: Mapping[str, int]) -> Plan:
+    """The rules of a journalled configuration laid over its points; raises ConfigurationError when this version does not read it as then."""
+    facility, rules, tables = judging_from_entry(body.entry)
+    return plan_of(facility, rules, tables, number_of, body.hash)

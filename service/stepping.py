@@ -1,0 +1,194 @@
+"""The step thread: takes a recorded step every `evaluate_every`, and does at once what people and couriers ask of it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from alerts.alarms import Answer
+from alerts.ledger import Applied, Ledger
+from alerts.store import StateUnavailable
+from ingest.entries import ACTION, CLOCK, CONFIGURATION, DELIVERY, INGEST, LINK, SERVICE, STEP, Body, ClockBody, StepBody, encode
+from ingest.journal import Journal, JournalReader, JournalUnavailable
+from ingest.recollection import Recollection
+from service.clock import Clock
+
+SECOND_NS = 10**9
+CLOCK_STEP_NS = SECOND_NS
+"""A wall clock that moved by more than this against the monotonic one was stepped; that is an event of the journal."""
+MISSED = 3
+"""So many missed steps, and the guard on the monotonic clock takes one itself and sets the schedule again."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An entry that somebody wants journalled by the step thread, and the promise of what came of it."""
+
+    kind: str
+    body: Body
+    answer: Future[Answer | None] = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class StepVitals:
+    """How the steps fare, for health and metrics; monotonic ns."""
+
+    steps: int = 0
+    duration_ns: int = 0
+    lag_ns: int = 0
+    ended_ns: int = 0
+    failure: str = ""
+
+
+class Stepper:
+    """Runs on one thread; `rebuild` makes a fresh ledger from what is committed, after a step could not be."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        memory: Recollection,
+        ledger: Ledger,
+        rebuild: Callable[[], tuple[Recollection, Ledger]],
+        clock: Clock,
+        evaluate_every_ns: int,
+        heard_ns: Callable[[], int],
+        after_step: Callable[[Applied, int], None],
+    ) -> None:
+        self._journal, self._memory, self.ledger = journal, memory, ledger
+        self._rebuild, self._clock, self._every_ns = rebuild, clock, evaluate_every_ns
+        self._heard_ns, self._after_step = heard_ns, after_step
+        self._reader: JournalReader = journal.reader()
+        self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._waiting: dict[int, Request] = {}
+        self._wall_ahead_ns = clock.now_ns() - clock.monotonic_ns()
+        self._due_ns = clock.monotonic_ns()
+        self.vitals = StepVitals(ended_ns=clock.monotonic_ns())
+
+    def ask(self, kind: str, body: Body) -> Future[Answer | None]:
+        """Have an entry journalled and a step taken; the future ends when that is durable, or with the error that prevented it."""
+        request = Request(kind, body)
+        self._requests.put(request)
+        return request.answer
+
+    def tick(self) -> None:
+        """A step is due."""
+        self._requests.put(None)
+
+    def catch_up(self) -> None:
+        """Apply the steps that are recorded but not committed: the service was killed between the two."""
+        for entry in self._reader.entries(self.ledger.cursor, kinds=(STEP,)):
+            self._apply(entry.seq)
+
+    def run(self, stop: threading.Event) -> None:
+        """Take steps until stopped, and one last."""
+        schedule = self._schedule()
+        patience_s = MISSED * self._every_ns / SECOND_NS
+        try:
+            while not stop.is_set():
+                try:
+                    request = self._requests.get(timeout=patience_s)
+                except queue.Empty:
+                    # The wall clock was set back, or the scheduler died: the monotonic clock does not care.
+                    log.warning("no step was asked for in %.1f s: scheduling again", patience_s)
+                    schedule.shutdown(wait=False)
+                    schedule = self._schedule()
+                    request = None
+                self._take([request] if request else [])
+        finally:
+            schedule.shutdown(wait=False)
+        self._take([])
+
+    def _schedule(self) -> BackgroundScheduler:
+        scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(1)}, job_defaults={"misfire_grace_time": None, "coalesce": True}, timezone=UTC
+        )
+        scheduler.add_job(self.tick, IntervalTrigger(seconds=self._every_ns / SECOND_NS, timezone=UTC), id="step")
+        scheduler.start()
+        return scheduler
+
+    def _take(self, requests: list[Request]) -> None:
+        """Journal what was asked for, then a step if anything can have changed; a failure leaves everything to the next try."""
+        while not self._requests.empty():
+            request = self._requests.get()
+            if request is not None:
+                requests.append(request)
+        begun = self._clock.monotonic_ns()
+        self.vitals.lag_ns = max(0, begun - self._due_ns)
+        self._due_ns = begun + self._every_ns
+        try:
+            self._note_clock()
+            for request in requests:
+                self._journal_request(request)
+            if self._anything_new():
+                entry = self._journal.append(STEP, encode(StepBody(self.vitals.steps + 1)), self._clock.now_ns(), self._heard_ns())
+                self._apply(entry.seq)
+            self.vitals.failure = ""
+        except (JournalUnavailable, StateUnavailable) as error:
+            self._fail(error)
+        ended = self._clock.monotonic_ns()
+        self.vitals.duration_ns = ended - begun
+        if not self.vitals.failure:
+            self.vitals.ended_ns = ended
+
+    def _journal_request(self, request: Request) -> None:
+        try:
+            entry = self._journal.append(request.kind, encode(request.body), self._clock.now_ns(), self._heard_ns())
+        except JournalUnavailable as error:
+            request.answer.set_exception(error)
+            raise
+        self._waiting[entry.seq] = request
+
+    def _anything_new(self) -> bool:
+        """Whether a step could change anything: news in the journal, readings that settle, or a silence that is due."""
+        if self._waiting or self._journal.head.seq > self.ledger.cursor:
+            return True
+        if not self.ledger.judgement.epochs:
+            return False
+        deadline, settling = self.ledger.judgement.wakes_at()
+        return settling or (deadline is not None and self._heard_ns() > deadline)
+
+    def _apply(self, step: int) -> None:
+        entries = list(self._reader.entries(self.ledger.cursor, step))
+        applied = self.ledger.apply(entries)
+        self.vitals.steps += 1
+        self._memory.write()
+        for seq in [seq for seq in self._waiting if seq <= step]:
+            request = self._waiting.pop(seq)
+            request.answer.set_result(applied.answers.get(seq))
+        self._after_step(applied, entries[-1].at)
+
+    def _fail(self, error: Exception) -> None:
+        """What a failed step did in memory is thrown away: the committed state and the journal are what counts."""
+        if not self.vitals.failure:
+            log.error("a step failed: %s", error)
+        self.vitals.failure = str(error)
+        for request in self._waiting.values():
+            request.answer.set_exception(error)
+        self._waiting.clear()
+        try:
+            self._memory, self.ledger = self._rebuild()
+            self.catch_up()
+        except (JournalUnavailable, StateUnavailable) as again:
+            self.vitals.failure = str(again)
+
+    def _note_clock(self) -> None:
+        ahead = self._clock.now_ns() - self._clock.monotonic_ns()
+        stepped = ahead - self._wall_ahead_ns
+        if abs(stepped) > CLOCK_STEP_NS:
+            log.warning("the wall clock was stepped by %.3f s", stepped / SECOND_NS)
+            self._journal.append(CLOCK, encode(ClockBody(stepped)), self._clock.now_ns(), self._heard_ns())
+        self._wall_ahead_ns = ahead
+
+
+__all__ = ["ACTION", "CONFIGURATION", "DELIVERY", "INGEST", "LINK", "SERVICE", "Request", "StepVitals", "Stepper"]

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from alerts.page import LATE, SERVICE, TEST, Letterhead, Page, decode, encode, notice, render
+from alerts.wording import GSM_ALPHABET, distinct, span
+from facility.site import Facility, Place, Point
+from rules.excursion import Excursion
+from rules.rule import Bound, Rule
+from tests.support.pages import FACILITY, LETTERHEAD, LOW, ONSET_NS, PRESSURE, SECOND_NS, page
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+PARTICLES = Rule("p05-high", "limit", level="alert", priority="medium", above=Bound(3520.0, inclusive=True))
+
+
+def test_a_page_tells_what_where_how_bad_since_when_and_what_to_do() -> None:
+    told = page()
+    assert told.subject == "demo ACTION high: Cell processing 1, differential pressure 9.96 Pa below 10 Pa"
+    assert told.text.splitlines() == [
+        "Environment: demo",
+        "Level: action, priority high",
+        "What: differential pressure (cp1.dp)",
+        "Where: ATMP Centre, Cell processing 1 (cp1), grade B, in operation",
+        "Worst value: 9.96 Pa, below the limit",
+        "Limit: 10 Pa",
+        "Since: 2026-11-21 08:41:10+01:00 (Europe/Stockholm), 2026-11-21T07:41:10.25Z",
+        "For: 5 min 20 s",
+        "Rule: dp-low",
+        "Do: Close the doors of cp1. Stop open work.",
+        "Procedure: SOP-17",
+        "Open: https://em.example.org/alarms/17",
+    ]
+    assert told.facts["limit"] == 10.0
+    assert told.facts["onset"] == "2026-11-21T07:41:10.25Z"
+
+
+def test_a_value_on_an_inclusive_limit_is_said_to_be_at_it_in_the_zone_where_it_stands() -> None:
+    excursion = Excursion("p05-high", "bsc1.p05", "alert", ONSET_NS, ONSET_NS, peak=3520.0, limit=3520.0, unit="1/m3")
+    told = render(excursion, alarm="18", rule=PARTICLES, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS)
+    assert told.subject == "demo ALERT medium: Cabinet 1, Particles 0.5 um 3520 1/m3 at or above 3520 1/m3"
+    assert "Where: ATMP Centre, Cell processing 1 (cp1), Cabinet 1 (bsc1), grade A\n" in told.text
+    assert "Do:" not in told.text
+
+
+@pytest.mark.parametrize(("kind", "words"), [("stale", "silent since"), ("quality", "bad readings since")])
+def test_a_rule_without_a_value_says_what_is_wrong_instead(kind: str, words: str) -> None:
+    rule = Rule("dp-" + kind, kind, level="technical", text={"sv": "Kontrollera givaren."})
+    excursion = Excursion(rule.id, "cp1.dp", "technical", ONSET_NS, ONSET_NS + 90 * SECOND_NS, room="cp1")
+    told = render(excursion, alarm="19", rule=rule, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS + 90 * SECOND_NS)
+    assert told.subject == f"demo TECHNICAL medium: Cell processing 1, differential pressure {words} 2026-11-21 08:41:10+01:00"
+    assert "Limit" not in told.text
+    assert "Worst" not in told.text
+    assert "Do: Kontrollera givaren.\n" in told.text
+
+
+def test_an_alarm_found_late_says_so_and_whether_it_is_over() -> None:
+    over = replace(LOW, ended=ONSET_NS + 3700 * SECOND_NS, cleared=ONSET_NS + 3800 * SECOND_NS, late=True)
+    told = render(over, alarm="20", rule=PRESSURE, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS + 9000 * SECOND_NS, kind=LATE)
+    assert told.subject.startswith("demo ACTION FOUND LATE high: ")
+    assert "For: 1 h 1 min, over since 2026-11-21T08:42:50.25Z\n" in told.text
+    assert "Late: " in told.text
+
+
+def test_tests_and_faults_of_the_service_are_pages_too() -> None:
+    assert notice(TEST, "Test page to Anna", letterhead=LETTERHEAD, at=ONSET_NS).subject == "demo TEST: ATMP Centre: Test page to Anna"
+    fault = notice(SERVICE, "The journal cannot be written", letterhead=LETTERHEAD, at=ONSET_NS, do="Make room on the disk")
+    assert fault.alarm == ""
+    assert "Do: Make room on the disk\n" in fault.text
+    assert "2026-11-21T07:41:10.25Z" in fault.text
+
+
+def test_the_same_facts_give_the_same_bytes_and_survive_storage() -> None:
+    assert encode(page()) == encode(page())
+    assert decode(encode(page())) == page()
+    with pytest.raises(msgspec.ValidationError):
+        decode(b'{"id": 1}')
+
+
+def test_the_key_tells_pages_of_two_installations_apart() -> None:
+    other = render(LOW, alarm="17", rule=PRESSURE, facility=FACILITY, letterhead=Letterhead("validation", FACILITY.site), at=page().at_ns)
+    assert other.id == page().id
+    assert other.key != page().key
+    assert "Open:" not in other.text
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="allowed: raised, late, test, service"):
+        Page("1", "1", "nonsense", 0, "", "")
+
+
+@given(
+    names=st.tuples(st.text(max_size=300), st.text(max_size=300)),
+    ids=st.tuples(st.text("abc.", min_size=1, max_size=200), st.text("abc.", min_size=1, max_size=200)),
+    unit=st.sampled_from(["Pa", "µg/m³", "x" * 100]),
+    value=NUMBERS,
+)
+def test_a_subject_is_one_line_that_fits_an_sms(names: tuple[str, str], ids: tuple[str, str], unit: str, value: float) -> None:
+    facility = Facility(FACILITY.site, (Place(ids[0], names[0]),), (Point(ids[1], "temperature", unit, ids[0], name=names[1]),))
+    excursion = Excursion("hot", ids[1], "action", ONSET_NS, ONSET_NS, peak=value, limit=25.0, unit=unit)
+    told = render(excursion, alarm="1", rule=Rule("hot", "limit"), facility=facility, letterhead=LETTERHEAD, at=ONSET_NS)
+    assert told.subject.isprintable()
+    assert len(told.subject) <= (160 if set(told.subject) <= GSM_ALPHABET else 70)
+
+
+@given(NUMBERS, NUMBERS, st.sampled_from([None, 0.001, 0.1, 5.0]))
+def test_a_value_reads_on_the_same_side_of_its_limit_as_it_is(value: float, limit: float, resolution: float | None) -> None:
+    assume(value != limit)
+    shown, shown_limit = distinct(value, limit, resolution)
+    assert float(shown_limit) == limit
+    assert (float(shown) > limit) == (value > limit)
+    assert float(shown) != limit
+
+
+def test_numbers_and_spans_read_as_people_write_them() -> None:
+    assert distinct(25.342, 25.0) == ("25.3", "25")
+    assert distinct(24.999999, 25.0) == ("24.999999", "25")
+    assert distinct(4210.0, 3520.0) == ("4210", "3520")
+    assert distinct(0.0, 10.0, 0.1) == ("0", "10")
+    assert [span(seconds * SECOND_NS) for seconds in (-1, 0, 59, 60, 3599, 3600, 90_000)] == [
+        "0 s", "0 s", "59 s", "1 min", "59 min 59 s", "1 h", "1 d 1 h",
+    ]  # fmt: skip
