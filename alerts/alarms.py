@@ -37,12 +37,11 @@ def nobody(excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Pag
 class Alarms:
     """The alarms of a state store; every change is made within the step's transaction."""
 
-    def __init__(self, store: StateStore, priority_of: Callable[[str], str], paging: Paging = nobody) -> None:
+    def __init__(self, store: StateStore, paging: Paging = nobody) -> None:
         self._store = store
-        self._priority_of = priority_of
         self._paging = paging
 
-    def raised(self, excursion: Excursion, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
+    def raised(self, excursion: Excursion, priority: str, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
         """A new alarm, and a page to every target."""
         alarm = Alarm(
             id=f"A{excursion.id[1:]}",
@@ -50,7 +49,7 @@ class Alarms:
             rule=excursion.rule,
             point=excursion.point,
             level=excursion.level,
-            priority=self._priority_of(excursion.rule),
+            priority=priority,
             state=UNACKNOWLEDGED,
             late=excursion.late,
             raised_at=entry.at,
@@ -88,8 +87,9 @@ class Alarms:
     def delivered(self, body: DeliveryBody, at: int) -> None:
         """An attempt ended: sent for good, or to be tried again."""
         self._store.execute(
-            "update outbox set attempts = ?, next_try = ?, tried_at = ?, sent_at = ?, permanent = ?, detail = ? where id = ?",
-            (body.attempt, body.next_try_ns, body.at_ns, at if body.ok else None, body.permanent, body.detail, body.item),
+            "update outbox set attempts = ?, next_try = ?, tried_at = ?, sent_at = ?, permanent = ?, detail = ?"
+            " where page_id = ? and target = ?",
+            (body.attempt, body.next_try_ns, body.at_ns, at if body.ok else None, body.permanent, body.detail, body.page, body.target),
         )
 
     def find(self, id: str) -> Alarm | None:

@@ -176,7 +176,7 @@ class Ledger:
             key = (finding.excursion.rule, finding.excursion.point)
             if finding.what == RAISED:
                 self._write(replace(finding.excursion, id=self._next_id()), applied)
-                self._alarms.raised(self._open[key], entry, self.audit, applied.alarms)
+                self._alarms.raised(self._open[key], self._priority(key[0]), entry, self.audit, applied.alarms)
             else:
                 was = self._open[key]
                 row = replace(finding.excursion, id=was.id, revision=was.revision, late=was.late)
@@ -198,7 +198,7 @@ class Ledger:
             new = replace(new, id=self._next_id())
         self._write(new, applied)
         if old is None:
-            self._alarms.raised(new, entry, self.audit, applied.alarms)
+            self._alarms.raised(new, self._priority(new.rule), entry, self.audit, applied.alarms)
         elif old.open != new.open and new.open:
             self._alarms.raised_again(new, entry, self.audit, applied.alarms)
         if not new.open and (old is None or old.open):
@@ -225,6 +225,10 @@ class Ledger:
             row = replace(now, id=was.id, revision=was.revision, late=was.late)
             if row != was:
                 self._write(row, applied)
+
+    def _priority(self, rule: str) -> str:
+        """The priority of a rule in the newest configuration that has it."""
+        return next(epoch.plan.rule_by_id[rule].priority for epoch in reversed(self.judgement.epochs) if rule in epoch.plan.rule_by_id)
 
     def _next_id(self) -> str:
         self._issued += 1

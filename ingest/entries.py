@@ -81,7 +81,8 @@ class ActionBody(msgspec.Struct, frozen=True):
 class DeliveryBody(msgspec.Struct, frozen=True):
     """An attempt to deliver a page ended."""
 
-    item: int
+    page: str
+    target: str
     attempt: int
     at_ns: int
     ok: bool

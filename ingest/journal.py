@@ -108,7 +108,11 @@ class Journal:
         return JournalReader(self.path)
 
     def close(self) -> None:
+        """Leave the file whole, without a write-ahead log beside it."""
         with self._lock:
+            if self._connection is not None:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("pragma wal_checkpoint(truncate)")
             self._close()
 
     def _open(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -87,6 +88,11 @@ class Plan:
     config: str
     groups: tuple[Pairs, ...]
     stale: Pairs
+
+    @cached_property
+    def rule_by_id(self) -> dict[str, Rule]:
+        """The rules that judge anything."""
+        return {rule.id: rule for pairs in (*self.groups, self.stale) for rule in pairs.rules}
 
     def fingerprint(self, pairs: Pairs, row: int) -> tuple[object, ...]:
         """What judges a pair: equal fingerprints judge the same (docs/rules.md, Configuration in time)."""

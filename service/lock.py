@@ -24,7 +24,8 @@ class DataDirInUse(Exception):
         self.path, self.pid = path, pid
         holder = f"process {pid}" if pid is not None else "another process"
         super().__init__(
-            f"{path} is in use by {holder}: one service writes to a data_dir at a time. Stop that one first, or give this one another `data_dir`."
+            f"{path} is in use by {holder}: one service writes to a data_dir at a time. "
+            "Stop that one first, or give this one another `data_dir`."
         )
 
 

@@ -90,6 +90,13 @@ class Stepper:
         for entry in self._reader.entries(self.ledger.cursor, kinds=(STEP,)):
             self._apply(entry.seq)
 
+    def settle(self) -> None:
+        """After the last step: write what the next start would have to read again."""
+        try:
+            self.ledger.settle()
+        except StateUnavailable as error:
+            log.error("%s; the next start reads more of the journal", error)
+
     def run(self, stop: threading.Event) -> None:
         """Take steps until stopped, and one last."""
         schedule = self._schedule()

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from facility.durations import parse_duration
 from facility.problems import ConfigurationError, Problem
 
 HERE = Path("renrum.yaml")
@@ -51,3 +52,20 @@ def config_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """`--json`: gives the command `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+class Span(click.ParamType[int]):
+    """A duration above zero, in ns."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            span_ns = parse_duration(str(value)).of(None)
+        except ValueError:
+            span_ns = 0
+        if span_ns <= 0:
+            self.fail(f"found {value!r}; allowed: a duration above 0 such as 30s, 5m, 2h, 1d.", param, ctx)
+        return span_ns

@@ -12,11 +12,10 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from facility.durations import parse_duration
 from facility.facility_file import load_facility
 from facility.site import Facility
 from facility.times import format_time, parse_time
-from service.cli.options import json_option
+from service.cli.options import Span, json_option
 from service.clock import SystemClock
 from simulators.broker import Broker, BrokerUnreachable, parse_broker
 from simulators.cleanroom import Simulation
@@ -28,23 +27,6 @@ from simulators.scenario import Scenario, load_scenario, shipped_scenarios
 EXAMPLE_FACILITY = Path(__file__).parent.parent / "example" / "facility.yaml"
 RECORDING_START = "2026-01-01T00:00:00Z"
 PASSWORD = "RENRUM_MQTT_PASSWORD"  # the name of a variable
-
-
-class Span(click.ParamType[int]):
-    """A duration above zero, in ns."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            span_ns = parse_duration(str(value)).of(None)
-        except ValueError:
-            span_ns = 0
-        if span_ns <= 0:
-            self.fail(f"found {value!r}; allowed: a duration above 0 such as 30s, 5m, 2h, 1d.", param, ctx)
-        return span_ns
 
 
 class Url(click.ParamType[Broker]):

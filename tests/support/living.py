@@ -54,7 +54,7 @@ class Life:
         self.settle = settle
         self.store = StateStore(":memory:")
         self.memory = PlainMemory()
-        self.ledger = Ledger(self.store, self.memory, self._plan, Alarms(self.store, lambda rule: "medium"))  # type: ignore[arg-type]
+        self.ledger = Ledger(self.store, self.memory, self._plan, Alarms(self.store))  # type: ignore[arg-type]
         self.admission = Admission(0, np.empty(0, np.int64), lambda point, time: None)
         self.admission.limits_of({self.number_of[point.id]: point for point in story.facility.points})
         self.states: dict[tuple[str, int], str] = {}

@@ -1,0 +1,304 @@
+"""The whole pipeline on one screen: built from a configuration, started, stopped."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import uvicorn
+
+from alerts.alarms import Alarms, Answer
+from alerts.delivery import Courier, DeliveryResult, OutboxItem
+from alerts.emergency import Emergency
+from alerts.ledger import Applied, Ledger
+from alerts.page import LATE, RAISED, Letterhead, Page, decode, render
+from alerts.store import StateStore
+from dashboards.app import build_app
+from ingest.broker import EmbeddedBroker
+from ingest.entries import ACTION, CONFIGURATION, DELIVERY, LINK, SERVICE, ActionBody, ConfigurationBody, DeliveryBody, ServiceBody
+from ingest.entries import decode as decode_entry
+from ingest.entries import encode
+from ingest.intake import Intake
+from ingest.journal import Journal
+from ingest.link import Connection
+from ingest.recollection import Recollection
+from ingest.series import Series
+from ingest.session import Session
+from rules.excursion import Excursion
+from service.clock import Clock
+from service.configuration import Configuration
+from service.judging import plan_from_entry
+from service.lock import DataDirLock
+from service.monitor import ServiceMonitor
+from service.receiving import Ballast, Receiver
+from service.stepping import Stepper
+from service.vitals import vitals_of
+from service.watch import Watchdog
+
+SEMANTICS = 1
+"""The number of docs/rules.md that this version judges by."""
+ANSWER_S = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """A running service; `start`, then `stop`. One at a time on a data folder."""
+
+    def __init__(self, configuration: Configuration, clock: Clock) -> None:
+        self.configuration, self._clock = configuration, clock
+        settings = configuration.settings
+        self._letterhead = Letterhead(settings.environment, configuration.facility.site, settings.http.public_url or self._own_url())
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._couriers: list[Courier] = []
+        self._broker: EmbeddedBroker | None = None
+        self._socket: socket.socket | None = None
+        self._server: uvicorn.Server | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the console is."""
+        host, port = self.socket.getsockname()[:2]
+        return f"http://{host}:{port}/"
+
+    @property
+    def mqtt_url(self) -> str:
+        """Where instruments publish."""
+        mqtt = self.configuration.settings.mqtt
+        return self._broker.url if self._broker else f"{'mqtts' if mqtt.tls else 'mqtt'}://{mqtt.host}:{mqtt.port}"
+
+    @property
+    def socket(self) -> socket.socket:
+        assert self._socket is not None, "start() comes first"
+        return self._socket
+
+    def start(self) -> None:
+        """Build everything in the order that data flows, then start the threads; raises DataDirInUse, OSError, JournalUnavailable."""
+        settings = self.configuration.settings
+        folder = settings.data_dir
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = DataDirLock(folder, self._clock)
+        self._lock.__enter__()
+        http = settings.http
+        self._socket = socket.create_server((http.host, http.port), family=socket.AF_INET6 if ":" in http.host else socket.AF_INET)
+        ballast = Ballast(folder / "ballast")
+        ballast.take()
+
+        self.journal = Journal(folder / "journal.db")
+        self.store, self.memory, self.ledger = self._open(folder)
+        self._emergency = Emergency(self._letterhead, dict(self.configuration.oncall.channels), self._spawn)
+        self.stepper = Stepper(
+            self.journal,
+            self.memory,
+            self.ledger,
+            partial(self._reopen, folder),
+            self._clock,
+            settings.evaluate_every_ns,
+            lambda: self.receiver.heard_ns(),
+            lambda applied, at: self.monitor.after_step(applied, at),
+        )
+        number_of = self._put_in_force()
+        intake = Intake(self.journal, self._series.reader(), self._clock.now_ns)
+        intake.configure(self.configuration.facility, number_of, accept_simulated=settings.environment != "production")
+        if settings.mqtt.embedded:
+            self._broker = EmbeddedBroker(folder / "broker").__enter__()
+        self.receiver = Receiver(intake, ballast, self._clock, self._session)
+        self.monitor = self._build_monitor(folder, number_of)
+        self.stepper.catch_up()
+        intake.recall(self.stepper.ledger.sums.copy(), self.stepper.ledger.cursor)
+        self.intake = intake
+        self._watchdog = Watchdog(self._emergency, self.stepper, self.receiver, ballast, self._clock)
+        self._run_threads()
+
+    def stop(self) -> None:
+        """Stop in the order that data flows, so that all that was received is judged and recorded."""
+        self._stop.set()
+        if self.receiver.session is not None:
+            self.receiver.session.wake()
+        self._join("ingest")
+        for name in [thread.name for thread in self._threads if thread.name.startswith("pages")]:
+            self._join(name)
+        self.stepper.ask(SERVICE, ServiceBody("stopped", version("renrum")))
+        self._steps_stop.set()
+        self.stepper.tick()
+        self._join("steps")
+        self.monitor.events.close()
+        if self._server is not None:
+            self._server.should_exit = True
+        self._join("http")
+        self.stepper.settle()
+        self.journal.close()
+        if self._broker is not None:
+            self._broker.__exit__(None, None, None)
+        self._lock.__exit__(None, None, None)
+
+    def count(self, what: str) -> int:
+        """How many rows of a table of state.db there are."""
+        store = self.store.reader()
+        try:
+            return int(store.rows(f"select count(*) from {what}")[0][0])
+        finally:
+            store.close()
+
+    def unsent(self) -> int:
+        """Pages that are not delivered yet."""
+        return self.count("outbox where sent_at is null")
+
+    # Opening
+
+    def _open(self, folder: Path) -> tuple[StateStore, Recollection, Ledger]:
+        """What is computed, taken up where it was committed; what is ahead of the state is thrown away and computed again."""
+        store = StateStore(folder / "state.db")
+        series = Series(folder / "series.db")
+        if series.cursor() > int(store.get("cursor", 0)):
+            series.close()
+            for file in folder.glob("series.db*"):
+                file.unlink()
+            series = Series(folder / "series.db")
+        self._series = series
+        memory = Recollection(series)
+        ledger = Ledger(store, memory, plan_from_entry, Alarms(store, self._pages))
+        ledger.load(self.journal.reader())
+        return store, memory, ledger
+
+    def _reopen(self, folder: Path) -> tuple[Recollection, Ledger]:
+        self.store.close()
+        self._series.close()
+        self.store, self.memory, self.ledger = self._open(folder)
+        return self.memory, self.ledger
+
+    def _put_in_force(self) -> dict[str, int]:
+        """Journal the configuration where it is another than the one in force, and the start; the register of point numbers."""
+        reader = self.journal.reader()
+        number_of: dict[str, int] = {}
+        in_force: ConfigurationBody | None = None
+        for entry in reader.entries(kinds=(CONFIGURATION,)):
+            body = decode_entry(entry)
+            assert isinstance(body, ConfigurationBody)
+            number_of.update(body.points)
+            in_force = body
+        reader.close()
+        new = [point.id for point in self.configuration.facility.points if point.id not in number_of]
+        added = {point: len(number_of) + i for i, point in enumerate(new)}
+        content = self.configuration.as_entry()
+        if in_force is None or in_force.entry != content:
+            body = ConfigurationBody(self.configuration.judging_hash, SEMANTICS, added, content, reason="applied on start")
+            self.journal.append(CONFIGURATION, encode(body), self._clock.now_ns())
+        self.journal.append(SERVICE, encode(ServiceBody("started", version("renrum"))), self._clock.now_ns())
+        return number_of | added
+
+    def _session(self, receiver: Receiver) -> Session:
+        mqtt = self.configuration.settings.mqtt
+        tls = mqtt.tls
+        reader = self.journal.reader()
+        known = reader.last(LINK) is not None
+        reader.close()
+        connection = Connection(
+            host="127.0.0.1" if self._broker else mqtt.host,
+            port=int(self._broker.url.rpartition(":")[2]) if self._broker else mqtt.port,
+            client_id=mqtt.client_id,
+            tls=tls is not None,
+            ca_file=_text(tls.ca_file if tls else None),
+            cert_file=_text(tls.cert_file if tls else None),
+            key_file=_text(tls.key_file if tls else None),
+            username=mqtt.username,
+            password=mqtt.password.reveal() if mqtt.password else None,
+            protocol=self._broker.protocol if self._broker else mqtt.protocol,  # type: ignore[arg-type]
+            receive_maximum=mqtt.receive_maximum,
+        )
+        site = self.configuration.facility.site.id
+        return Session(connection, site, receiver, self._clock.monotonic_ns, self.journal.head.heard, expect_session=known and not self._broker)
+
+    def _build_monitor(self, folder: Path, number_of: dict[str, int]) -> ServiceMonitor:
+        return ServiceMonitor(
+            configuration=self.configuration,
+            number_of=number_of,
+            clock=self._clock,
+            store=lambda: StateStore(folder / "state.db", readonly=True),
+            series=lambda: self._series.reader(),
+            journal=self.journal.reader,
+            act=self._act,
+            vitals=lambda: vitals_of(self),
+        )
+
+    # Threads
+
+    def _run_threads(self) -> None:
+        self._steps_stop = threading.Event()
+        self._thread("steps", lambda: self.stepper.run(self._steps_stop))
+        self._thread("ingest", lambda: self.receiver.run(self._stop))
+        for target, channel in self.configuration.oncall.channels.items():
+            courier = Courier(target, channel, self._pending, self._delivered, self._clock.now_ns)
+            self._thread(f"pages to {target}", partial(courier.run, self._stop))
+        self._thread("watchdog", lambda: self._watchdog.run(self._stop))
+        app = build_app(self.monitor, public_url=self.configuration.settings.http.public_url)
+        config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=3)
+        self._server = uvicorn.Server(config)
+        self._thread("http", lambda: self._server.run([self.socket]) if self._server else None)
+
+    def _thread(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _spawn(self, work: Callable[[], None]) -> None:
+        threading.Thread(target=work, name="emergency", daemon=True).start()
+
+    def _join(self, name: str) -> None:
+        for thread in self._threads:
+            if thread.name == name:
+                thread.join(timeout=ANSWER_S)
+                if thread.is_alive():
+                    log.error("the thread %s does not end; what it had not finished is done at the next start", name)
+
+    # What threads ask of each other
+
+    def _act(self, body: ActionBody) -> Answer:
+        answer = self.stepper.ask(ACTION, body).result(timeout=ANSWER_S)
+        assert answer is not None
+        return answer
+
+    def _pages(self, excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Page]]:
+        rule = next((rule for rule in self.configuration.rules if rule.id == excursion.rule), None)
+        if rule is None or excursion.point not in self.configuration.facility.point_by_id:
+            return ()  # of a configuration that is no longer in force: computed again from the journal, and told long ago
+        kind = LATE if excursion.late else RAISED
+        page = render(
+            excursion, alarm=alarm, rule=rule, facility=self.configuration.facility, letterhead=self._letterhead, at=at, kind=kind
+        )
+        return [(target, page) for target in self.configuration.oncall.channels]
+
+    def _pending(self, target: str) -> list[OutboxItem]:
+        store = StateStore(self.configuration.settings.data_dir / "state.db", readonly=True)
+        try:
+            rows = store.rows(
+                "select id, page, target, attempts, next_try, tried_at from outbox where target = ? and sent_at is null"
+                " order by attempts, id limit 100",
+                (target,),
+            )
+        finally:
+            store.close()
+        return [OutboxItem(id, decode(page.encode()), to, attempts, due, tried) for id, page, to, attempts, due, tried in rows]
+
+    def _delivered(self, result: DeliveryResult) -> None:
+        rows = self.store.reader().rows("select page_id from outbox where id = ?", (result.item,))
+        body = DeliveryBody(
+            rows[0][0], result.target, result.attempt, result.at_ns, result.ok, result.permanent, result.detail, result.next_try_ns
+        )
+        done: Future[Answer | None] = self.stepper.ask(DELIVERY, body)
+        done.result(timeout=ANSWER_S)
+
+    def _own_url(self) -> str:
+        http = self.configuration.settings.http
+        return f"http://{http.host}:{http.port}"
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
