@@ -30,7 +30,8 @@ from rules.stale import Heard
 NEWEST_EVERY = 300
 """Steps between two checkpoints of what is newest: five minutes at one a second, read again at the start in well under one."""
 
-PlanOf = Callable[[ConfigurationBody, dict[str, int]], Plan]
+PlanOf = Callable[[ConfigurationBody, dict[str, int], int], Plan]
+"""The plan of a journalled configuration, the register of point numbers, and the moment it took force."""
 
 
 @dataclass(slots=True)
@@ -70,7 +71,7 @@ class Ledger:
         for entry, body in bodies:
             assert isinstance(body, ConfigurationBody)
             self.number_of.update(body.points)
-            epochs.append((entry.at if epochs else BEGINNING, self._plan_of(body, self.number_of)))
+            epochs.append((entry.at if epochs else BEGINNING, self._plan_of(body, self.number_of, entry.at)))
         self._memory.recall(journal, self.cursor)
         self.judgement.adopt(epochs)
         kept, since = self._store.rows("select value from meta where key in ('newest', 'newest_cursor') order by key")
@@ -145,7 +146,7 @@ class Ledger:
         body = decode(entry)
         assert isinstance(body, ConfigurationBody)
         self.number_of.update(body.points)
-        plan = self._plan_of(body, self.number_of)
+        plan = self._plan_of(body, self.number_of, entry.at)
         old = self.judgement.plan.config if self.judgement.epochs else ""
         findings = self.judgement.configure(plan, entry.at, entry.heard)
         self.audit.append(entry.at, body.by or SYSTEM, "configuration", "configuration", old, body.hash, body.reason, entry.seq)

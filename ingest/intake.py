@@ -115,8 +115,12 @@ class Intake:
         verdict, admitted = self._admission.admit(point, time, value, quality, np.full(len(point), received))
         quarantine = list(arrivals.quarantine)
         duplicates = int(np.count_nonzero(verdict == DUPLICATE))
-        for row in np.flatnonzero(verdict > DUPLICATE).tolist():
-            quarantine.append(self._refused(arrivals, messages, row, REASONS[int(verdict[row])], received))
+        refused = np.flatnonzero(verdict > DUPLICATE).tolist()
+        if refused:
+            raw_of, shared = {raw.row: raw for raw in arrivals.raw}, Counter(arrivals.source)
+        for row in refused:
+            payload = None if shared[arrivals.source[row]] == 1 else _element(arrivals, row, raw_of.get(row))
+            quarantine.append(self._refused(arrivals, messages, row, payload, REASONS[int(verdict[row])], received))
         stored = verdict == STORED
         raw = arrivals.raw
         if raw and not stored.all():
@@ -151,13 +155,12 @@ class Intake:
         )
         return int(np.count_nonzero(stored)), body
 
-    def _refused(self, arrivals: Arrivals, messages: Sequence[Message], row: int, reason: str, received: int) -> Quarantined:
+    def _refused(
+        self, arrivals: Arrivals, messages: Sequence[Message], row: int, element: bytes | None, reason: str, received: int
+    ) -> Quarantined:
         """A reading that was understood but not admitted: whole, as sent where it came alone, else as the element it was."""
         message = messages[arrivals.source[row]]
-        payload = message.payload
-        if arrivals.source.count(arrivals.source[row]) > 1:
-            raw = next((raw for raw in arrivals.raw if raw.row == row), None)
-            payload = _element(arrivals, row, raw)
+        payload = message.payload if element is None else element
         point = self._ids[arrivals.point[row]]
         detail = f"{point} at {format_time(arrivals.time[row])}, received {format_time(received)}"
         return Quarantined(message.topic, payload, reason, detail)

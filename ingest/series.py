@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,19 @@ class SeriesReader:
             "select readings, body from parts where point = ? and hour >= ? and hour < ? order by hour, cursor", (point, first, last)
         )
         return _ordered(Readings.concatenate([_decode(point, count, body) for count, body in rows]), start, end)
+
+    def in_order(self, rows: int) -> Iterator[Readings]:
+        """All written readings by point and time, in batches of some `rows`, cut between hours only."""
+        parts: list[Readings] = []
+        held, before = 0, None
+        for point, hour, count, body in self._connection.execute("select point, hour, readings, body from parts order by point, hour, cursor"):
+            if held >= rows and (point, hour) != before:
+                yield _by_point_and_time(parts)
+                parts, held = [], 0
+            parts.append(_decode(point, count, body))
+            held, before = held + count, (point, hour)
+        if parts:
+            yield _by_point_and_time(parts)
 
     def close(self) -> None:
         self._connection.close()
@@ -122,6 +135,11 @@ def _ordered(readings: Readings, start: int | None, end: int | None) -> Readings
             inside &= readings.time < end
         readings = readings.take(inside)
     return readings.take(np.argsort(readings.time, kind="stable"))
+
+
+def _by_point_and_time(parts: list[Readings]) -> Readings:
+    readings = Readings.concatenate(parts)
+    return readings.take(np.lexsort((readings.time, readings.point)))
 
 
 def _encode(readings: Readings, rows: slice) -> bytes:

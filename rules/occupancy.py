@@ -54,7 +54,7 @@ def occupancy_of(facility: Facility, states: Mapping[str, Iterable[tuple[int, st
     for place in facility.places:
         messages = sorted(states.get(place.id, ()))
         reported[place.id] = _timeline(place, messages, reported[place.parent] if place.parent else None)
-    adjusted = [_with_clean_up(reported[place.id], _clean_up_ns(place, facility)) for place in facility.places]
+    adjusted = [_with_clean_up(reported[place.id], place.clean_up_ns) for place in facility.places]
     return Occupancy(
         reported=tuple(reported[place.id] for place in facility.places),
         for_limits=tuple(adjusted),
@@ -71,13 +71,6 @@ def _timeline(place: Place, messages: list[tuple[int, str]], room: Timeline | No
     times += [time for time, _ in messages]
     codes += [OCCUPANCIES.index(state) for _, state in messages]
     return Timeline(np.array(times, np.int64), np.array(codes, np.int8))
-
-
-def _clean_up_ns(place: Place, facility: Facility) -> int:
-    """A zone that declares no clean-up time of its own has its room's."""
-    if place.clean_up_ns or not place.parent:
-        return place.clean_up_ns
-    return facility.place_by_id[place.parent].clean_up_ns
 
 
 def _with_clean_up(timeline: Timeline, clean_up_ns: int) -> Timeline:

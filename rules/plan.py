@@ -59,6 +59,7 @@ class Pairs:
     off_delay: NDArray[np.int64]
     max_gap: NDArray[np.int64]
     after: NDArray[np.int64]
+    retired: NDArray[np.int64]
     offsets: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -120,14 +121,19 @@ def _fits(globs: Sequence[str], value: str | None) -> bool:
 
 
 def plan_of(
-    facility: Facility, rules: Iterable[Rule], tables: Mapping[str, Table], number_of: Mapping[str, int], config: str = ""
+    facility: Facility,
+    rules: Iterable[Rule],
+    tables: Mapping[str, Table],
+    number_of: Mapping[str, int],
+    config: str = "",
+    at: int | None = None,
 ) -> Plan:
     """Lay checked rules over the facility's points; `number_of` gives each point's number in the journal's register.
 
-    Raises KeyError for an unknown limit table: `renrum check` has refused it before.
+    A point that was retired by `at`, when the configuration takes force, is not judged any more; None judges every point. Raises KeyError for an unknown limit table: `renrum check` has refused it before.
     """
     found: dict[str, list[tuple[int, Rule, Point]]] = {"limit": [], "table": [], "quality": [], "stale": []}
-    points = [(number_of[point.id], point) for point in facility.points if point.retired_ns is None]
+    points = [(number_of[point.id], point) for point in facility.points if at is None or point.retired_ns is None or point.retired_ns > at]
     for rule in rules:
         kind = "table" if rule.kind == "limit" and _uses_table(rule) else rule.kind
         found[kind].extend((number, rule, point) for number, point in points if matches(rule.select, point))
@@ -171,6 +177,7 @@ def _pairs(
         off_delay=durations("off_delay", 0),
         max_gap=durations("max_gap", NEVER_NS),
         after=durations("after", NEVER_NS),
+        retired=np.array([NEVER_NS if point.retired_ns is None else point.retired_ns for _, _, point in rows], np.int64),
         offsets=np.searchsorted(numbers, np.arange(size + 1)),
     )
 

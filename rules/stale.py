@@ -96,8 +96,10 @@ def _silent(pairs: Pairs, state: StaleState, clock: Heard, occupancy: Occupancy)
     deadline = state.heard + pairs.after
     # Strictly: at the very moment of the deadline a reading may still be received.
     rows = np.flatnonzero(~state.open & (clock.heard[-1] > deadline))
+    raised = clock.stamp(deadline[rows])
+    rows, raised = rows[raised < pairs.retired[rows]], raised[raised < pairs.retired[rows]]
     state.open[rows] = True
-    state.raised[rows] = clock.stamp(deadline[rows])
+    state.raised[rows] = raised
     findings = []
     for row in rows.tolist():
         excursion = _excursion(pairs, row, int(state.received[row]), int(state.raised[row]), occupancy)

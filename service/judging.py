@@ -144,7 +144,10 @@ def _defaults(value: Any) -> list[tuple[str, object]]:
     return [(own.name, default(own)) for own in fields(value)]
 
 
-def plan_from_entry(body: ConfigurationBody, number_of: Mapping[str, int]) -> Plan:
-    """The rules of a journalled configuration laid over its points; raises ConfigurationError when this version does not read it as then."""
+def plan_from_entry(body: ConfigurationBody, number_of: Mapping[str, int], at: int | None = None) -> Plan:
+    """The rules of a journalled configuration, in force from `at` on, laid over its points.
+
+    Raises ConfigurationError when this version does not read it as it was read then.
+    """
     facility, rules, tables = judging_from_entry(body.entry)
-    return plan_of(facility, rules, tables, number_of, body.hash)
+    return plan_of(facility, rules, tables, number_of, body.hash, at)

@@ -74,12 +74,6 @@ def test_a_zone_has_its_rooms_occupancy_until_it_has_a_message_of_its_own() -> N
     assert found(rule, recording, bench(), TABLE) == [(1, 1, 3, 3, 8, 2)]
 
 
-def test_clean_up_of_the_room_holds_in_its_zones() -> None:
-    rule = replace(BY_TABLE, select=Selection(point=("h",)))
-    recording = rows(8, 8, 8, 8, point="h") + states((1, "at_rest"))
-    assert found(rule, recording, bench(clean_up=2), TABLE) == [(3, 3, None, None, 8, 1)]
-
-
 def test_a_reading_without_a_cell_ends_the_run_and_is_not_in_the_excursion() -> None:
     # While cleaning (2, 3) there is no cell: the breach run from 0 ends, a new one starts at 4 and is 2 s old at 6.
     recording = rows(11, 11, 99, 99, 12, 12, 12) + states((2, "cleaning"), (4, "in_operation"))

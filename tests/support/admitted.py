@@ -172,8 +172,6 @@ def occupancy_of_limits(facility: Facility, states: Sequence[State], place_id: s
     """Whose limits apply: for `clean_up` after a change to `at_rest` still those of `in_operation`."""
     place = facility.place_by_id[place_id]
     clean_up_ns = place.clean_up_ns
-    if not clean_up_ns and place.parent is not None:
-        clean_up_ns = facility.place_by_id[place.parent].clean_up_ns
     for message in states:
         moment = message.time
         if message.place in (place_id, place.parent) and moment <= time < moment + clean_up_ns:

@@ -81,7 +81,7 @@ class Life:
         rows = self.store.excursions("status = ?", (CURRENT,))
         return [replace(row, id="", revision=0, late=False, config="") for row in rows]
 
-    def _plan(self, body: ConfigurationBody, number_of: dict[str, int]) -> Plan:
+    def _plan(self, body: ConfigurationBody, number_of: dict[str, int], at: int) -> Plan:
         plan = plan_of(self.story.facility, self.rules, self.story.tables, number_of, body.hash)
         return plan if self.settle else replace(plan, groups=tuple(replace(group, settle_ns=0) for group in plan.groups))
 
