@@ -37,11 +37,7 @@ class Figure:
 
 
 def number(value: float) -> str:
-    """Three digits that count, thousands apart.
-
-    >>> number(12345.6), number(12.345), number(0.8123)
-    ('12,346', '12.3', '0.81')
-    """
+    """At least two digits that count, thousands apart: 12,346; 12.3; 0.81."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 

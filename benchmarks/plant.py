@@ -17,7 +17,7 @@ from service.configuration import Configuration, load_configuration
 SECOND_NS = 10**9
 PERIOD_NS = SECOND_NS
 ROOM_POINTS = 100
-KINDS = (("differential_pressure", "Pa", 15.0, 0.5, -4.0), ("temperature", "degC", 20.0, 0.2, 2.0), ("relative_humidity", "%", 45.0, 1.0, 8.0))
+KINDS = (("differential_pressure", "Pa", 15.0, 0.3, -4.0), ("temperature", "degC", 20.0, 0.15, 2.0), ("relative_humidity", "%", 45.0, 0.6, 8.0))
 """Quantity, unit, set point, noise (standard deviation), and how far the alert limit lies from the set point; the action limit half as far again."""
 
 EXCURSION_EVERY, EXCURSION_ROUNDS, BLIP_ROUNDS = 2000, 12, 3
@@ -77,7 +77,7 @@ def rounds(first: int, count: int, points: int) -> Round:
     position = number % EXCURSION_EVERY
     out = (position < EXCURSION_ROUNDS) | ((position >= EXCURSION_EVERY // 2) & (position < EXCURSION_EVERY // 2 + BLIP_ROUNDS))
     row, column = np.nonzero(out)
-    value[row, column] += (alert * np.where(_severe(points), 2.2, 1.4))[column]
+    value[row, column] += (alert * np.where(_severe(points), 2.2, 1.25))[column]
     quality = np.where((number * 31 % BAD_EVERY == 0) & ~out, BAD, 0).astype(np.uint8)
     return Round(value, quality)
 

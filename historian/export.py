@@ -36,16 +36,16 @@ class Wanted:
 
 def exported(
     entries: Iterable[Entry],
+    carried: Mapping[str, tuple[int, str]],
     facility_of: Callable[[ConfigurationBody], Facility],
     wanted: Wanted,
-    carried: Mapping[str, tuple[int, str]] | None = None,
 ) -> Iterator[Chunk]:
     """Stored readings and room states as chunks of about CHUNK_ROWS rows, each value in the unit that it was stored in.
 
     `entries` are the journal's of KINDS in order, every configuration among them; `carried` the state (time, occupancy) that each place was
     in at the start. Those come first, with the `received` of the first row that is wanted: the recording begins there, not at their time.
     """
-    gathering = _Gathering(wanted, dict(carried or {}))
+    gathering = _Gathering(wanted, dict(carried))
     for entry in entries:
         if entry.kind == CONFIGURATION:
             yield from gathering.flush()

@@ -26,6 +26,10 @@ create table if not exists progress (cursor integer);
 _WIDTHS = (("<i8", "time"), ("<f8", "value"), ("u1", "quality"), ("<i8", "received"), ("<i8", "heard"), ("<i8", "sequence"))
 
 
+class SeriesUnavailable(Exception):
+    """The series could not be written; what it lacks is still in the journal."""
+
+
 class SeriesReader:
     """Reads stored parts; a connection of its own, for one thread at a time."""
 
@@ -110,8 +114,8 @@ class Series(SeriesReader):
             for point, in_hour, start, end in zip(points, hours, starts, ends, strict=True)
         )
         last = np.append(np.flatnonzero(np.diff(readings.point)), len(readings) - 1) if len(readings) else starts
-        self._connection.execute("begin immediate")
         try:
+            self._connection.execute("begin immediate")
             self._connection.executemany("insert or replace into parts values (?,?,?,?,?)", parts)
             self._connection.executemany(
                 "insert into newest values (?, ?) on conflict (point) do update set time = max(time, excluded.time)",
@@ -121,9 +125,10 @@ class Series(SeriesReader):
             self._connection.execute("delete from progress")
             self._connection.execute("insert into progress values (?)", (cursor,))
             self._connection.execute("commit")
-        except BaseException:
-            self._connection.execute("rollback")
-            raise
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self._connection.execute("rollback")
+            raise SeriesUnavailable(f"cannot write {self.path}: {error}") from error
 
 
 def _ordered(readings: Readings, start: int | None, end: int | None) -> Readings:

@@ -20,6 +20,7 @@ from alerts.store import StateUnavailable
 from ingest.entries import ACTION, CLOCK, CONFIGURATION, DELIVERY, INGEST, LINK, SERVICE, STEP, Body, ClockBody, StepBody, encode
 from ingest.journal import Journal, JournalReader, JournalUnavailable
 from ingest.recollection import Recollection
+from ingest.series import SeriesUnavailable
 from service.clock import Clock
 
 SECOND_NS = 10**9
@@ -94,7 +95,7 @@ class Stepper:
         """After the last step: write what the next start would have to read again."""
         try:
             self.ledger.settle()
-        except StateUnavailable as error:
+        except (StateUnavailable, SeriesUnavailable) as error:
             log.error("%s; the next start reads more of the journal", error)
 
     def run(self, stop: threading.Event) -> None:
@@ -141,8 +142,11 @@ class Stepper:
                 entry = self._journal.append(STEP, encode(StepBody(self.vitals.steps + 1)), self._clock.now_ns(), self._heard_ns())
                 self._apply(entry.seq)
             self.vitals.failure = ""
-        except (JournalUnavailable, StateUnavailable) as error:
+        except JournalUnavailable as error:
             self._fail(error)
+        except StateUnavailable as error:
+            self._fail(error)
+            self._recover()
         ended = self._clock.monotonic_ns()
         self.vitals.duration_ns = ended - begun
         if not self.vitals.failure:
@@ -169,25 +173,32 @@ class Stepper:
         entries = list(self._reader.entries(self.ledger.cursor, step))
         applied = self.ledger.apply(entries)
         self.vitals.steps += 1
-        self._memory.write()
+        self._write_series()
         for seq in [seq for seq in self._waiting if seq <= step]:
             request = self._waiting.pop(seq)
             request.answer.set_result(applied.answers.get(seq))
         self._after_step(applied, entries[-1].at)
 
+    def _write_series(self) -> None:
+        """A series that cannot be written stays in memory, and in the journal."""
+        try:
+            self._memory.write()
+        except SeriesUnavailable as error:
+            log.error("%s; trying again at the next step", error)
+
     def _fail(self, error: Exception) -> None:
-        """What a failed step did in memory is thrown away: the committed state and the journal are what counts."""
+        """Say it once. Requests that are in the journal keep waiting: the step that does them comes."""
         if not self.vitals.failure:
             log.error("a step failed: %s", error)
         self.vitals.failure = str(error)
-        for request in self._waiting.values():
-            request.answer.set_exception(error)
-        self._waiting.clear()
+
+    def _recover(self) -> None:
+        """What a failed step did in memory is thrown away: the committed state and the journal are what counts."""
         try:
             self._memory, self.ledger = self._rebuild()
             self.catch_up()
-        except (JournalUnavailable, StateUnavailable) as again:
-            self.vitals.failure = str(again)
+        except (JournalUnavailable, StateUnavailable) as error:
+            self.vitals.failure = str(error)
 
     def _note_clock(self) -> None:
         ahead = self._clock.now_ns() - self._clock.monotonic_ns()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import click
 
+from facility.recording.chunk import Chunk
 from facility.recording.writer import RecordingWriter
 from facility.times import format_time
 from historian.export import exported
@@ -37,22 +40,34 @@ def export(asked: Asked, out: Path, as_json: bool) -> None:
     if not out.name.endswith(SUFFIXES):
         raise Refusal(f"--out: found {str(out)!r}; allowed: a name that ends in {', '.join(SUFFIXES)}.")
     with asked.archive() as archive:
-        entries, states = archive.to_export(asked.wanted(archive))
-        chunks = exported(entries, archive.facility_of, asked.wanted(archive), states)
+        wanted = asked.wanted(archive)
+        chunks = exported(*archive.to_export(wanted), archive.facility_of, wanted)
         first = next(chunks, None)
         if first is None:
             click.echo(nothing("readings", asked, archive), err=True)
             raise SystemExit(1)
-        written = {"readings": 0, "states": 0}
-        span = first.received_span
-        head = archive.head
-        with (
-            RecordingWriter(out) as writer,
-            click.progressbar(length=head.at - span[0] if span else 1, label="Exporting", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar,
-        ):
-            chunk: object
-            while first is not None:
-                chunk, first = first, next(chunks, None)
-                writer.write(chunk)
-        said = written | {"out": str(out), "upto": format_time(head.at)}
-    click.echo(json.dumps(said) if as_json else f"Wrote {said['readings']} readings to {out}.")
+        readings, states = _write(chain([first], chunks), out, archive.head.at)
+        until = format_time(archive.head.at)
+    if as_json:
+        click.echo(json.dumps({"readings": readings, "states": states, "received_until": until, "out": str(out)}))
+    else:
+        click.echo(f"Wrote {readings} readings and {states} states of rooms, received until {until}, to {out}.")
+
+
+def _write(chunks: Iterable[Chunk], out: Path, until: int) -> tuple[int, int]:
+    """Write the file; how many readings and states it holds."""
+    readings = states = 0
+    begun: int | None = None
+    with (
+        RecordingWriter(out) as writer,
+        click.progressbar(length=100, label="Exporting", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar,
+    ):
+        for chunk in chunks:
+            writer.write(chunk)
+            readings += len(chunk)
+            states += len(chunk.states)
+            if chunk.received_span is not None:
+                begun = chunk.received_span[0] if begun is None else begun
+                bar.update(100 * (chunk.received_span[1] - begun) // max(until - begun, 1) - bar.pos)
+        bar.update(100 - bar.pos)
+    return readings, states

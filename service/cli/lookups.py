@@ -107,7 +107,9 @@ def lookup_options(command: Command) -> Command:
 
     options: list[Callable[[Any], Any]] = [
         click.option("--config", type=click.Path(path_type=Path), help="The renrum.yaml that names the data_dir; only that is read of it."),
-        click.option("--data-dir", type=click.Path(path_type=Path), help="The data_dir itself, such as a copy; no configuration is needed then."),
+        click.option(
+            "--data-dir", type=click.Path(path_type=Path), help="The data_dir itself, such as a copy; no configuration is needed then."
+        ),
         click.option("--start", metavar="TIME", help="From this time on: RFC 3339, or local at the site (2026-11-21, 2026-11-21T08:30)."),
         click.option("--end", metavar="TIME", help="Before this time."),
         click.option("--last", metavar="SPAN", help="The last 90s, 15m, 2h, 7d before --end, else before now."),

@@ -117,7 +117,7 @@ def _publish(
     facility: Facility, scenario: Scenario, seed: int, start: str | None, duration_ns: int, broker: Broker, speed: float, truth: Path | None
 ) -> dict[str, object]:
     clock = SystemClock()
-    begun_ns = clock.now_ns()
+    begun_ns = clock.now_ns() // 10**6 * 10**6
     # Faster than time the readings must begin in the past: none may be ahead of the clock when it arrives.
     start_ns = _start(start, facility, "") if start else begun_ns - max(duration_ns - round(duration_ns / speed), 0)
     end_ns = start_ns + duration_ns
