@@ -97,25 +97,34 @@ class Judgement:
         self.lanes = [Lane(RunState.initial(len(group)), np.full(size, NO_TIME), Readings.empty()) for group in self.plan.groups]
         self.silences = StaleState.since(len(self.plan.stale), 0, 0)
 
-    def configure(self, plan: Plan, at: int, heard: int) -> list[Finding]:
-        """Put a configuration in force at the moment `at`; returns what that closes."""
-        findings: list[Finding] = []
+    def configure(self, plan: Plan, at: int, heard: int) -> tuple[list[Finding], list[Revision]]:
+        """Put a configuration in force at the moment `at`; returns what that closes, and what it judges again.
+
+        Judged again are points whose instruments' clocks are ahead: it judges readings from `at` on, also those that arrived before.
+        """
         size = len(self._numbers)
-        if self.epochs:
-            before = self.epochs[-1]
-            for lane, old, new in zip(self.lanes, before.plan.groups, plan.groups, strict=True):
-                lane.state, closed = reconfigured((before.plan, old), lane.state, (plan, new), at, before.occupancy)
-                lane.newest = np.concatenate([lane.newest, np.full(size - len(lane.newest), NO_TIME)])
-                findings += closed
-            self.silences, closed = reconfigured_silence(
-                (before.plan, before.plan.stale), self.silences, (plan, plan.stale), at, heard, before.occupancy
-            )
-            findings += closed
-        else:
+        if not self.epochs:
             self.lanes = [Lane(RunState.initial(len(group)), np.full(size, NO_TIME), Readings.empty()) for group in plan.groups]
             self.silences = StaleState.since(len(plan.stale), at, heard)
-        self.epochs.append(self._epoch(at if self.epochs else BEGINNING, plan))
-        return [self._signed(finding) for finding in findings]
+            self.epochs.append(self._epoch(BEGINNING, plan))
+            return [], []
+        before = self.epochs[-1]
+        findings: list[Finding] = []
+        for lane, old, new in zip(self.lanes, before.plan.groups, plan.groups, strict=True):
+            lane.state, closed = reconfigured((before.plan, old), lane.state, (plan, new), at, before.occupancy)
+            lane.newest = np.concatenate([lane.newest, np.full(size - len(lane.newest), NO_TIME)])
+            findings += [finding for finding in closed if lane.newest[self._numbers[finding.excursion.point]] < at]
+        self.silences, closed = reconfigured_silence(
+            (before.plan, before.plan.stale), self.silences, (plan, plan.stale), at, heard, before.occupancy
+        )
+        self.epochs.append(self._epoch(at, plan))
+        revisions = [
+            revision
+            for index, lane in enumerate(self.lanes)
+            for number in np.flatnonzero(lane.newest >= at).tolist()
+            for revision in self._rewind(index, lane, number, at, at - plan.groups[index].settle_ns)
+        ]
+        return [self._signed(finding) for finding in findings + closed], revisions
 
     def judge(self, stretch: Stretch) -> tuple[list[Finding], list[Revision]]:
         """Judge what a stretch of the journal brought, up to its last moment; `memory` has its readings already."""
@@ -271,13 +280,9 @@ class Judgement:
         return calm
 
     def _record_of(self, index: int, number: int, since: int | None) -> list[Excursion]:
-        """Current excursions on record at a point, of the rules in one group of any configuration."""
-        ids = {
-            epoch.plan.groups[index].rules[row].id
-            for epoch in self._epochs_of(number)
-            for row in range(int(epoch.plan.groups[index].offsets[number]), int(epoch.plan.groups[index].offsets[number + 1]))
-        }
-        return [row for row in self._record.current(self._ids[number], since) if row.rule in ids]
+        """Current excursions on record at a point that the group judged: a rule may stand in another group in another configuration."""
+        rows = self._record.current(self._ids[number], since)
+        return [row for row in rows if row.rule in self._judge_of(row).plan.rule_ids[index]]
 
     def _epoch(self, begin: int, plan: Plan) -> Epoch:
         self._ids = {number: point for point, number in self._numbers.items()}
@@ -312,7 +317,9 @@ class Judgement:
 
     def _with_config(self, excursion: Excursion) -> Excursion:
         """The excursion with the hash of the configuration in force when it was raised."""
+        return replace(excursion, config=self._judge_of(excursion).plan.config)
+
+    def _judge_of(self, excursion: Excursion) -> Epoch:
         epochs = self._epochs_of(self._numbers[excursion.point])
-        judge = next((epoch for epoch in reversed(epochs) if epoch.begin <= excursion.raised), epochs[0])
-        return replace(excursion, config=judge.plan.config)
+        return next((epoch for epoch in reversed(epochs) if epoch.begin <= excursion.raised), epochs[0])
 

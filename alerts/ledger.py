@@ -148,9 +148,9 @@ class Ledger:
         self.number_of.update(body.points)
         plan = self._plan_of(body, self.number_of, entry.at)
         old = self.judgement.plan.config if self.judgement.epochs else ""
-        findings = self.judgement.configure(plan, entry.at, entry.heard)
+        findings, revisions = self.judgement.configure(plan, entry.at, entry.heard)
         self.audit.append(entry.at, body.by or SYSTEM, "configuration", "configuration", old, body.hash, body.reason, entry.seq)
-        self._record([], findings, entry, applied)
+        self._record(revisions, findings, entry, applied)
 
     def _judge(self, entries: Sequence[Entry], last: Entry, applied: Applied) -> None:
         """Judge what a stretch of entries brought; its last entry is the clock."""

@@ -14,13 +14,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from facility.reading import Readings
 from facility.recording import Chunk
 from facility.site import OCCUPANCIES
 from ingest.recorded import RecordedIntake, RecordedSums, Refused
 from ingest.series import Series
 from rules.engine import CLEARED, Finding, advance, open_excursions
 from rules.excursion import Excursion
-from rules.occupancy import Occupancy, occupancy_of
+from rules.occupancy import occupancy_of
 from rules.plan import Plan
 from rules.runs import RunState
 from rules.stale import Heard, StaleState, open_silences, silence
@@ -44,17 +45,12 @@ class Replay:
         self._silences = StaleState.since(len(plan.stale), 0, 0)
         self._begun = False
         # Which state a silence began in is looked up at the end: states may come later in the recording.
-        self._no_states = occupancy_of(plan.facility, {})
+        self._no_states = self._occupancy = occupancy_of(plan.facility, {})
 
     @property
     def sums(self) -> RecordedSums:
         """What became of the rows."""
         return self._intake.sums
-
-    @property
-    def found(self) -> int:
-        """How many excursions there are, once judged."""
-        return self._found.count
 
     def take(self, chunk: Chunk) -> None:
         """Admit a chunk, and judge the silences up to its last arrival; raises RecordingError when the times cannot be true."""
@@ -71,32 +67,38 @@ class Replay:
     def judge(self, progress: Callable[[float], None] = lambda done: None) -> None:
         """Judge all that was taken; `progress` is told the fraction done."""
         self._intake.settle()
-        occupancy = occupancy_of(self._plan.facility, self._intake.states_by_place())
-        self._judge_readings(occupancy, progress)
+        self._occupancy = occupancy_of(self._plan.facility, self._intake.states_by_place())
+        self._judge_readings(progress)
         self._judge_end()
-        self._found.settle(self._plan, occupancy)
 
     def excursions(self) -> Iterator[Excursion]:
-        """All excursions by onset, rule and point."""
-        return iter(self._found)
+        """All excursions by onset, rule and point, once judged."""
+        places = {place.id: index for index, place in enumerate(self._plan.facility.places)}
+        silent = {rule.id for rule in self._plan.stale.rules}
+        for row in self._found:
+            occupancy = row.occupancy
+            if row.rule in silent:
+                timeline = self._occupancy.reported[places[row.zone or row.room]]
+                occupancy = OCCUPANCIES[timeline.at(np.array([row.onset]))[0]]
+            yield replace(row, occupancy=occupancy, config=self._plan.config)
 
     def close(self) -> None:
         """Let go of the files."""
         self._series.close()
         self._found.close()
 
-    def _judge_readings(self, occupancy: Occupancy, progress: Callable[[float], None]) -> None:
-        groups = [(pairs, RunState.initial(len(pairs))) for pairs in self._plan.groups if len(pairs)]
+    def _judge_readings(self, progress: Callable[[float], None]) -> None:
+        groups = [pairs for pairs in self._plan.groups if len(pairs)]
+        states = [RunState.initial(len(pairs)) for pairs in groups]
         done = 0
-        for readings in self._series.in_order(BATCH_ROWS):
-            for index, (pairs, state) in enumerate(groups):
-                state, findings = advance(pairs, state, readings, occupancy)
-                groups[index] = pairs, state
+        for readings in self._series.in_order(BATCH_ROWS) if groups else ():
+            for index, pairs in enumerate(groups):
+                states[index], findings = advance(pairs, states[index], readings, self._occupancy)
                 self._found.add(_ended(findings))
             done += len(readings)
-            progress(done / max(self._intake.sums.stored, 1))
-        for pairs, state in groups:
-            self._found.add(open_excursions(pairs, state, occupancy))
+            progress(done / self.sums.stored)
+        for pairs, state in zip(groups, states, strict=True):
+            self._found.add(open_excursions(pairs, state, self._occupancy))
         progress(1.0)
 
     def _judge_end(self) -> None:
@@ -104,9 +106,8 @@ class Replay:
         start, clock = self._intake.start, self._intake.clock
         if start is None or clock is None:
             return
-        nothing = self._intake.no_readings
         heard = Heard(np.array([clock + 1]), np.array([clock + 1 - start]))
-        self._silences, findings = silence(self._plan.stale, self._silences, nothing, heard, self._no_states)
+        self._silences, findings = silence(self._plan.stale, self._silences, Readings.empty(), heard, self._no_states)
         self._found.add(_ended(findings))
         self._found.add(open_silences(self._plan.stale, self._silences, self._no_states))
 
@@ -117,19 +118,24 @@ def _ended(findings: Iterable[Finding]) -> Iterator[Excursion]:
 
 
 class _Found:
-    """Excursions on disk, in the order of an excursion file: rules that are tried out may find millions."""
+    """Excursions on disk, in the order of an excursion file: a rule that is being tried out may find millions."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.execute("pragma journal_mode = off")
         self._connection.execute("pragma synchronous = off")
-        self._connection.execute("create table found (onset integer, rule text, point text, body blob, primary key (onset, rule, point)) without rowid")
+        key = "primary key (onset, rule, point)"
+        self._connection.execute(f"create table found (onset integer, rule text, point text, body blob, {key}) without rowid")
         self._connection.execute("begin")
         self._encoder, self._decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Excursion)
-        self._plan: Plan | None = None
-        self._occupancy: Occupancy | None = None
-        self.count = 0
 
     def add(self, excursions: Iterable[Excursion]) -> None:
         rows = ((row.onset, row.rule, row.point, self._encoder.encode(row)) for row in excursions)
-        self.count += self._connection.executemany("insert into found values (?,?,?,?)", rows).rowcount
+        self._connection.executemany("insert into found values (?,?,?,?)", rows)
+
+    def __iter__(self) -> Iterator[Excursion]:
+        for (body,) in self._connection.execute("select body from found order by onset, rule, point"):
+            yield self._decoder.decode(body)
+
+    def close(self) -> None:
+        self._connection.close()

@@ -20,8 +20,10 @@ ROOM_POINTS = 100
 KINDS = (("differential_pressure", "Pa", 15.0, 0.3, -4.0), ("temperature", "degC", 20.0, 0.15, 2.0), ("relative_humidity", "%", 45.0, 0.6, 8.0))
 """Quantity, unit, set point, noise (standard deviation), and how far the alert limit lies from the set point; the action limit half as far again."""
 
-EXCURSION_EVERY, EXCURSION_ROUNDS, BLIP_ROUNDS = 2000, 12, 3
-"""Of these rounds (one reading of each point) each point is out of limits for so many in a row; half a cycle later for too few to count."""
+EXCURSION_EVERY, EXCURSION_ROUNDS = 20_000, 120
+"""Of so many rounds (one reading of each point) each point is out of limits for so many in a row: some 60 of 10,000 at any time."""
+BLIP_EVERY, BLIP_ROUNDS = 1000, 3
+"""And as often for too few to count, as when a door is opened."""
 DELAY_S = 5
 BAD_EVERY = 10_007
 
@@ -74,22 +76,27 @@ def rounds(first: int, count: int, points: int) -> Round:
     value *= noise
     value += setpoint
     number = np.arange(first, first + count)[:, None] + _phase(points)
-    position = number % EXCURSION_EVERY
-    out = (position < EXCURSION_ROUNDS) | ((position >= EXCURSION_EVERY // 2) & (position < EXCURSION_EVERY // 2 + BLIP_ROUNDS))
+    out = number % EXCURSION_EVERY < EXCURSION_ROUNDS
+    out |= (number + BLIP_EVERY // 2) % BLIP_EVERY < BLIP_ROUNDS
     row, column = np.nonzero(out)
     value[row, column] += (alert * np.where(_severe(points), 2.2, 1.25))[column]
     quality = np.where((number * 31 % BAD_EVERY == 0) & ~out, BAD, 0).astype(np.uint8)
     return Round(value, quality)
 
 
-def raised_by_limits(last: int, points: int) -> int:
+def severely(points: int) -> NDArray[np.float64]:
+    """How far beyond its set point each of the first points is when it breaks both of its limits."""
+    return np.array([row[4] for row in KINDS])[np.arange(points) % len(KINDS)] * 2.2
+
+
+def raised_by_limits(last: int, points: int, *, alert_only: bool = False) -> int:
     """How many excursions of the limit rules are raised in the rounds 0 to `last`, that one included."""
     phase = _phase(points)
     # A point that starts in the middle of an excursion still has enough readings of it, or not.
     left = EXCURSION_ROUNDS - phase
     at_start = (phase < EXCURSION_ROUNDS) & (left > DELAY_S) & (last >= DELAY_S)
     whole = np.maximum(0, (last + phase - DELAY_S) // EXCURSION_EVERY)
-    return int(((at_start + whole) * np.where(_severe(points), 2, 1)).sum())
+    return int(((at_start + whole) * np.where(_severe(points) & (not alert_only), 2, 1)).sum())
 
 
 def _phase(points: int) -> NDArray[np.int64]:

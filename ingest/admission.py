@@ -33,12 +33,16 @@ class _Pending:
 class Admission:
     """Decides on readings one batch after the other; what `admit` decided counts from `confirm` on.
 
-    `written(point, time)` looks a reading up among those written to the series: its value and received quality, or None.
+    `written(point, time)` looks a reading up among those written to the series: its value and received quality, or None. When it knows
+    all that was confirmed, nothing need be remembered here.
     """
 
-    def __init__(self, size: int, newest: NDArray[np.int64], written: Callable[[int, int], Content | None]) -> None:
+    def __init__(
+        self, size: int, newest: NDArray[np.int64], written: Callable[[int, int], Content | None], *, remember: bool = True
+    ) -> None:
         self._newest = newest
         self._written = written
+        self._remember = remember
         self._young: dict[Key, Content] = {}
         self._old: dict[Key, Content] = {}
         self._pending = _Pending()
@@ -75,20 +79,22 @@ class Admission:
         if len(rows):
             last = np.append(np.diff(point[rows]) != 0, True)
             self._pending.newest.update(zip(point[rows][last].tolist(), time[rows][last].tolist(), strict=True))
-        self._pending.stored.update(
-            zip(
-                zip(point[plain].tolist(), time[plain].tolist(), strict=True),
-                zip(value[plain].tolist(), quality[plain].tolist(), strict=True),
-                strict=True,
+        if self._remember:  # no other row of this batch can be the same
+            self._pending.stored.update(
+                zip(
+                    zip(point[plain].tolist(), time[plain].tolist(), strict=True),
+                    zip(value[plain].tolist(), quality[plain].tolist(), strict=True),
+                    strict=True,
+                )
             )
-        )
         with np.errstate(invalid="ignore"):
             usable = (value >= self._low[point]) & (value <= self._high[point]) & (np.abs(value) <= VALUE_MAX)
         return verdict, np.where(usable, quality, quality | SPOILT).astype(np.uint8)
 
     def confirm(self) -> None:
         """The last batch is durable."""
-        self._young.update(self._pending.stored)
+        if self._remember:
+            self._young.update(self._pending.stored)
         for number, time in self._pending.newest.items():
             self._newest[number] = time
         self._pending = _Pending()

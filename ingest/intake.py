@@ -16,7 +16,7 @@ from ingest.admission import DUPLICATE, REASONS, STORED, Admission
 from ingest.arrivals import Arrivals, Quarantined, Raw
 from ingest.decode import Decoder
 from ingest.entries import INGEST, IngestBody, LinkBody, State, encode, ingest_body, readings_of
-from ingest.journal import Entry, Journal
+from ingest.journal import Entry, Journal, JournalUnavailable
 from ingest.message import Message
 from ingest.series import SeriesReader
 from ingest.session import LinkEvent
@@ -62,6 +62,7 @@ class Intake:
         self._admission = Admission(0, series.newest(series.size()), self._written)
         self._decoder: Decoder | None = None
         self._turned = 0
+        self._doubtful = False
         self.sums = Sums()
         self.cursor = 0
         self.appended: Callable[[], None] = lambda: None
@@ -88,18 +89,36 @@ class Intake:
     def accept(self, messages: Sequence[Message], heard_ns: int) -> None:
         """Make the batch durable; raises JournalUnavailable, and then nothing of it was stored."""
         assert self._decoder is not None, "configure() comes first"
+        if self._doubtful:
+            self._recall_after_failure()
         arrivals = self._decoder.decode(messages)
         received = max(self._now_ns(), self._journal.head.at)
         readings, body = self._admitted(arrivals, messages, received)
-        entry = self._journal.append(INGEST, encode(body), received, heard_ns, readings)
+        try:
+            entry = self._journal.append(INGEST, encode(body), received, heard_ns, readings)
+        except JournalUnavailable:
+            self._doubtful = True
+            raise
         self._admission.confirm()
         self._states.update({(state.place, state.time): state.state for state in body.states})
-        self.sums.add(entry, body)
+        sums = self.sums.copy()  # other threads read them, and must see all of a batch or nothing
+        sums.add(entry, body)
+        self.sums = sums
         self.cursor = entry.seq
         if self._admission.remembered > TURN_AT and self._series.cursor() >= self._turned:
             self._admission.turn()
             self._turned = entry.seq
         self.appended()
+
+    def _recall_after_failure(self) -> None:
+        """An entry whose commit was said to have failed may be there all the same: the journal decides, not we."""
+        for entry in self._reader.entries(self.cursor, kinds=(INGEST,)):
+            body = ingest_body(entry)
+            self.sums.add(entry, body)
+            self._admission.recall(readings_of(entry, body))
+            self._states.update({(state.place, state.time): state.state for state in body.states})
+            self.cursor = entry.seq
+        self._doubtful = False
 
     def link(self, event: LinkEvent, heard_ns: int) -> None:
         """Journal what happened to the link."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 FORMAT = 1
 GENESIS = bytes(32)
-_SCHEMA = """
+SCHEMA = """
 create table commits (
     seq integer primary key autoincrement,
     kind text not null,
@@ -29,6 +29,7 @@ create table commits (
 )
 """
 _COLUMNS = "seq, kind, at, heard, readings, body, hash"
+_WRITER = int("{}{:03}{:03}".format(*sqlite3.sqlite_version_info))
 
 
 class JournalUnavailable(Exception):
@@ -119,18 +120,22 @@ class Journal:
         try:
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10)
             self._connection = connection
+            connection.execute("pragma auto_vacuum = none")
             connection.execute("pragma journal_mode = wal")
             connection.execute(f"pragma synchronous = {'full' if self._durable else 'off'}")
             # Bytes without meaning are zero, so that verify can tell a changed byte anywhere.
             connection.execute("pragma secure_delete = on")
             if not connection.execute("select 1 from sqlite_schema where name = 'commits'").fetchone():
                 connection.execute("begin immediate")
-                connection.execute(_SCHEMA)
+                connection.execute(SCHEMA)
                 connection.execute(f"pragma user_version = {FORMAT}")
                 connection.execute("commit")
             found = connection.execute("pragma user_version").fetchone()[0]
             if found != FORMAT:
                 raise JournalUnavailable(f"{self.path} has format {found}, this version of Renrum reads format {FORMAT}")
+            # The header names the SQLite that wrote last: verify compares it with this, the same number said by us.
+            if connection.execute("pragma application_id").fetchone()[0] != _WRITER:
+                connection.execute(f"pragma application_id = {_WRITER}")
             row = connection.execute("select seq, at, heard, hash from commits order by seq desc limit 1").fetchone()
             self.head = Head(*row) if row else Head()
         except sqlite3.Error as error:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field, fields
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +19,7 @@ from facility.recording import Chunk, RecordingError
 from facility.site import Facility
 from facility.times import format_time
 from facility.units import Conversion, UnknownUnit, conversion, dimension
+from facility.whole_file import whole_text
 from ingest.admission import DUPLICATE, REASONS, STORED, Admission, Content, Key
 from ingest.arrivals import Reason
 from ingest.series import HOUR_NS, NO_TIME, Series
@@ -24,6 +29,7 @@ WRITE_AT = 524_288
 SPAN_NS = 100 * 366 * 24 * HOUR_NS
 """From the first `received` to the last; listening time must stay far inside int64."""
 
+_T = TypeVar("_T", bound=np.generic)
 _UNDERSTOOD = 0
 _WHY = ("", Reason.POINT_UNKNOWN, Reason.UNIT_UNKNOWN, Reason.UNIT_MISMATCH, *REASONS.values())
 _POINT_UNKNOWN, _UNIT_UNKNOWN, _UNIT_MISMATCH = 1, 2, 3
@@ -56,6 +62,15 @@ class Refused:
     unit: str = ""
 
 
+@contextmanager
+def refused_file(path: str | os.PathLike[str]) -> Iterator[Callable[[Refused], None]]:
+    """A CSV file of refused rows, whole or not at all: gives what takes a row. Raises OSError."""
+    with whole_text(path) as text:
+        lines = csv.writer(text, lineterminator="\n")
+        lines.writerow(column.name for column in fields(Refused))
+        yield lambda row: lines.writerow(astuple(row)) and None
+
+
 @dataclass(slots=True)
 class RecordedSums:
     """What became of the rows, states included: rows = stored + duplicates + quarantined + without_value, always."""
@@ -85,7 +100,7 @@ class RecordedIntake:
         self._unit_of = np.array([units.index(point.unit) for point in points], np.int64)
         self._newest = np.full(len(points), NO_TIME)
         self._known: dict[Key, Content] = {}
-        self._admission = Admission(len(points), self._newest.copy(), lambda point, time: self._known.get((point, time)))
+        self._admission = Admission(len(points), self._newest.copy(), lambda *key: self._known.get(key), remember=False)
         self._admission.limits_of(dict(enumerate(points)))
         self._unwritten: list[Readings] = []
         self._writes = 0
@@ -170,9 +185,6 @@ class RecordedIntake:
         self._recall(point, time)
         verdict, quality = self._admission.admit(point, time, value, quality, received)
         self._admission.confirm()
-        # All that was confirmed is found by _recall: nothing need be remembered there.
-        self._admission.turn()
-        self._admission.turn()
         why[rows] = _VERDICTS[verdict]
         self.sums.duplicates += int(np.count_nonzero(verdict == DUPLICATE))
         heard, sequence = received - self.start, np.full(len(rows), -1)
@@ -189,20 +201,24 @@ class RecordedIntake:
         old = np.flatnonzero(time <= self._newest[point])
         if not len(old):
             return
+        old = old[np.lexsort((time[old], point[old]))]
         point, time = point[old], time[old]
-        first, last = int(time.min()), int(time.max())
+        times = np.sort(time)
         for readings in self._unwritten:
-            if len(readings) and int(readings.time.min()) <= last and int(readings.time.max()) >= first:
-                self._know(readings, point, time)
-        if self._writes:
-            for number, hour in sorted(set(zip(point.tolist(), (time // HOUR_NS).tolist(), strict=True))):
-                written = self._series.read(number, hour * HOUR_NS, (hour + 1) * HOUR_NS)
-                if len(written):
-                    self._know(written, point, time)
+            if len(readings) and readings.time.min() <= times[-1] and readings.time.max() >= times[0]:
+                self._know(readings.take(_among(readings.time, times)), point)
+        if not self._writes:
+            return
+        hour = time // HOUR_NS
+        starts = np.concatenate([[0], np.flatnonzero((np.diff(point) != 0) | (np.diff(hour) != 0)) + 1])
+        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(time)], strict=True):
+            begin = int(hour[start]) * HOUR_NS
+            written = self._series.read(int(point[start]), begin, begin + HOUR_NS)
+            if len(written):
+                self._know(written.take(_among(written.time, time[start:end])), point[start:end])
 
-    def _know(self, readings: Readings, point: NDArray[np.uint32], time: NDArray[np.int64]) -> None:
-        found = readings.take(np.isin(readings.time, time))
-        found = found.take(np.isin(found.point, point))
+    def _know(self, found: Readings, point: NDArray[np.uint32]) -> None:
+        found = found.take(_among(found.point, point))
         keys = zip(found.point.tolist(), found.time.tolist(), strict=True)
         self._known.update(zip(keys, zip(found.value.tolist(), found.quality.tolist(), strict=True), strict=True))
 
@@ -239,6 +255,12 @@ class RecordedIntake:
         if self._refuse is not None:
             for refused in _refused(chunk, why):
                 self._refuse(refused)
+
+
+def _among(values: NDArray[_T], known: NDArray[_T]) -> NDArray[np.bool_]:
+    """Which values are among the known ones, one or more, in ascending order."""
+    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values
+    return found
 
 
 def _conversion(source: str, target: str) -> Conversion | int:

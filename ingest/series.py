@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,17 @@ from facility.reading import Readings
 
 HOUR_NS = 3600 * 10**9
 NO_TIME = np.iinfo(np.int64).min
+# A table with rowid: bodies are appended and only the index is spread, so that a write takes no longer after years than at first.
 _SCHEMA = """
-create table if not exists parts (point integer, hour integer, cursor integer, readings integer, body blob, primary key (point, hour, cursor)) without rowid;
+create table if not exists parts (point integer, hour integer, cursor integer, readings integer, body blob, primary key (point, hour, cursor));
 create table if not exists states (place text, time integer, state text, cursor integer, primary key (place, time)) without rowid;
 create table if not exists newest (point integer primary key, time integer);
 create table if not exists progress (cursor integer);
 """
 _WIDTHS = (("<i8", "time"), ("<f8", "value"), ("u1", "quality"), ("<i8", "received"), ("<i8", "heard"), ("<i8", "sequence"))
+_READING_BYTES = sum(np.dtype(width).itemsize for width, _ in _WIDTHS)
+PACKED_FROM_BYTES = 4096
+"""From so many bytes on a part is compressed: 100 readings. Below, it saves little, and 10,000 points would wait for it at every write."""
 
 
 class SeriesUnavailable(Exception):
@@ -74,7 +78,8 @@ class SeriesReader:
         """All written readings by point and time, in batches of some `rows`, cut between hours only."""
         parts: list[Readings] = []
         held, before = 0, None
-        for point, hour, count, body in self._connection.execute("select point, hour, readings, body from parts order by point, hour, cursor"):
+        stored = self._connection.execute("select point, hour, readings, body from parts order by point, hour, cursor")
+        for point, hour, count, body in stored:
             if held >= rows and (point, hour) != before:
                 yield _by_point_and_time(parts)
                 parts, held = [], 0
@@ -82,6 +87,64 @@ class SeriesReader:
             held, before = held + count, (point, hour)
         if parts:
             yield _by_point_and_time(parts)
+
+    def first(self, point: int, count: int, start: int | None = None, end: int | None = None) -> Readings:
+        """The first `count` of what `read` gives; the rest is not decoded."""
+        first = -(1 << 62) if start is None else start // HOUR_NS
+        last = (1 << 62) if end is None else -(-end // HOUR_NS)
+        parts: list[Readings] = []
+        found, before = 0, None
+        with closing(
+            self._connection.execute(
+                "select hour, readings, body from parts where point = ? and hour >= ? and hour < ? order by hour, cursor",
+                (point, first, last),
+            )
+        ) as rows:
+            for hour, readings, body in rows:
+                if found >= count and hour != before:
+                    break
+                parts.append(_ordered(_decode(point, readings, body), start, end))
+                found, before = found + len(parts[-1]), hour
+        return _ordered(Readings.concatenate(parts), None, None).take(slice(count))
+
+    def last(self) -> Readings:
+        """The newest written reading of each point, one row a point."""
+        found = []
+        for point, time in self._connection.execute("select point, time from newest").fetchall():
+            rows = self._connection.execute(
+                "select readings, body from parts where point = ? and hour = ? order by cursor desc", (point, time // HOUR_NS)
+            )
+            with closing(rows):
+                # Nearly always in the part that was written last.
+                parts = (_decode(point, readings, body) for readings, body in rows)
+                found.append(next(part.take(part.time == time) for part in parts if time in part.time))
+        return Readings.concatenate(found)
+
+    def parts(self, upto: int) -> Iterator[Readings]:
+        """What was written up to journal entry `upto`, in any order, in slices that are read transactions of their own; for proofs.
+
+        Raises ValueError for a part that holds readings of another hour than its own.
+        """
+        after = 0
+        while rows := self._connection.execute(
+            "select rowid, point, hour, readings, body from parts where rowid > ? and cursor <= ? order by rowid limit 256", (after, upto)
+        ).fetchall():
+            slice_ = [(hour, _decode(point, count, body)) for _, point, hour, count, body in rows]
+            for hour, part in slice_:
+                if (part.time // HOUR_NS != hour).any():
+                    raise ValueError(f"a part of point number {part.point[0]} and hour {hour} holds readings of another hour")
+            yield Readings.concatenate([part for _, part in slice_])
+            after = rows[-1][0]
+
+    def states_upto(self, cursor: int) -> dict[tuple[str, int], str]:
+        """The states written up to a journal entry, by place and time."""
+        rows = self._connection.execute("select place, time, state from states where cursor <= ?", (cursor,))
+        return {(place, time): state for place, time, state in rows}
+
+    def beyond(self) -> bool:
+        """Whether parts or states are there of entries after the cursor, which no write leaves behind."""
+        newest = "select max(cursor) from (select cursor from parts union all select cursor from states)"
+        return bool(self._connection.execute(f"select coalesce(({newest}), 0) > coalesce((select cursor from progress), 0)").fetchone()[0])
 
     def close(self) -> None:
         self._connection.close()
@@ -108,11 +171,13 @@ class Series(SeriesReader):
         hour = readings.time // HOUR_NS
         edges = np.flatnonzero((np.diff(readings.point) != 0) | (np.diff(hour) != 0)) + 1
         starts = np.concatenate([[0], edges]) if len(readings) else np.empty(0, np.int64)
-        ends = np.append(starts[1:], len(readings))
-        points, hours = readings.point[starts], hour[starts]
+        ends = np.append(starts[1:], len(readings))[: len(starts)]
+        columns = [(getattr(readings, name).astype(width).tobytes(), np.dtype(width).itemsize) for width, name in _WIDTHS]
         parts = (
-            (int(point), int(in_hour), cursor, int(end - start), _encode(readings, slice(int(start), int(end))))
-            for point, in_hour, start, end in zip(points, hours, starts, ends, strict=True)
+            (point, in_hour, cursor, end - start, _encode(columns, start, end))
+            for point, in_hour, start, end in zip(
+                readings.point[starts].tolist(), hour[starts].tolist(), starts.tolist(), ends.tolist(), strict=True
+            )
         )
         last = np.append(np.flatnonzero(np.diff(readings.point)), len(readings) - 1) if len(readings) else starts
         try:
@@ -148,12 +213,15 @@ def _by_point_and_time(parts: list[Readings]) -> Readings:
     return readings.take(np.lexsort((readings.time, readings.point)))
 
 
-def _encode(readings: Readings, rows: slice) -> bytes:
-    return zlib.compress(b"".join(getattr(readings, name)[rows].astype(width).tobytes() for width, name in _WIDTHS), 1)
+def _encode(columns: list[tuple[bytes, int]], start: int, end: int) -> bytes:
+    """The columns of a part one after the other; compressed where that is worth its time, then it is shorter."""
+    plain = b"".join(column[start * width : end * width] for column, width in columns)
+    packed = plain if len(plain) < PACKED_FROM_BYTES else zlib.compress(plain, 1)
+    return packed if len(packed) < len(plain) else plain
 
 
 def _decode(point: int, count: int, body: bytes) -> Readings:
-    data = zlib.decompress(body)
+    data = body if len(body) == count * _READING_BYTES else zlib.decompress(body)
     columns, offset = [], 0
     for width, _ in _WIDTHS:
         columns.append(np.frombuffer(data, width, count, offset))

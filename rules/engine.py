@@ -54,13 +54,13 @@ def advance(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupa
 
     Returns the new state and the findings ordered by the reading that made them, rule and point; `state` is not changed.
     """
-    if pairs.kind != "quality" and len(readings) and readings.quality.max() >= BAD:
-        readings = readings.take(readings.quality < BAD)
     if not len(readings) or not len(pairs):
         return state, []
     new = state.copy()
     findings: list[Finding] = []
     for block in _blocks(pairs, readings):
+        if pairs.kind != "quality":
+            block = _without_bad(block)
         for event, row in _judge(pairs, new, block, occupancy):
             excursion = _excursion(pairs, row, event, occupancy)
             at = event.raised if event.cleared is None else event.cleared
@@ -105,7 +105,7 @@ def open_excursions(pairs: Pairs, state: RunState, occupancy: Occupancy) -> list
 
 
 def _blocks(pairs: Pairs, readings: Readings) -> Iterator[_Block]:
-    edges = np.flatnonzero(np.diff(readings.point)) + 1
+    edges = np.flatnonzero(readings.point[1:] != readings.point[:-1]) + 1
     starts = np.concatenate([[0], edges])
     lengths = np.diff(np.concatenate([starts, [len(readings)]]))
     numbers = readings.point[starts].astype(np.int64)
@@ -135,6 +135,17 @@ def _blocks(pairs: Pairs, readings: Readings) -> Iterator[_Block]:
     yield _Block(pair, block_starts, block_lengths, readings.time[rows_of], readings.value[rows_of], readings.quality[rows_of])
 
 
+def _without_bad(block: _Block) -> _Block:
+    """The block without its bad readings, and without pairs that have no others."""
+    good = block.quality < BAD
+    if good.all():
+        return block
+    lengths = np.add.reduceat(good, block.starts, dtype=np.int64)
+    kept = lengths > 0
+    lengths = lengths[kept]
+    return _Block(block.pair[kept], np.cumsum(lengths) - lengths, lengths, block.time[good], block.value[good], block.quality[good])
+
+
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """start, start + 1, … of each length, one after the other."""
     offset = np.cumsum(lengths) - lengths
@@ -144,6 +155,8 @@ def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.
 
 def _judge(pairs: Pairs, state: RunState, block: _Block, occupancy: Occupancy) -> Iterator[tuple[Event, int]]:
     """Walk the pairs of a block that have something to walk; the others keep their state untouched."""
+    if not len(block.pair):
+        return
     above, below = (None, None) if pairs.kind == "quality" else _sides(pairs, block, occupancy)
     breaching = block.quality >= BAD if above is None or below is None else _breaching(pairs, block, above, below)
     active = state.active[block.pair]

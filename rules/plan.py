@@ -95,6 +95,11 @@ class Plan:
         """The rules that judge anything."""
         return {rule.id: rule for pairs in (*self.groups, self.stale) for rule in pairs.rules}
 
+    @cached_property
+    def rule_ids(self) -> tuple[frozenset[str], ...]:
+        """The ids of the rules in each group."""
+        return tuple(frozenset(rule.id for rule in pairs.rules) for pairs in self.groups)
+
     def fingerprint(self, pairs: Pairs, row: int) -> tuple[object, ...]:
         """What judges a pair: equal fingerprints judge the same (docs/rules.md, Configuration in time)."""
         numbers = (pairs.deadband[row], pairs.on_delay[row], pairs.off_delay[row], pairs.max_gap[row], pairs.after[row])

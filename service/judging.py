@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from fractions import Fraction
 from typing import Any
 
 from facility.document import Path, key_text
 from facility.facility_file import EMPTY, read_facility
-from facility.files import Files, Unreadable
-from facility.limits import LimitTable, check_limits, read_limits, table_of
+from facility.files import FilePath, Files, Unreadable
+from facility.limits import SHIPPED, LimitTable, check_limits, read_limits, shipped_text, table_of
 from facility.problems import ConfigurationError, Problem
 from facility.site import Facility
 from ingest.entries import ConfigurationBody
@@ -79,6 +79,23 @@ def read_judging(
     fit = read.fit(facility)
     warnings = fit.warnings if known else ()
     return Judging(facility, read.rules, tables, (*problems, *read.problems, *fit.problems), warnings, fit.unspecified)
+
+
+def load_judging(facility: FilePath, rules: Sequence[FilePath], limits: FilePath | None = None) -> Judging:
+    """Read the files that judge, wherever they lie, without a renrum.yaml; raises ConfigurationError with every problem of every file."""
+    names = {"facility": str(facility), "limits": "" if limits is None else str(limits)}
+    rules_names = tuple(str(name) for name in rules)
+
+    def unreadable(path: Path, error: Unreadable) -> Problem:
+        kind = str(path[0])
+        name = rules_names[int(path[1])] if len(path) > 1 else names.get(kind, rules_names[0])
+        return Problem(name, 0, "", str(error), f"a {kind} file that can be read")
+
+    shipped = {name: shipped_text(name) for name in SHIPPED}
+    judging = read_judging(Files("."), names["facility"], rules_names, names["limits"], shipped, unreadable)
+    if judging.problems:
+        raise ConfigurationError(dict.fromkeys(judging.problems))
+    return judging
 
 
 def judging_from_entry(entry: Mapping[str, Any]) -> tuple[Facility, tuple[Rule, ...], dict[str, LimitTable]]:

@@ -31,7 +31,7 @@ from ingest.recollection import Recollection
 from ingest.series import Series
 from ingest.session import Session
 from rules.excursion import Excursion
-from service.clock import Clock
+from service.clock import Clock, Onward
 from service.configuration import Configuration
 from service.judging import plan_from_entry
 from service.lock import DataDirLock
@@ -92,6 +92,7 @@ class Pipeline:
         ballast.take()
 
         self.journal = Journal(folder / "journal.db")
+        self._stamps = Onward(self._clock, self.journal.head.at)
         self.store, self.memory, self.ledger = self._open(folder)
         self._emergency = Emergency(self._letterhead, dict(self.configuration.oncall.channels), self._spawn)
         self.stepper = Stepper(
@@ -103,17 +104,18 @@ class Pipeline:
             settings.evaluate_every_ns,
             lambda: self.receiver.heard_ns(),
             lambda applied, at: self.monitor.after_step(applied, at),
+            self._stamps.now_ns,
         )
         number_of = self._put_in_force()
-        intake = Intake(self.journal, self._series.reader(), self._clock.now_ns)
-        intake.configure(self.configuration.facility, number_of, accept_simulated=settings.environment != "production")
-        if settings.mqtt.embedded:
-            self._broker = EmbeddedBroker(folder / "broker").__enter__()
-        self.receiver = Receiver(intake, ballast, self._clock, self._session)
         self.monitor = self._build_monitor(folder, number_of)
         self.stepper.catch_up()
-        intake.recall(self.stepper.ledger.sums.copy(), self.stepper.ledger.cursor)
-        self.intake = intake
+        # After that: catching up writes the series, of which the intake takes a picture.
+        self.intake = Intake(self.journal, self._series.reader(), self._stamps.now_ns)
+        self.intake.configure(self.configuration.facility, number_of, accept_simulated=settings.environment != "production")
+        self.intake.recall(self.stepper.ledger.sums.copy(), self.stepper.ledger.cursor)
+        if settings.mqtt.embedded:
+            self._broker = EmbeddedBroker(folder / "broker").__enter__()
+        self.receiver = Receiver(self.intake, ballast, self._clock, self._session)
         self._watchdog = Watchdog(self._emergency, self.stepper, self.receiver, ballast, self._clock)
         self._run_threads()
 
@@ -190,8 +192,8 @@ class Pipeline:
         content = self.configuration.as_entry()
         if in_force is None or in_force.entry != content:
             body = ConfigurationBody(self.configuration.judging_hash, SEMANTICS, added, content, reason="applied on start")
-            self.journal.append(CONFIGURATION, encode(body), self._clock.now_ns())
-        self.journal.append(SERVICE, encode(ServiceBody("started", version("renrum"))), self._clock.now_ns())
+            self.journal.append(CONFIGURATION, encode(body), self._stamps.now_ns())
+        self.journal.append(SERVICE, encode(ServiceBody("started", version("renrum"))), self._stamps.now_ns())
         return number_of | added
 
     def _session(self, receiver: Receiver) -> Session:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -34,9 +35,13 @@ class Ballast:
         """Take the room again if there is four times as much; a disk that refuses is left alone."""
         with suppress(OSError):
             space = os.statvfs(self._path.parent)
-            if not self._path.exists() and space.f_bavail * space.f_frsize > 4 * BALLAST_BYTES:
+            if not self._taken() and space.f_bavail * space.f_frsize > 4 * BALLAST_BYTES:
                 with self._path.open("wb") as file:
                     os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
+
+    def _taken(self) -> bool:
+        """Whole: a crash, or a disk that filled up at that moment, may have left less."""
+        return self._path.exists() and self._path.stat().st_size >= BALLAST_BYTES
 
     def free(self) -> bool:
         """Give the room back; True when there was some."""
@@ -49,12 +54,16 @@ class Ballast:
 
 @dataclass(slots=True)
 class IngestVitals:
-    """How ingest fares, for health and metrics; `buckets` counts commits by BUCKETS_S, cumulative, and the rest."""
+    """How ingest fares, for health and metrics; `buckets` counts commits by BUCKETS_S, cumulative, and the rest.
+
+    `failure` says why nothing can be stored now, empty when it can; `failures` counts how often that began or went on.
+    """
 
     commits: int = 0
     commit_ns: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     failure: str = ""
+    failures: int = 0
     alive: bool = False
     restarts: int = 0
 
@@ -82,12 +91,13 @@ class Receiver:
     def _store(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except JournalUnavailable as error:
+        except (JournalUnavailable, sqlite3.Error) as error:  # the latter from the series, where older readings are looked up
             if not self.vitals.failure:
                 freed = self._ballast.free()
                 log.error("%s; nothing is acknowledged until it can be written%s", error, ", ballast freed" if freed else "")
             self.vitals.failure = str(error)
-            raise
+            self.vitals.failures += 1
+            raise JournalUnavailable(str(error)) from error
         if self.vitals.failure:
             log.warning("the journal can be written again")
             self.vitals.failure = ""
@@ -96,8 +106,8 @@ class Receiver:
         """Run sessions until stopped; a fault of ours ends one, and the next begins after a second."""
         self.vitals.alive = True
         while not stop.is_set():
-            self.session = self._connect(self)
             try:
+                self.session = self._connect(self)
                 self.session.run(stop)
             except Exception:
                 log.exception("ingest met an error of its own and starts again; what was not acknowledged comes again")

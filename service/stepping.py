@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -53,7 +54,10 @@ class StepVitals:
 
 
 class Stepper:
-    """Runs on one thread; `rebuild` makes a fresh ledger from what is committed, after a step could not be."""
+    """Runs on one thread; `rebuild` makes a fresh ledger from what is committed, after a step could not be.
+
+    `stamp_ns` gives the time of new entries (the clock's, unless given).
+    """
 
     def __init__(
         self,
@@ -65,13 +69,16 @@ class Stepper:
         evaluate_every_ns: int,
         heard_ns: Callable[[], int],
         after_step: Callable[[Applied, int], None],
+        stamp_ns: Callable[[], int] | None = None,
     ) -> None:
         self._journal, self._memory, self.ledger = journal, memory, ledger
         self._rebuild, self._clock, self._every_ns = rebuild, clock, evaluate_every_ns
         self._heard_ns, self._after_step = heard_ns, after_step
+        self._stamp_ns = stamp_ns or clock.now_ns
         self._reader: JournalReader = journal.reader()
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._waiting: dict[int, Request] = {}
+        self._torn = False
         self._wall_ahead_ns = clock.now_ns() - clock.monotonic_ns()
         self._due_ns = clock.monotonic_ns()
         self.vitals = StepVitals(ended_ns=clock.monotonic_ns())
@@ -135,29 +142,27 @@ class Stepper:
         self.vitals.lag_ns = max(0, begun - self._due_ns)
         self._due_ns = begun + self._every_ns
         try:
+            if self._torn:
+                self._recover()
             self._note_clock()
             for request in requests:
                 self._journal_request(request)
             if self._anything_new():
-                entry = self._journal.append(STEP, encode(StepBody(self.vitals.steps + 1)), self._clock.now_ns(), self._heard_ns())
+                entry = self._journal.append(STEP, encode(StepBody(self.vitals.steps + 1)), self._stamp_ns(), self._heard_ns())
                 self._apply(entry.seq)
             self.vitals.failure = ""
-        except JournalUnavailable as error:
-            self._fail(error)
-        except StateUnavailable as error:
-            self._fail(error)
-            self._recover()
+        except (JournalUnavailable, StateUnavailable, SeriesUnavailable, sqlite3.Error) as error:
+            self._fail(error, requests)
+        except Exception as error:  # a fault of ours must not end the thread: readings are still stored, and the next step tries afresh
+            log.exception("a step met an error of its own")
+            self._fail(error, requests)
         ended = self._clock.monotonic_ns()
         self.vitals.duration_ns = ended - begun
         if not self.vitals.failure:
             self.vitals.ended_ns = ended
 
     def _journal_request(self, request: Request) -> None:
-        try:
-            entry = self._journal.append(request.kind, encode(request.body), self._clock.now_ns(), self._heard_ns())
-        except JournalUnavailable as error:
-            request.answer.set_exception(error)
-            raise
+        entry = self._journal.append(request.kind, encode(request.body), self._stamp_ns(), self._heard_ns())
         self._waiting[entry.seq] = request
 
     def _anything_new(self) -> bool:
@@ -171,7 +176,9 @@ class Stepper:
 
     def _apply(self, step: int) -> None:
         entries = list(self._reader.entries(self.ledger.cursor, step))
+        self._torn = True  # until it is committed: what it does in memory counts for nothing
         applied = self.ledger.apply(entries)
+        self._torn = False
         self.vitals.steps += 1
         self._write_series()
         for seq in [seq for seq in self._waiting if seq <= step]:
@@ -186,26 +193,28 @@ class Stepper:
         except SeriesUnavailable as error:
             log.error("%s; trying again at the next step", error)
 
-    def _fail(self, error: Exception) -> None:
-        """Say it once. Requests that are in the journal keep waiting: the step that does them comes."""
+    def _fail(self, error: Exception, requests: list[Request]) -> None:
+        """Say it once. Requests that are in the journal keep waiting: the step that does them comes; the others hear of the failure."""
         if not self.vitals.failure:
             log.error("a step failed: %s", error)
-        self.vitals.failure = str(error)
+        self.vitals.failure = str(error) or type(error).__name__
+        journalled = {id(request) for request in self._waiting.values()}
+        for request in requests:
+            if id(request) not in journalled and not request.answer.done():
+                request.answer.set_exception(error)
 
     def _recover(self) -> None:
         """What a failed step did in memory is thrown away: the committed state and the journal are what counts."""
-        try:
-            self._memory, self.ledger = self._rebuild()
-            self.catch_up()
-        except (JournalUnavailable, StateUnavailable) as error:
-            self.vitals.failure = str(error)
+        self._memory, self.ledger = self._rebuild()
+        self._torn = False
+        self.catch_up()
 
     def _note_clock(self) -> None:
         ahead = self._clock.now_ns() - self._clock.monotonic_ns()
         stepped = ahead - self._wall_ahead_ns
         if abs(stepped) > CLOCK_STEP_NS:
             log.warning("the wall clock was stepped by %.3f s", stepped / SECOND_NS)
-            self._journal.append(CLOCK, encode(ClockBody(stepped)), self._clock.now_ns(), self._heard_ns())
+            self._journal.append(CLOCK, encode(ClockBody(stepped)), self._stamp_ns(), self._heard_ns())
         self._wall_ahead_ns = ahead
 
 

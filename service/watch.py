@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from alerts.emergency import Emergency
@@ -12,7 +13,10 @@ from service.stepping import Stepper
 STEP_AGE_NS = 30 * 10**9
 """No step for so long, and a person is told by other means than the outbox."""
 JOURNAL = "The journal cannot be written. Nothing is acknowledged to the broker, which queues; no alarm can be raised from new readings."
+INGEST = "Ingest meets an error of its own and starts again. What it could not store stays at the broker, and raises no alarm."
 STEPS = "No step has ended for 30 s. Readings are stored, but no alarm is raised."
+
+log = logging.getLogger(__name__)
 
 
 class Watchdog:
@@ -20,16 +24,28 @@ class Watchdog:
 
     def __init__(self, emergency: Emergency, stepper: Stepper, receiver: Receiver, ballast: Ballast, clock: Clock) -> None:
         self._emergency, self._stepper, self._receiver, self._ballast, self._clock = emergency, stepper, receiver, ballast, clock
+        self._failures = self._restarts = 0
 
     def look(self) -> None:
+        """Page for what fails, and for what failed since the last look: freed ballast may have ended it already."""
         at = self._clock.now_ns()
-        if self._receiver.vitals.failure:
+        ingest, steps = self._receiver.vitals, self._stepper.vitals
+        if ingest.failure or ingest.failures > self._failures:
             self._emergency.page(JOURNAL, at, do="Free disk space, or repair the disk or its mount; Renrum goes on by itself.")
-        elif not self._stepper.vitals.failure:
+        elif not steps.failure:
             self._ballast.take()
-        if self._clock.monotonic_ns() - self._stepper.vitals.ended_ns > STEP_AGE_NS:
+        if steps.failure:
+            self._ballast.free()
+        if ingest.restarts > self._restarts:
+            self._emergency.page(INGEST, at, do="Look at the service's log, and report the fault.")
+        if self._clock.monotonic_ns() - steps.ended_ns > STEP_AGE_NS:
             self._emergency.page(STEPS, at, do="Look at the service's log; restart it if it does not recover.")
+        self._failures, self._restarts = ingest.failures, ingest.restarts
 
     def run(self, stop: threading.Event) -> None:
+        """Look every second until stopped; an error in a look is logged, and the next look comes all the same."""
         while not stop.wait(1.0):
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                log.exception("the watchdog met an error of its own")

@@ -8,16 +8,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facility.reading import QUALITIES, SPOILT, Readings
+from facility.reading import QUALITIES, Readings
 from rules.engine import CLEARED, Finding, advance, open_excursions
 from rules.excursion import Excursion
 from rules.occupancy import occupancy_of
 from rules.plan import plan_of
+from rules.rule import Rule
 from rules.runs import RunState
 from tests.support.admitted import admit, with_received
 from tests.support.living import Life
 from tests.support.reference import evaluate
-from tests.support.strategies import Story, arriving, cuttings, stories
+from tests.support.strategies import START_NS, Story, arriving, cuttings, rule_sets, stories
 
 SECOND_NS = 10**9
 
@@ -105,4 +106,47 @@ def test_two_orders_of_arrival_give_the_same_current_excursions(story: Story, da
     assert results[0] == results[1]
 
 
-assert SPOILT
+@given(stories(late=True), st.data())
+def test_a_restart_between_any_two_steps_changes_nothing(story: Story, data: st.DataObject) -> None:
+    lives = Life(story, settle=True), Life(story, settle=True)
+    for batch in data.draw(cuttings(story.rows)):
+        restart = data.draw(st.booleans())
+        for life in lives:
+            life.arrive(batch)
+            life.step(batch[-1].received or 0)
+        if restart:
+            lives[1].restart()
+    for life in lives:
+        life.step(max((row.received or 0 for row in story.rows), default=0) + 3 * SECOND_NS)
+    assert lives[1].store.excursions() == lives[0].store.excursions()
+    assert lives[1].store.rows("select * from alarms") == lives[0].store.rows("select * from alarms")
+    assert lives[1].ledger.audit.hash == lives[0].ledger.audit.hash
+
+
+@given(stories(kinds=("limit", "quality"), conflicts=False, untimely=False), rule_sets(kinds=("limit", "quality")), st.data())
+def test_a_new_configuration_judges_from_its_moment_on_whatever_arrives_late(
+    story: Story, other: tuple[Rule, ...], data: st.DataObject
+) -> None:
+    change = START_NS + data.draw(st.sampled_from((1, 4, 8, 20))) * SECOND_NS
+    end = change + 3600 * SECOND_NS
+    results = []
+    for _ in range(2):
+        rows = data.draw(arriving(story.rows, ahead=False))
+        life = Life(replace(story, rows=rows), start=START_NS)
+        changed = False
+        for batch in data.draw(cuttings(rows)):
+            for row in batch:
+                if not changed and (row.received or 0) > change:
+                    life.reconfigure(other, change)
+                    changed = True
+                life.arrive([row])
+            life.step(batch[-1].received or 0)
+            if data.draw(st.booleans()):
+                life.restart()
+        if not changed:
+            life.reconfigure(other, change)
+        life.step(end)
+        results.append(life.current())
+    assert results[0] == results[1]
+    for excursion in results[0]:
+        assert excursion.closed_by == "" or excursion.cleared == change

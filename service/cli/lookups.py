@@ -23,7 +23,7 @@ from facility.files import Files, Unreadable
 from facility.problems import ConfigurationError, Problem
 from facility.recording.chunk import RecordingError
 from facility.site import Facility
-from facility.times import ALLOWED, format_time, parse_time
+from facility.times import format_time, parse_time
 from historian.export import Wanted
 from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
 from service.cli.options import Command, configuration_path
@@ -89,8 +89,8 @@ class Asked:
             inside = {point.id for point in facility.points if point.room in places or point.zone in places}
             points = points & inside if self.points else inside
             if not points:
-                within = f"{'none of --point ' + ', '.join(self.points) if self.points else 'no point'} stands in --room {', '.join(self.rooms)}."
-                raise Refusal(within[0].upper() + within[1:])
+                what = f"None of --point {', '.join(self.points)}" if self.points else "No point"
+                raise Refusal(f"{what} stands in --room {', '.join(self.rooms)}.")
         held = {place for id_ in points if (point := facility.point_by_id.get(id_)) for place in (point.room, point.zone) if place}
         return Wanted(start, end, frozenset(points), frozenset(held))
 
@@ -147,8 +147,7 @@ def time_of(option: str, text: str, zone: ZoneInfo) -> int:
     try:
         return parse_time(completed, zone)
     except ValueError as error:
-        allowed = str(error) if "not " in str(error) else ALLOWED
-        raise Refusal(f"{option}: found {text!r}; allowed: {allowed}. Without an offset it is local time in {zone.key}.") from None
+        raise Refusal(f"{option}: found {text!r}; allowed: {error}. Without an offset it is local time in {zone.key}.") from None
 
 
 def span_of(option: str, text: str) -> int:

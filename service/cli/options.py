@@ -11,10 +11,12 @@ import click
 
 from facility.durations import parse_duration
 from facility.problems import ConfigurationError, Problem
+from simulators.broker import Broker, parse_broker
 
 HERE = Path("renrum.yaml")
 VARIABLE = "RENRUM_CONFIG"
 SYSTEM = Path("/etc/renrum/renrum.yaml")
+PASSWORD = "RENRUM_MQTT_PASSWORD"  # the name of a variable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -69,3 +71,17 @@ class Span(click.ParamType[int]):
         if span_ns <= 0:
             self.fail(f"found {value!r}; allowed: a duration above 0 such as 30s, 5m, 2h, 1d.", param, ctx)
         return span_ns
+
+
+class Url(click.ParamType[Broker]):
+    """A broker's address; its password comes from the environment rather than from a command line that others can read."""
+
+    name = "url"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Broker:
+        if isinstance(value, Broker):
+            return value
+        try:
+            return parse_broker(str(value), os.environ.get(PASSWORD))
+        except ValueError as error:
+            self.fail(f"allowed: {error}.", param, ctx)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sqlite3
 import sys
 import threading
 from pathlib import Path
@@ -37,8 +38,10 @@ def run(config: Path, verbose: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
 
-    from ingest.broker import BrokerFailed  # slow to load
+    from alerts.store import StateUnavailable  # slow to load
+    from ingest.broker import BrokerFailed
     from ingest.journal import JournalUnavailable
+    from ingest.series import SeriesUnavailable
     from service.lock import DataDirInUse
     from service.pipeline import Pipeline
 
@@ -47,7 +50,7 @@ def run(config: Path, verbose: bool) -> None:
     pipeline = Pipeline(configuration, SystemClock())
     try:
         pipeline.start()
-    except (DataDirInUse, JournalUnavailable, BrokerFailed, OSError) as error:
+    except (DataDirInUse, JournalUnavailable, StateUnavailable, SeriesUnavailable, BrokerFailed, OSError, sqlite3.Error) as error:
         raise click.ClickException(f"cannot start: {error}") from error
     click.echo(f"Renrum monitors {configuration.facility.site.name}: console at {pipeline.url}, broker {pipeline.mqtt_url}", err=True)
     stop.wait()

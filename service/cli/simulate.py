@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -15,9 +14,9 @@ import click
 from facility.facility_file import load_facility
 from facility.site import Facility
 from facility.times import format_time, parse_time
-from service.cli.options import Span, json_option
+from service.cli.options import PASSWORD, Span, Url, json_option
 from service.clock import SystemClock
-from simulators.broker import Broker, BrokerUnreachable, parse_broker
+from simulators.broker import Broker, BrokerUnreachable
 from simulators.cleanroom import Simulation
 from simulators.outlet import Outlet
 from simulators.publish import publish
@@ -26,21 +25,6 @@ from simulators.scenario import Scenario, load_scenario, shipped_scenarios
 
 EXAMPLE_FACILITY = Path(__file__).parent.parent / "example" / "facility.yaml"
 RECORDING_START = "2026-01-01T00:00:00Z"
-PASSWORD = "RENRUM_MQTT_PASSWORD"  # the name of a variable
-
-
-class Url(click.ParamType[Broker]):
-    """A broker's address; its password comes from the environment rather than from a command line that others can read."""
-
-    name = "url"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Broker:
-        if isinstance(value, Broker):
-            return value
-        try:
-            return parse_broker(str(value), os.environ.get(PASSWORD))
-        except ValueError as error:
-            self.fail(f"allowed: {error}.", param, ctx)
 
 
 @click.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,12 +13,13 @@ from alerts.store import StateStore
 from facility.reading import QUALITIES, Readings
 from ingest.admission import DUPLICATE, STORED, Admission
 from ingest.entries import (
-    CONFIGURATION, INGEST, STEP, Body, ConfigurationBody, IngestBody, State, StepBody, encode,
+    CONFIGURATION, INGEST, STEP, Body, ConfigurationBody, IngestBody, State, StepBody, encode, ingest_body, readings_of,
 )  # fmt: skip
 from ingest.journal import Entry
 from ingest.series import NO_TIME
 from rules.excursion import CURRENT, Excursion
 from rules.plan import Plan, plan_of
+from rules.rule import Rule
 from tests.support.admitted import Row, is_state
 from tests.support.strategies import Story
 
@@ -44,23 +45,39 @@ class PlainMemory:
     def states(self) -> dict[str, list[tuple[int, str]]]:
         return {place: list(states) for place, states in self.kept.items()}
 
+    def recall(self, journal: PlainJournal, upto: int) -> None:
+        for entry in journal.entries(0, upto, (INGEST,)):
+            body = ingest_body(entry)
+            self.add(readings_of(entry, body), [(state.place, state.time, state.state) for state in body.states], upto)
+
+
+class PlainJournal:
+    """Entries in a list."""
+
+    def __init__(self) -> None:
+        self.kept: list[Entry] = []
+
+    def entries(self, after: int = 0, upto: int | None = None, kinds: tuple[str, ...] = ()) -> Iterator[Entry]:
+        last = len(self.kept) if upto is None else upto
+        return (entry for entry in self.kept if after < entry.seq <= last and (not kinds or entry.kind in kinds))
+
 
 class Life:
     """A ledger fed by hand."""
 
-    def __init__(self, story: Story, *, settle: bool = False) -> None:
+    def __init__(self, story: Story, *, settle: bool = False, start: int | None = None) -> None:
         self.story = story
         self.number_of = {point.id: i for i, point in enumerate(story.facility.points)}
         self.settle = settle
         self.store = StateStore(":memory:")
-        self.memory = PlainMemory()
-        self.ledger = Ledger(self.store, self.memory, self._plan, Alarms(self.store))  # type: ignore[arg-type]
+        self.journal = PlainJournal()
+        self.rules_by_hash = {"hash": story.rules}
+        self._begin()
         self.admission = Admission(0, np.empty(0, np.int64), lambda point, time: None)
         self.admission.limits_of({self.number_of[point.id]: point for point in story.facility.points})
         self.states: dict[tuple[str, int], str] = {}
-        self.start = min((row.received or 0 for row in story.rows), default=0)
+        self.start = min((row.received or 0 for row in story.rows), default=0) if start is None else start
         self.pending = [self._entry(CONFIGURATION, ConfigurationBody("hash", 1, self.number_of, {}), self.start)]
-        self.rules = story.rules
 
     def arrive(self, rows: Sequence[Row]) -> None:
         """One entry for each moment of arrival."""
@@ -73,20 +90,32 @@ class Life:
         self.ledger.apply(self.pending)
         self.pending = []
 
-    def reconfigure(self, rules: tuple, at: int) -> None:  # type: ignore[type-arg]
-        self.rules = rules
+    def restart(self) -> None:
+        """Go on with what is committed: a new ledger on the same store, and the journal."""
+        self._begin()
+        self.ledger.load(self.journal)  # type: ignore[arg-type]
+
+    def reconfigure(self, rules: tuple[Rule, ...], at: int) -> None:
+        """Other rules take force at a moment between two arrivals."""
+        self.rules_by_hash["other"] = rules
         self.pending.append(self._entry(CONFIGURATION, ConfigurationBody("other", 1, {}, {}), at))
 
     def current(self) -> list[Excursion]:
         rows = self.store.excursions("status = ?", (CURRENT,))
         return [replace(row, id="", revision=0, late=False, config="") for row in rows]
 
+    def _begin(self) -> None:
+        self.memory = PlainMemory()
+        self.ledger = Ledger(self.store, self.memory, self._plan, Alarms(self.store))  # type: ignore[arg-type]
+
     def _plan(self, body: ConfigurationBody, number_of: dict[str, int], at: int) -> Plan:
-        plan = plan_of(self.story.facility, self.rules, self.story.tables, number_of, body.hash)
+        plan = plan_of(self.story.facility, self.rules_by_hash[body.hash], self.story.tables, number_of, body.hash)
         return plan if self.settle else replace(plan, groups=tuple(replace(group, settle_ns=0) for group in plan.groups))
 
     def _entry(self, kind: str, body: Body, at: int, readings: int = 0) -> Entry:
-        return Entry(1, kind, at, at - self.start, readings, encode(body), b"")
+        entry = Entry(len(self.journal.kept) + 1, kind, at, at - self.start, readings, encode(body), b"")
+        self.journal.kept.append(entry)
+        return entry
 
     def _ingest(self, rows: list[Row], moment: int) -> None:
         states = []

@@ -35,6 +35,10 @@ class Mosquitto:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
     def start(self) -> None:
         assert BINARY is not None
         lines = [

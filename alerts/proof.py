@@ -1,0 +1,175 @@
+"""The proof: the journal's recorded steps evaluated again, and what is on record compared with what comes out."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alerts.alarms import Alarms
+from alerts.audit import broken_rows
+from alerts.ledger import Ledger, PlanOf
+from alerts.store import FORMAT, StateStore, StateUnavailable
+from facility.problems import ConfigurationError
+from facility.times import format_time
+from ingest.entries import DELIVERY, STEP, DeliveryBody, decode
+from ingest.flaw import Flaw, Flaws, Progress, unwatched
+from ingest.journal import Entry, JournalReader
+from ingest.recollection import Recollection
+from ingest.series import Series
+
+DIFFERENCES_MAX = 500
+_PROGRESS = ("cursor", "head", "clock", "heard", "steps", "issued")
+_TIMES = {"onset", "raised", "ended", "cleared", "raised_at", "returned_at", "acknowledged_at", "at"}
+_UNTRIED = (0, 0, 0, None, 0, "")
+
+
+@dataclass(slots=True)
+class Proof:
+    """What was compared, and what differs: in the audit trail, and in everything else."""
+
+    steps: int = 0
+    excursions: int = 0
+    revisions: int = 0
+    alarms: int = 0
+    audit_rows: int = 0
+    pages: int = 0
+    audit: Flaws = field(default_factory=Flaws)
+    flaws: Flaws = field(default_factory=Flaws)
+
+
+def copy_of(path: Path, copy: Path) -> StateStore:
+    """state.db as it is at this moment, copied, so that a service may go on writing; raises StateUnavailable."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+    except (sqlite3.Error, OSError) as error:
+        raise StateUnavailable(f"cannot read {path}: {error}") from error
+    store = StateStore(copy, readonly=True)
+    found = store.get("format")
+    if found != FORMAT:
+        store.close()
+        raise StateUnavailable(f"{path} has format {found}, this version reads format {FORMAT}. Use the version that wrote it.")
+    return store
+
+
+def prove(recorded: StateStore, journal: JournalReader, folder: Path, plan_of: PlanOf, progress: Progress = unwatched) -> Proof:
+    """Evaluate every step up to the one that `recorded` has, in files in `folder`, and compare; tells nobody.
+
+    Never raises for what is wrong with the journal or the record.
+    """
+    proof = Proof()
+    cursor = int(recorded.get("cursor", 0))
+    with closing(Series(folder / "series.db")) as series, closing(StateStore(folder / "state.db", durable=False)) as store:
+        ledger = Ledger(store, Recollection(series), plan_of, Alarms(store))
+        evaluated = _evaluate(ledger, journal, cursor, proof, progress)
+        proof.steps = int(store.get("steps", 0))
+        proof.excursions = store.rows("select count(distinct id) from excursions")[0][0]
+        proof.revisions = store.rows("select count(*) from excursions")[0][0]
+        proof.alarms = store.rows("select count(*) from alarms")[0][0]
+        proof.audit_rows = recorded.rows("select count(*) from audit")[0][0]
+        for broken in broken_rows(recorded):
+            proof.audit.add(Flaw(broken))
+        if evaluated:
+            with closing(_both(Path(recorded.path), Path(store.path))) as both:
+                _compare(both, "excursions", ("id", "revision"), proof.flaws)
+                _compare(both, "alarms", ("id",), proof.flaws)
+                _compare(both, "audit", ("seq",), proof.audit)
+            for key in _PROGRESS:
+                stored, computed = recorded.get(key), store.get(key)
+                if stored != computed:
+                    proof.flaws.add(Flaw(f"`{key}` of state.db: stored {_told(key, stored)}, computed {_told(key, computed)}"))
+    _compare_deliveries(recorded, journal, cursor, proof)
+    return proof
+
+
+def _evaluate(ledger: Ledger, journal: JournalReader, upto: int, proof: Proof, progress: Progress) -> bool:
+    """Apply the steps; False when one could not be, which is then the flaw."""
+    memory = ledger.memory
+    entries: list[Entry] = []
+    try:
+        for entry in journal.entries(0, upto):
+            entries.append(entry)
+            if entry.kind == STEP:
+                ledger.apply(entries)
+                memory.write()
+                entries = []
+                progress(entry.seq, upto)
+    except ConfigurationError as error:
+        what = f"this version cannot read a configuration that is in force from here as it was read then: {error}"
+        where = next((entry for entry in reversed(entries) if entry.kind == "configuration"), entries[-1])
+        proof.flaws.add(Flaw(what, entry=where.seq, kind=where.kind, at=where.at))
+        return False
+    except Exception as error:  # whatever an altered journal leads to: the journal's own check names the entry
+        what = f"the step cannot be evaluated: {type(error).__name__}: {error}"
+        last = entries[-1] if entries else None
+        proof.flaws.add(Flaw(what, entry=last.seq, kind=last.kind, at=last.at) if last else Flaw(what))
+        return False
+    if ledger.cursor != upto:
+        proof.flaws.add(Flaw(f"state.db was evaluated up to entry {upto}; the journal's last step before it is entry {ledger.cursor}"))
+        return False
+    return True
+
+
+def _both(recorded: Path, computed: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"file:{recorded}?mode=ro", uri=True)
+    connection.execute("attach ? as computed", (f"file:{computed}?mode=ro",))
+    return connection
+
+
+def _compare(both: sqlite3.Connection, table: str, key: tuple[str, ...], flaws: Flaws) -> None:
+    """Compare all columns of all rows of a table; each row that differs is one flaw."""
+    names = [row[1] for row in both.execute(f"pragma computed.table_info({table})")]
+    columns = ", ".join(f'"{name}", typeof("{name}")' for name in names)
+    order = ", ".join(str(2 * names.index(name) + 1) for name in key)
+    sides = []
+    for ours, theirs in (("main", "computed"), ("computed", "main")):
+        query = f"select {columns} from {ours}.{table} except select {columns} from {theirs}.{table} order by {order}"
+        rows = [dict(zip(names, row[::2], strict=True)) for row in both.execute(f"{query} limit {DIFFERENCES_MAX}")]
+        sides.append({tuple(row[name] for name in key): row for row in rows})
+    stored, computed = sides
+    for which in sorted(stored.keys() | computed.keys(), key=lambda which: [str(part).zfill(20) for part in which]):
+        flaws.add(Flaw(_difference(table, which, stored.get(which), computed.get(which))))
+
+
+def _difference(table: str, which: tuple[Any, ...], stored: dict[str, Any] | None, computed: dict[str, Any] | None) -> str:
+    row = stored or computed or {}
+    noun = {"excursions": "excursion", "alarms": "alarm", "audit": "audit row"}[table]
+    about = [str(row[name]) for name in ("rule", "point", "action", "object") if row.get(name)]
+    name = f"{noun} {which[0]}{f' revision {which[1]}' if len(which) > 1 else ''} ({' '.join(about)})"
+    if stored is None or computed is None:
+        when = next(f", {name} {_told(name, row[name])}" for name in ("onset", "raised_at", "at") if name in row)
+        return f"{name}{when}: {'in state.db, but not' if computed is None else 'not in state.db, but'} among what was evaluated again"
+    differing = [column for column in stored if (stored[column], type(stored[column])) != (computed[column], type(computed[column]))]
+    told = [f"`{column}` stored {_told(column, stored[column])}, computed {_told(column, computed[column])}" for column in differing]
+    return f"{name}: {'; '.join(told)}"
+
+
+def _told(column: str, value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()[:16] + "…"
+    return format_time(value) if column in _TIMES and isinstance(value, int) else repr(value)
+
+
+def _compare_deliveries(recorded: StateStore, journal: JournalReader, upto: int, proof: Proof) -> None:
+    """What the outbox says of each page is what the last delivery entry says; pages themselves are not computed again."""
+    expected: dict[tuple[str, str], tuple[object, ...]] = {}
+    try:
+        for entry in journal.entries(0, upto, (DELIVERY,)):
+            body = decode(entry)
+            assert isinstance(body, DeliveryBody)
+            sent = entry.at if body.ok else None
+            expected[body.page, body.target] = (body.attempt, body.next_try_ns, body.at_ns, sent, int(body.permanent), body.detail)
+    except Exception as error:  # as above
+        proof.flaws.add(Flaw(f"deliveries cannot be read: {error}"))
+        return
+    columns = ("attempts", "next_try", "tried_at", "sent_at", "permanent", "detail")
+    for page, target, *found in recorded.rows(f"select page_id, target, {', '.join(columns)} from outbox order by id"):
+        proof.pages += 1
+        wanted = expected.get((page, target), _UNTRIED)
+        differing = [i for i in range(len(columns)) if found[i] != wanted[i]]
+        if differing:
+            told = "; ".join(f"`{columns[i]}` stored {found[i]!r}, journalled {wanted[i]!r}" for i in differing)
+            proof.flaws.add(Flaw(f"page {page} to {target}: {told}"))

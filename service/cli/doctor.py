@@ -1,0 +1,80 @@
+"""`renrum doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from facility.problems import ConfigurationError
+from service import diagnosis, diagnosis_data, diagnosis_live
+from service.cli.lookups import data_dir_of
+from service.cli.options import configuration_path, json_option
+from service.clock import SystemClock
+from service.configuration import Configuration
+from service.diagnosis import Finding
+
+_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="The renrum.yaml to examine.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Examine this data_dir instead of the one of the configuration.")
+@json_option
+def doctor(config: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    """Examine the installation, the configuration, the data_dir, a running service and its broker.
+
+    One line a check: ok, warning or problem, and what to do. Exit code 0 without a problem, else 1. Changes nothing, prints no secret.
+
+    \b
+    Examples:
+      renrum doctor
+      renrum doctor --config /etc/renrum/renrum.yaml --json
+    """
+    findings = []
+    for finding in examined(config, data_dir):
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    problems = sum(finding.verdict == "problem" for finding in findings)
+    if as_json:
+        document = {"ok": not problems, "checks": [asdict(finding) for finding in findings]}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        warnings = sum(finding.verdict == "warning" for finding in findings)
+        click.echo(f"{len(findings)} checks, {warnings} warnings, {problems} problems")
+    sys.exit(1 if problems else 0)
+
+
+def examined(config: Path | None, given: Path | None) -> Iterator[Finding]:
+    """Every check in order; one that needs what an earlier one did not find is left out."""
+    clock = SystemClock()
+    yield from diagnosis.installation()
+    configuration: Configuration | None = None
+    folder = given
+    try:
+        path = configuration_path(config, os.environ)
+        configuration, findings = diagnosis.configured(path, os.environ)
+        yield from findings
+        folder = given or data_dir_of(path)
+    except ConfigurationError as error:
+        if given is None or config is not None:
+            yield from (Finding("configuration", "problem", str(problem), problem.hint) for problem in error.problems)
+    if folder is not None:
+        yield diagnosis_data.data_dir(folder)
+        yield from diagnosis_live.service_on(folder, configuration.settings if configuration is not None else None)
+        yield from diagnosis_data.holdings(folder, configuration, clock.now_ns())
+    if configuration is not None:
+        yield from diagnosis_live.broker(configuration, clock)
+
+
+def _print(finding: Finding) -> None:
+    verdict = click.style(f"{finding.verdict:<8}", fg=_COLOURS[finding.verdict])
+    click.echo(f"{verdict} {finding.check:<14} {finding.words}")
+    if finding.remedy:
+        click.echo(f"{'':24}{finding.remedy}")

@@ -1,0 +1,247 @@
+"""The running service as its pages see it: dashboards/monitor.py's `Monitor`, from what is journalled and what the steps bring."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+
+from alerts.alarms import Answer
+from alerts.ledger import Applied
+from alerts.lifecycle import ACKNOWLEDGE
+from alerts.store import StateStore, StateUnavailable
+from dashboards import monitor as m
+from dashboards.console.view import value_text
+from dashboards.events import EventHub
+from facility.reading import quality_name
+from ingest.entries import ActionBody
+from ingest.journal import JournalReader, JournalUnavailable
+from ingest.series import SeriesReader
+from rules.excursion import Excursion
+from rules.occupancy import Occupancy, occupancy_of
+from rules.plan import plan_of
+from service import records
+from service.announcing import Announcer
+from service.board import Board
+from service.clock import Clock
+from service.configuration import Configuration
+from service.health import health_of
+from service.readers import Readers
+from service.stored import StoredReadings
+from service.views import LimitsInForce, Words, audit_entry, limit_codes, place_views, point_view
+from service.vitals import Vitals
+
+TALLIES_EVERY_NS = 2 * 10**9
+"""How old the counts of alarms and pages may be: /metrics and every open page ask for them."""
+
+log = logging.getLogger(__name__)
+
+
+class ServiceMonitor:
+    """Implements `Monitor`. The step thread calls `after_step`; every other method may be called from any thread.
+
+    `number_of` gives each point's number in the journal's register; `store`, `series` and `journal` open readers; `act` journals what a
+    person did and returns when the step that applied it is durable; `vitals` tells how the threads fare, without waiting.
+    """
+
+    def __init__(
+        self,
+        *,
+        configuration: Configuration,
+        number_of: Mapping[str, int],
+        clock: Clock,
+        store: Callable[[], StateStore],
+        series: Callable[[], SeriesReader],
+        journal: Callable[[], JournalReader],
+        act: Callable[[ActionBody], Answer],
+        vitals: Callable[[], Vitals],
+        version: str = "",
+    ) -> None:
+        facility, settings = configuration.facility, configuration.settings
+        self._clock, self._act, self._vitals = clock, act, vitals
+        self._evaluate_every_ns, self._facility, self._number_of = settings.evaluate_every_ns, facility, dict(number_of)
+        site = facility.site
+        self.identity = m.Identity(settings.environment, site.id, site.name, site.timezone, version, configuration.judging_hash)
+        self.events = EventHub(f"{clock.now_ns():x}", self._text_of)
+        self._store, self._series, self._journal = Readers(store), Readers(series), Readers(journal)
+        self._stored = StoredReadings(self._series, self._journal)
+        self._words = Words(configuration.rules, facility)
+        plan = plan_of(facility, configuration.rules, configuration.tables, self._number_of, configuration.judging_hash)
+        self._limits = LimitsInForce(plan, self._number_of)
+        self._points = [point for point in facility.points if point.retired_ns is None]
+        place_row = {place.id: row for row, place in enumerate(facility.places)}
+        self._place_of = np.array([place_row[point.place] for point in self._points], np.int64)
+        self._board = Board(self._points, self._number_of, self._words.kind_of)
+        self._views_lock = threading.Lock()
+        self._views: list[m.PointView] = []
+        self._codes = np.full(len(facility.places), -1, np.int8)
+        self._occupancy: tuple[object, Occupancy] | None = None
+        self._tallies: tuple[int, records.Tallies] | None = None
+        self._announcer = Announcer(self.events, self._board, self._points, self._words, self._store)
+        self._adrift = ""
+        self._begin()
+
+    def close(self) -> None:
+        """Publish what steps brought, end the event streams, close the readers."""
+        self._announcer.close()
+        self.events.close()
+        for readers in (self._store, self._series, self._journal):
+            readers.close()
+
+    # The step thread
+
+    def after_step(self, applied: Applied, at: int) -> None:
+        """Show what a durable step brought, and have it published; `at` is its clock.
+
+        Never raises and never waits: what is shown must not stop what judges.
+        """
+        try:
+            if self._adrift:
+                self._begin()
+                self._adrift = ""
+            rows, excursions = self._board.take(applied.readings, applied.excursions)
+            self._announcer.announce(rows, applied.alarms, excursions, at)
+        except Exception as error:
+            if not self._adrift:
+                log.exception("the console shows old values; trying again with the next step")
+            self._adrift = str(error) or type(error).__name__
+
+    def _begin(self) -> None:
+        """Know the newest of everything, from what is stored."""
+        readings = self._stored.newest()
+        with self._store.borrowed() as store:
+            self._board.fill(readings, records.open_excursions(store))
+
+    def settle(self) -> None:
+        """Wait until what the steps brought is published."""
+        self._announcer.settle()
+
+    # What people and programs ask
+
+    def now(self) -> int:
+        return self._clock.now_ns()
+
+    def places(self) -> Sequence[m.PlaceView]:
+        return place_views(self._facility, self._occupancy_now(), self.now())
+
+    def points(self) -> Sequence[m.PointView]:
+        occupancy = self._occupancy_now()
+        with self._views_lock:
+            codes = limit_codes(occupancy, self.now())
+            rows = set(self._board.changed())
+            rows.update(np.flatnonzero((codes != self._codes)[self._place_of]).tolist())
+            if not self._views:
+                rows = set(range(len(self._points)))
+                self._views = [m.PointView("", "", "", "", "")] * len(rows)
+            chosen = sorted(rows)
+            for row, standing in zip(chosen, self._board.standing(chosen), strict=True):
+                point = self._points[row]
+                limits = self._limits.of(point.id, int(codes[self._place_of[row]]))
+                self._views[row] = point_view(point, standing, limits)
+            self._codes = codes
+            return tuple(self._views)
+
+    def readings(self, point: str, start: int | None, end: int | None, limit: int) -> m.Columns | None:
+        number = self._number_of.get(point)
+        if number is None:
+            return None
+        found = self._stored.first(number, limit, start, end)
+        known = self._facility.point_by_id.get(point)
+        quality = [quality_name(code) for code in found.quality.tolist()]
+        unit = known.unit if known is not None else ""
+        return m.Columns(unit, found.time.tolist(), found.value.tolist(), quality, found.received.tolist())
+
+    def excursions(self, query: m.ExcursionQuery, limit: int, cursor: str | None = None) -> m.Page[Excursion]:
+        with self._store.borrowed() as store:
+            return records.excursions(store, query, limit, cursor)
+
+    def alarms(self, states: Collection[str], limit: int, cursor: str | None = None) -> m.Page[m.AlarmView]:
+        with self._store.borrowed() as store:
+            page = records.alarms(store, states, limit, cursor)
+        return m.Page(tuple(self._words.alarm(alarm, excursion) for alarm, excursion in page.items), page.next)
+
+    def alarm(self, alarm_id: str) -> m.AlarmView | None:
+        with self._store.borrowed() as store:
+            found = records.alarms_by_id(store, [alarm_id])
+        return self._words.alarm(*found[0]) if found else None
+
+    def acknowledge(self, alarm_id: str, *, by: str, comment: str) -> m.Acknowledgement:
+        try:
+            answer = self._act(ActionBody(ACKNOWLEDGE, alarm_id, by, comment))
+        except TimeoutError as error:
+            raise m.MonitorUnavailable(
+                "No step confirmed the acknowledgement in time; it may still be recorded. Look whether the alarm is acknowledged before you"
+                " try again."
+            ) from error
+        except (JournalUnavailable, StateUnavailable) as error:
+            raise m.MonitorUnavailable(
+                f"The acknowledgement could not be recorded: {error}. Look at the disk that holds data_dir, then try again."
+            ) from error
+        alarm = self.alarm(alarm_id)
+        if answer.result == m.UNKNOWN or alarm is None:
+            return m.Acknowledgement(m.UNKNOWN)
+        if answer.result == m.ACCEPTED:
+            return m.Acknowledgement(m.ACCEPTED, alarm, by, answer.at, comment)
+        if not answer.by:
+            return m.Acknowledgement(m.CLOSED, alarm)
+        return m.Acknowledgement(m.ALREADY, alarm, answer.by, answer.at, alarm.comment)
+
+    def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> m.Page[m.AuditEntry]:
+        with self._store.borrowed() as store:
+            page = records.audit(store, start, end, limit, cursor)
+        return m.Page(tuple(audit_entry(row) for row in page.items), page.next)
+
+    def health(self) -> m.Health:
+        return health_of(
+            self._vitals(),
+            now_ns=self._clock.monotonic_ns(),
+            evaluate_every_ns=self._evaluate_every_ns,
+            config=self.identity.config,
+            console_failure=self._adrift or self._announcer.failure,
+        )
+
+    def counts(self) -> m.Counts:
+        vitals, tallies = self._vitals(), self._recent_tallies()
+        sums = vitals.sums
+        return m.Counts(
+            sums=m.Sums(sums.received, sums.stored, sums.duplicates, dict(sums.quarantined), vitals.known_lost),
+            journal_commits=vitals.journal_commits,
+            commit_seconds=vitals.commit_seconds,
+            commit_buckets=vitals.commit_buckets,
+            link_up=vitals.link_up,
+            drained=vitals.drained,
+            heard_s=vitals.heard_ns / 1e9,
+            steps=vitals.steps,
+            step_duration_s=vitals.step_duration_ns / 1e9,
+            step_lag_s=vitals.step_lag_ns / 1e9,
+            last_step_age_s=max(0, self._clock.monotonic_ns() - vitals.step_ended_ns) / 1e9 if vitals.steps else None,
+            excursions_open=self._board.open_by_level,
+            alarms=tallies.alarms,
+            pages_pending=tallies.pending,
+            pages_sent=tallies.sent,
+            pages_failed=tallies.failed,
+        )
+
+    def _recent_tallies(self) -> records.Tallies:
+        known, now = self._tallies, self._clock.monotonic_ns()
+        if known is not None and 0 <= now - known[0] < TALLIES_EVERY_NS:
+            return known[1]
+        with self._store.borrowed() as store:
+            found = records.tallies(store)
+        self._tallies = (now, found)
+        return found
+
+    def _occupancy_now(self) -> Occupancy:
+        states = self._stored.states()
+        known = self._occupancy
+        if known is not None and known[0] is states:
+            return known[1]
+        occupancy = occupancy_of(self._facility, states)
+        self._occupancy = (states, occupancy)
+        return occupancy
+
+    def _text_of(self, point: str, value: float | None) -> str:
+        known = self._facility.point_by_id[point]
+        return value_text(value, known.quantity, known.resolution)

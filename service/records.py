@@ -1,0 +1,156 @@
+"""Pages of what state.db holds: excursions, alarms, audit rows.
+
+A cursor names the last item of its page, so that nothing is skipped or repeated while more is added.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+from alerts.audit import AuditRow
+from alerts.lifecycle import Alarm
+from alerts.store import StateStore
+from dashboards.monitor import STANDING, ExcursionQuery, Page
+from rules.excursion import CURRENT, Excursion
+
+_ALARM = ", ".join(field.name for field in fields(Alarm))
+_AUDIT = ", ".join(field.name for field in fields(AuditRow))
+Row = TypeVar("Row")
+_NUMBER = "cast(substr(id, 2) as integer)"
+"""The number in an id such as A12; ids are given out in order."""
+
+
+def excursions(store: StateStore, query: ExcursionQuery, limit: int, cursor: str | None) -> Page[Excursion]:
+    """In order of onset, rule, point; a ValueError for a cursor of another question."""
+    order = ("onset", "rule", "point", "id", "revision")
+    conditions, values = _overlapping(query)
+    if cursor is not None:
+        id, revision = _place(query, cursor, 2)
+        last = store.excursions("id = ? and revision = ?", (id, _integer(revision)))
+        if not last:
+            raise _foreign(cursor)
+        conditions.append(f"({', '.join(order)}) {'<' if query.newest_first else '>'} ({', '.join('?' * len(order))})")
+        values += [getattr(last[0], name) for name in order]
+    direction = "desc" if query.newest_first else "asc"
+    ordered = ", ".join(f"{name} {direction}" for name in order)
+    chosen = f"select id, revision from excursions where {' and '.join(conditions) or '1'} order by {ordered} limit ?"
+    rows = store.excursions(f"(id, revision) in ({chosen})", (*values, limit + 1))
+    rows.sort(key=lambda row: tuple(getattr(row, name) for name in order), reverse=query.newest_first)
+    return _page(rows, limit, query, lambda row: (row.id, str(row.revision)))
+
+
+def open_excursions(store: StateStore) -> list[Excursion]:
+    """The excursions that are open."""
+    return store.excursions("status = ? and cleared is null", (CURRENT,))
+
+
+def alarm_of(excursion: str) -> str:
+    """The id of an excursion's alarm (alerts/alarms.py)."""
+    return f"A{excursion[1:]}"
+
+
+def alarms(store: StateStore, states: Collection[str], limit: int, cursor: str | None) -> Page[tuple[Alarm, Excursion]]:
+    """Alarms in any of the states, each with the newest revision of its excursion, the newest raised first."""
+    wanted = tuple(sorted(set(states)))
+    condition, values = f"state in ({', '.join('?' * len(wanted))})", list[object](wanted)
+    if cursor is not None:
+        (id,) = _place(wanted, cursor, 1)
+        last = store.rows(f"select raised_at, {_NUMBER} from alarms where id = ?", (id,))
+        if not last:
+            raise _foreign(cursor)
+        condition += f" and (raised_at, {_NUMBER}) < (?, ?)"
+        values += last[0]
+    rows = store.rows(
+        f"select {_ALARM} from alarms where {condition} order by raised_at desc, {_NUMBER} desc limit ?", (*values, limit + 1)
+    )
+    return _page(_with_excursions(store, rows), limit, wanted, lambda row: (row[0].id,))
+
+
+def alarms_by_id(store: StateStore, ids: Iterable[str]) -> list[tuple[Alarm, Excursion]]:
+    """Those of the alarms that there are, each with the newest revision of its excursion."""
+    rows = store.rows(f"select {_ALARM} from alarms where id in (select value from json_each(?))", (json.dumps(list(ids)),))
+    return _with_excursions(store, rows)
+
+
+def audit(store: StateStore, start: int | None, end: int | None, limit: int, cursor: str | None) -> Page[AuditRow]:
+    """Rows with start <= at < end, the oldest first."""
+    span = ("audit", start, end)
+    last = -1
+    if cursor is not None:
+        last = _integer(_place(span, cursor, 1)[0])
+    low, high = (bound if bound is not None else default for bound, default in ((start, -(1 << 63)), (end, (1 << 63) - 1)))
+    rows = store.rows(
+        f"select {_AUDIT} from audit where seq > ? and at >= ? and at < ? order by seq limit ?", (last, low, high, limit + 1)
+    )
+    return _page([AuditRow(*row) for row in rows], limit, span, lambda row: (str(row.seq),))
+
+
+@dataclass(frozen=True, slots=True)
+class Tallies:
+    """Alarms that are not done, by state; pages that wait and that were delivered, and attempts that failed."""
+
+    alarms: Mapping[str, int]
+    pending: int = 0
+    sent: int = 0
+    failed: int = 0
+
+
+def tallies(store: StateStore) -> Tallies:
+    """What state.db counts; the outbox is read whole."""
+    marks = ", ".join("?" * len(STANDING))
+    found = store.rows(f"select state, count(*) from alarms where state in ({marks}) group by state", STANDING)
+    queued, sent, attempts = store.rows("select count(*), count(sent_at), coalesce(sum(attempts), 0) from outbox")[0]
+    return Tallies(dict(found), queued - sent, sent, attempts - sent)
+
+
+def _overlapping(query: ExcursionQuery) -> tuple[list[str], list[object]]:
+    asked: list[tuple[str, object]] = [
+        ("onset < ?", query.end),
+        ("(ended is null or ended > ?)", query.start),
+        ("room = ?", query.room),
+        ("point = ?", query.point),
+        ("status = ?", None if query.include_all else CURRENT),
+    ]
+    given = [(condition, value) for condition, value in asked if value is not None]
+    return [condition for condition, _ in given], [value for _, value in given]
+
+
+def _with_excursions(store: StateStore, rows: Iterable[tuple[object, ...]]) -> list[tuple[Alarm, Excursion]]:
+    found = [Alarm(*row) for row in rows]  # type: ignore[arg-type]
+    ids = json.dumps([alarm.excursion for alarm in found])
+    # In order of revision within an id: the last one stays.
+    revisions = sorted(store.excursions("id in (select value from json_each(?))", (ids,)), key=lambda row: row.revision)
+    newest = {row.id: row for row in revisions}
+    return [(replace(alarm, late=bool(alarm.late)), newest[alarm.excursion]) for alarm in found if alarm.excursion in newest]
+
+
+def _page(rows: Sequence[Row], limit: int, question: object, place: Callable[[Row], tuple[str, ...]]) -> Page[Row]:
+    """The first `limit` rows, and a cursor where there are more: the last row's place, and a mark of the question that it belongs to."""
+    if len(rows) <= limit:
+        return Page(tuple(rows))
+    return Page(tuple(rows[:limit]), "-".join((_mark(question), *place(rows[limit - 1]))))
+
+
+def _place(question: object, cursor: str, parts: int) -> list[str]:
+    mark, *place = cursor.split("-")
+    if mark != _mark(question) or len(place) != parts:
+        raise _foreign(cursor)
+    return place
+
+
+def _mark(question: object) -> str:
+    return f"{zlib.crc32(repr(question).encode()):08x}"
+
+
+def _integer(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise _foreign(text)
+    return int(text)
+
+
+def _foreign(cursor: str) -> ValueError:
+    return ValueError(f"{cursor!r} is no cursor of this question")

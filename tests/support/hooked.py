@@ -1,0 +1,113 @@
+"""The command line with hooks for tests: a wall clock that a file steps, and a moment at which the process kills itself.
+
+    python -m tests.support.hooked [--clock FILE] [--die POINT:N] -- run --config renrum.yaml
+
+FILE holds by how many seconds the wall clock is off; the monotonic clock goes on. At the N-th time that POINT is passed, SIGKILL.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+POINTS = ("journalled", "stepped", "applied", "committed", "projected", "sent")
+"""After a journal entry, after a step's entry, before the state commits, after it, after the series is written, after a page was sent."""
+
+
+def main(arguments: list[str]) -> None:
+    split = arguments.index("--")
+    options = dict(zip(arguments[:split:2], arguments[1:split:2], strict=True))
+    if "--die" in options:
+        point, _, number = options["--die"].partition(":")
+        die_at(point, int(number))
+    if "--clock" in options:
+        follow(Path(options["--clock"]))
+    sys.argv = ["renrum", *arguments[split + 1 :]]
+    from service.cli import main as run
+
+    run()
+
+
+def die_at(point: str, number: int) -> None:
+    """Have the process kill itself when it passes a point for the n-th time."""
+    from alerts.ledger import Ledger
+    from ingest import recollection
+    from ingest.entries import STEP
+    from ingest.journal import Journal
+    from ingest.recollection import Recollection
+    from service.pipeline import Pipeline
+
+    recollection.WRITE_AT = 1  # a series that is written with every step
+    lock, passed = threading.Lock(), [0]
+
+    def strike() -> None:
+        with lock:
+            passed[0] += 1
+            if passed[0] == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+                time.sleep(10)
+
+    def after(owner: Any, name: str, when: Callable[..., bool] = lambda *_: True) -> None:
+        plain = getattr(owner, name)
+
+        def hooked(*given: Any, **named: Any) -> Any:
+            result = plain(*given, **named)
+            if when(*given):
+                strike()
+            return result
+
+        setattr(owner, name, hooked)
+
+    def before(owner: Any, name: str) -> None:
+        plain = getattr(owner, name)
+
+        def hooked(*given: Any, **named: Any) -> Any:
+            strike()
+            return plain(*given, **named)
+
+        setattr(owner, name, hooked)
+
+    {
+        "journalled": lambda: after(Journal, "append"),
+        "stepped": lambda: after(Journal, "append", lambda _, kind, *__: kind == STEP),
+        "applied": lambda: after(Ledger, "_progress"),
+        "committed": lambda: after(Ledger, "apply"),
+        "projected": lambda: after(Recollection, "write"),
+        "sent": lambda: before(Pipeline, "_delivered"),
+    }[point]()
+
+
+def follow(file: Path) -> None:
+    """Step the wall clock of this process, in Python's eyes and APScheduler's, whenever the file says another offset."""
+    import time_machine
+
+    def offset() -> float:
+        try:
+            return float(file.read_text() or 0)
+        except (OSError, ValueError):
+            return now
+
+    now = 0.0
+    now = offset()
+    clock = time_machine.travel(time.time() + now, tick=True).start()
+
+    def watch() -> None:
+        nonlocal now
+        while True:
+            time.sleep(0.05)
+            wanted = offset()
+            if wanted != now:
+                clock.shift(wanted - now)
+                now = wanted
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

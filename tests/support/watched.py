@@ -1,0 +1,197 @@
+"""A small site on a real data folder, its steps taken by hand, with the service's Monitor on it: no broker, no threads, a clock to turn."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from alerts.alarms import Alarms, Answer
+from alerts.ledger import Applied, Ledger
+from alerts.page import RAISED, Page
+from alerts.store import StateStore
+from dashboards.monitor import PointView
+from facility.times import format_time, parse_time
+from ingest.entries import ACTION, CONFIGURATION, DELIVERY, STEP, ActionBody, Body, ConfigurationBody, DeliveryBody, StepBody, encode
+from ingest.intake import Intake
+from ingest.journal import Journal
+from ingest.message import Message
+from ingest.recollection import Recollection
+from ingest.series import Series
+from rules.excursion import Excursion
+from service.configuration import load_configuration
+from service.judging import plan_from_entry
+from service.monitor import ServiceMonitor
+from service.vitals import Vitals
+
+SECOND = 10**9
+MINUTE = 60 * SECOND
+START = parse_time("2026-11-21T07:00:00Z")
+FILES = {
+    "renrum.yaml": "{environment: validation, facility: facility.yaml, limits: limits.csv, rules: rules.yaml, oncall: oncall.yaml,"
+    " mqtt: {url: embedded}}",
+    "oncall.yaml": "channels: {sink: {kind: local, file: pages}}",
+    "limits.csv": "quantity,occupancy,level,below,above,basis\n"
+    "temperature,in_operation,action,18,22,\n"
+    "temperature,at_rest,action,17,23,\n",
+    "rules.yaml": """rules:
+  - id: dp
+    kind: limit
+    select: {quantity: differential_pressure}
+    levels: {alert: {below: 12, priority: medium}, action: {below: 10, priority: critical}}
+    sop: SOP-14
+    text: {sv: Stäng dörren., en: Close the door.}
+  - {id: temp, kind: limit, select: {quantity: temperature}, level: action, above: limits, below: limits, text: Ring.}
+  - {id: silent, kind: stale, after: 60s, priority: low}
+  - {id: faulty, kind: quality, priority: low}
+""",
+    "facility.yaml": """site: {id: lab, name: Laboratory, timezone: Europe/Stockholm}
+rooms:
+  - id: cp1
+    name: Cell processing 1
+    grade: B
+    clean_up: 20m
+    points:
+      - {id: cp1.dp, name: Pressure, quantity: differential_pressure, unit: Pa, period: 10s, range: [-100, 100], resolution: 0.1}
+      - {id: cp1.temp, quantity: temperature, unit: degC, period: 30s}
+      - {id: cp1.old, quantity: temperature, unit: degC, period: 30s, retired: "2026-01-01T00:00:00Z"}
+    zones:
+      - id: bsc1
+        name: Cabinet 1
+        grade: A
+        type: bsc
+        points: [{id: bsc1.temp, quantity: temperature, unit: degC, period: 30s}]
+  - id: cor1
+    name: Corridor
+    points: [{id: cor1.dp, quantity: differential_pressure, unit: Pa, period: 10s}]
+""",
+}
+
+
+class HandClock:
+    """Time that only `turn` moves."""
+
+    def __init__(self) -> None:
+        self.at, self.monotonic = START, 1000 * SECOND
+
+    def now_ns(self) -> int:
+        return self.at
+
+    def monotonic_ns(self) -> int:
+        return self.monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self.turn(round(seconds * SECOND))
+
+    def turn(self, ns: int) -> None:
+        self.at += ns
+        self.monotonic += ns
+
+
+class Watched:
+    """The data folder, what fills it, and `monitor`; `vitals` and `refusal` (what acting raises) are set by a test."""
+
+    def __init__(self, folder: Path) -> None:
+        for name, text in FILES.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        self.configuration = load_configuration(folder / "renrum.yaml", {})
+        self.folder = folder / "data"
+        self.folder.mkdir()
+        self.clock = HandClock()
+        self.journal = Journal(self.folder / "journal.db", durable=False)
+        self.series = Series(self.folder / "series.db")
+        self.store = StateStore(self.folder / "state.db")
+        self.memory = Recollection(self.series)
+        self.ledger = Ledger(self.store, self.memory, plan_from_entry, Alarms(self.store, self._pages))
+        self.intake = Intake(self.journal, self.series.reader(), self.clock.now_ns)
+        facility = self.configuration.facility
+        self.number_of = {point.id: number for number, point in enumerate(facility.points)}
+        self.intake.configure(facility, self.number_of, accept_simulated=True)
+        self.refusal: Exception | None = None
+        self.vitals = Vitals(config=self.configuration.judging_hash, ingest_alive=True, link_up=True, drained=True, steps=1)
+        self._reader = self.journal.reader()
+        entry = self.configuration.as_entry()
+        self.append(CONFIGURATION, ConfigurationBody(self.configuration.judging_hash, 1, self.number_of, entry, reason="start"))
+        self._apply()
+        self.monitor = self.watch()
+
+    def watch(self) -> ServiceMonitor:
+        """A monitor on what is stored, as at a start."""
+        return ServiceMonitor(
+            configuration=self.configuration,
+            number_of=self.number_of,
+            clock=self.clock,
+            store=self.store.reader,
+            series=self.series.reader,
+            journal=self.journal.reader,
+            act=self._act,
+            vitals=self._vitals,
+            version="0.1.0",
+        )
+
+    def send(self, point: str, *values: object, at: int | None = None, every: int = SECOND, **more: object) -> None:
+        """Readings of a point in one message, the first measured `at` ns after START (now), `every` ns apart."""
+        first = self.clock.at if at is None else START + at
+        room = self.configuration.facility.point_by_id[point].place
+        rows = [{"time": format_time(first + i * every), "value": value, **more} for i, value in enumerate(values)]
+        self.intake.accept([Message(f"renrum/lab/{room}/{point}", json.dumps(rows).encode(), 0, False)], self._heard())
+
+    def occupy(self, place: str, state: str) -> None:
+        """A state message about a place, from now on."""
+        body = json.dumps({"time": format_time(self.clock.at), "state": state}).encode()
+        self.intake.accept([Message(f"renrum/lab/{place}/occupancy", body, 0, False)], self._heard())
+
+    def step(self, after: int = SECOND) -> Applied:
+        """Let time pass, take a step and tell the monitor."""
+        self.clock.turn(after)
+        applied = self._apply()
+        self.monitor.after_step(applied, self.clock.at)
+        return applied
+
+    def deliver(self, page: str, *, ok: bool, attempt: int = 1) -> None:
+        """An attempt to deliver a page ended."""
+        found = [row for row in self.store.rows("select page_id, target, id from outbox") if row[0] == page]
+        assert found, page
+        fields = {"page": page, "target": found[0][1], "item": found[0][2], "attempt": attempt, "at_ns": self.clock.at, "ok": ok}
+        fields |= {"permanent": False, "detail": "" if ok else "no route", "next_try_ns": 0}
+        self.append(DELIVERY, DeliveryBody(**{name: fields[name] for name in DeliveryBody.__struct_fields__}))
+
+    def append(self, kind: str, body: Body) -> int:
+        return self.journal.append(kind, encode(body), self.clock.at, self._heard()).seq
+
+    def close(self) -> None:
+        for part in (self.monitor, self._reader, self.journal, self.series, self.store):
+            part.close()
+
+    def _apply(self) -> Applied:
+        step = self.append(STEP, StepBody(0))
+        return self.ledger.apply(list(self._reader.entries(self.ledger.cursor, step)))
+
+    def _act(self, body: ActionBody) -> Answer:
+        if self.refusal is not None:
+            raise self.refusal
+        seq = self.append(ACTION, body)
+        return self.step().answers[seq]
+
+    def _vitals(self) -> Vitals:
+        ended = self.vitals.step_ended_ns or self.clock.monotonic
+        return replace(self.vitals, sums=self.intake.sums, step_ended_ns=ended)
+
+    def _pages(self, excursion: Excursion, alarm: str, at: int) -> list[tuple[str, Page]]:
+        return [("sink", Page(f"{alarm}-{RAISED}", alarm, RAISED, at, excursion.rule, excursion.point))]
+
+    def _heard(self) -> int:
+        return self.clock.at - START
+
+
+def fall(site: Watched, *values: float) -> None:
+    """The pressure of cp1, a reading a second, a step after each."""
+    for value in values:
+        site.send("cp1.dp", value)
+        site.step()
+        site.monitor.settle()
+
+
+def point(monitor: ServiceMonitor, id: str) -> PointView:
+    """A point as the monitor shows it."""
+    return next(view for view in monitor.points() if view.id == id)
