@@ -30,7 +30,7 @@ class AuditRow:
 
 def chain(before: bytes, row: AuditRow) -> bytes:
     """SHA-256 over the hash before and the row's columns as canonical JSON."""
-    return hashlib.sha256(before + json.dumps(astuple(row), ensure_ascii=False).encode()).digest()
+    return hashlib.sha256(before + json.dumps(astuple(row), ensure_ascii=False, default=repr).encode()).digest()
 
 
 class AuditTrail:

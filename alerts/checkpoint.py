@@ -1,4 +1,4 @@
-"""What judgement needs to go on where it was: what is under way (small, kept with every step) and the newest of everything (now and then)."""
+"""What judgement needs to go on where it was: what is under way (kept with every step) and the newest of everything (now and then)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def newest(judgement: Judgement) -> bytes:
     return msgspec.msgpack.encode(Newest(FORMAT, [lane.newest.tobytes() for lane in judgement.lanes], waiting, silences))
 
 
-def restore(judgement: Judgement, newest_blob: bytes, under_way_blob: bytes, since: Iterable[Readings], clock: int) -> None:
+def restore(
+    judgement: Judgement, newest_blob: bytes, under_way_blob: bytes, since: Iterable[Readings], clock: int
+) -> None:
     """Put an adopted judgement where it was: `since` are the readings stored after `newest_blob` was written, `clock` the last step's time."""
     kept = msgspec.msgpack.decode(newest_blob, type=Newest)
     going = msgspec.msgpack.decode(under_way_blob, type=UnderWay)

@@ -63,7 +63,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What the journal brought between two configurations or steps: stored readings in order of arrival, new states, known moments of listening."""
+    """What the journal brought between two configurations or steps: stored readings in order of arrival, states, moments of listening."""
 
     readings: Readings
     states: Sequence[tuple[str, int, str]]

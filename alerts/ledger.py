@@ -15,8 +15,19 @@ from alerts.judgement import BEGINNING, Judgement, Stretch
 from alerts.store import StateStore
 from facility.reading import Readings
 from ingest.entries import (
-    ACTION, CONFIGURATION, DELIVERY, INGEST, SERVICE, STEP,
-    ActionBody, ConfigurationBody, DeliveryBody, ServiceBody, decode, ingest_body, readings_of,
+    ACTION,
+    CONFIGURATION,
+    DELIVERY,
+    INGEST,
+    SERVICE,
+    STEP,
+    ActionBody,
+    ConfigurationBody,
+    DeliveryBody,
+    ServiceBody,
+    decode,
+    ingest_body,
+    readings_of,
 )  # fmt: skip
 from ingest.intake import Sums
 from ingest.journal import Entry, JournalReader

@@ -63,8 +63,9 @@ def prove(recorded: StateStore, journal: JournalReader, folder: Path, plan_of: P
     proof = Proof()
     cursor = int(recorded.get("cursor", 0))
     with closing(Series(folder / "series.db")) as series, closing(StateStore(folder / "state.db", durable=False)) as store:
-        ledger = Ledger(store, Recollection(series), plan_of, Alarms(store))
-        evaluated = _evaluate(ledger, journal, cursor, proof, progress)
+        memory = Recollection(series)
+        ledger = Ledger(store, memory, plan_of, Alarms(store))
+        evaluated = _evaluate(ledger, memory, journal, cursor, proof, progress)
         proof.steps = int(store.get("steps", 0))
         proof.excursions = store.rows("select count(distinct id) from excursions")[0][0]
         proof.revisions = store.rows("select count(*) from excursions")[0][0]
@@ -85,9 +86,10 @@ def prove(recorded: StateStore, journal: JournalReader, folder: Path, plan_of: P
     return proof
 
 
-def _evaluate(ledger: Ledger, journal: JournalReader, upto: int, proof: Proof, progress: Progress) -> bool:
+def _evaluate(
+    ledger: Ledger, memory: Recollection, journal: JournalReader, upto: int, proof: Proof, progress: Progress
+) -> bool:
     """Apply the steps; False when one could not be, which is then the flaw."""
-    memory = ledger.memory
     entries: list[Entry] = []
     try:
         for entry in journal.entries(0, upto):

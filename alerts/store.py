@@ -42,7 +42,7 @@ class StateUnavailable(Exception):
 class StateStore:
     """A connection to state.db; exactly one thread writes, each reading thread has a `reader()` of its own."""
 
-    def __init__(self, path: Path | str, *, readonly: bool = False) -> None:
+    def __init__(self, path: Path | str, *, readonly: bool = False, durable: bool = True) -> None:
         self.path = path
         try:
             if readonly:
@@ -50,7 +50,7 @@ class StateStore:
                 return
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._connection.execute("pragma journal_mode = wal")
-            self._connection.execute("pragma synchronous = full")
+            self._connection.execute(f"pragma synchronous = {'full' if durable else 'off'}")
             if not self._connection.execute("select 1 from sqlite_schema where name = 'meta'").fetchone():
                 with self.transaction():
                     for statement in _SCHEMA.split(";\n"):

@@ -11,27 +11,13 @@ from numpy.typing import NDArray
 from facility.reading import SPOILT, Readings
 from facility.recording.chunk import Chunk, StateRow
 from facility.site import Facility
-from ingest.entries import CONFIGURATION, INGEST, ConfigurationBody, State, decode, ingest_body, readings_of
+from historian.wanted import Wanted
+from ingest.entries import CONFIGURATION, ConfigurationBody, State, decode, ingest_body, readings_of
 from ingest.journal import Entry
 
-KINDS = (CONFIGURATION, INGEST)
-"""The kinds of entries that an export is made of."""
 CHUNK_ROWS = 65_536
 RECEIVED_QUALITY = SPOILT - 1
 """Mask of the quality as received: what admission made bad by its value, a replay's admission makes bad again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What to export: start <= time < end (int ns UTC, None: no bound); points, and rooms and zones for their states, by id (None: all)."""
-
-    start: int | None = None
-    end: int | None = None
-    points: frozenset[str] | None = None
-    places: frozenset[str] | None = None
-
-    def covers(self, time: int) -> bool:
-        return (self.start is None or time >= self.start) and (self.end is None or time < self.end)
 
 
 def exported(

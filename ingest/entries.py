@@ -59,7 +59,7 @@ class ClockBody(msgspec.Struct, frozen=True):
 
 
 class ConfigurationBody(msgspec.Struct, frozen=True):
-    """A configuration took force: the hash of what judges, the semantics number, the numbers of points that are new, and its files whole."""
+    """A configuration took force: the hash of what judges, the semantics number, numbers of points that are new, its files whole."""
 
     hash: str
     semantics: int

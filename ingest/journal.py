@@ -164,7 +164,8 @@ class JournalReader:
         last = upto if upto is not None else (1 << 62)
         where = f" and kind in ({','.join('?' * len(kinds))})" if kinds else ""
         while True:
-            rows = self._slice(f"select {_COLUMNS} from commits where seq > ? and seq <= ?{where} order by seq limit 512", (after, last, *kinds))
+            query = f"select {_COLUMNS} from commits where seq > ? and seq <= ?{where} order by seq limit 512"
+            rows = self._slice(query, (after, last, *kinds))
             yield from (Entry(*row) for row in rows)
             if len(rows) < 512:
                 return

@@ -23,6 +23,8 @@ LONG = 256
 """From so many readings of one point on, each of its pairs is judged by itself on views; below, many pairs at once on copies."""
 CHUNK = 16_384
 """Readings of one point judged at a time, so that the columns in use stay in a core's cache."""
+PIECE = 512
+"""Readings of one pair walked at first when it leaves its rest; twice as many with each piece in which it does not come back."""
 
 RAISED, CLEARED = "raised", "cleared"
 _T = TypeVar("_T", bound=np.generic)
@@ -159,43 +161,63 @@ def _judge(pairs: Pairs, state: RunState, block: _Block, occupancy: Occupancy) -
         return
     above, below = (None, None) if pairs.kind == "quality" else _sides(pairs, block, occupancy)
     breaching = block.quality >= BAD if above is None or below is None else _breaching(pairs, block, above, below)
-    active = state.active[block.pair]
     if len(block.pair) == 1:
-        if not active[0] and not _may_count(breaching, block.time, int(pairs.on_delay[block.pair[0]])):
-            return
-    else:
-        active |= np.logical_or.reduceat(breaching, block.starts)
-        if not active.any():
-            return
-        if not active.all():
-            kept = np.repeat(active, block.lengths)
-            lengths = block.lengths[active]
-            block = _Block(
-                block.pair[active], np.cumsum(lengths) - lengths, lengths, block.time[kept], block.value[kept], block.quality[kept]
-            )
-            breaching = breaching[kept]
-            if above is not None and below is not None:
-                above, below = _chosen(above, kept), _chosen(below, kept)
-    excluded = np.zeros(len(block.time), np.bool_)
-    if pairs.by_occupancy and above is not None and below is not None:
-        excluded = np.isnan(above) | np.isnan(below)
-    yield from _walk_block(pairs, state, block, above, below, breaching, excluded)
+        yield from _judge_one(pairs, state, block, above, below, breaching)
+        return
+    active = state.active[block.pair] | np.logical_or.reduceat(breaching, block.starts)
+    if not active.any():
+        return
+    if not active.all():
+        kept = np.repeat(active, block.lengths)
+        lengths = block.lengths[active]
+        block = _Block(block.pair[active], np.cumsum(lengths) - lengths, lengths, block.time[kept], block.value[kept], block.quality[kept])
+        breaching = breaching[kept]
+        if above is not None and below is not None:
+            above, below = _chosen(above, kept), _chosen(below, kept)
+    yield from _walk_block(pairs, state, block, above, below, breaching)
 
 
-def _may_count(breaching: NDArray[np.bool_], time: NDArray[np.int64], on_delay_ns: int) -> bool:
-    """Whether a pair at rest can change by these rows: a breach run outlasts the on-delay or is under way at the end.
+def _judge_one(
+    pairs: Pairs,
+    state: RunState,
+    block: _Block,
+    above: NDArray[np.float64] | None,
+    below: NDArray[np.float64] | None,
+    breaching: NDArray[np.bool_],
+) -> Iterator[tuple[Event, int]]:
+    """Walk the rows of a single pair in pieces, and those only that it is not at rest in."""
+    row, count = int(block.pair[0]), len(block.time)
+    begins = _runs_that_count(breaching, block.time, int(pairs.on_delay[row]))
+    start, length = 0, PIECE
+    while start < count:
+        if not (state.open[row] or state.run[row]):
+            following = begins[np.searchsorted(begins, start) :]
+            if not len(following):
+                return
+            start, length = int(following[0]), PIECE
+        part = slice(start, min(start + length, count))
+        piece = _Block(
+            block.pair, np.zeros(1, np.int64), np.array([part.stop - start]), block.time[part], block.value[part], block.quality[part]
+        )
+        sides = (None if side is None else side[part] if len(side) == count else side for side in (above, below))
+        yield from _walk_block(pairs, state, piece, *sides, breaching[part])
+        start, length = part.stop, 2 * length
+
+
+def _runs_that_count(breaching: NDArray[np.bool_], time: NDArray[np.int64], on_delay_ns: int) -> NDArray[np.intp]:
+    """The first rows of the breach runs that outlast the on-delay or are under way at the end: only these change a pair at rest.
 
     Gaps and exclusions are left out of account; they only shorten runs.
     """
     if not breaching.any():
-        return False
-    if breaching[-1] or on_delay_ns == 0:
-        return True
+        return np.empty(0, np.intp)
     edges = np.flatnonzero(breaching[1:] != breaching[:-1]) + 1
     if breaching[0]:
         edges = np.concatenate([[0], edges])
     starts, ends = edges[::2], edges[1::2]
-    return bool((time[ends - 1] - time[starts] >= on_delay_ns).any())
+    counts = np.ones(len(starts), np.bool_)
+    counts[: len(ends)] = time[ends - 1] - time[starts[: len(ends)]] >= on_delay_ns
+    return starts[counts]
 
 
 def _chosen(side: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -209,8 +231,10 @@ def _walk_block(
     above: NDArray[np.float64] | None,
     below: NDArray[np.float64] | None,
     breaching: NDArray[np.bool_],
-    excluded: NDArray[np.bool_],
 ) -> Iterator[tuple[Event, int]]:
+    excluded = np.zeros(len(block.time), np.bool_)
+    if pairs.by_occupancy and above is not None and below is not None:
+        excluded = np.isnan(above) | np.isnan(below)
     cut = np.zeros(len(block.time), np.bool_)
     trailing = np.zeros(len(block.pair), np.bool_)
     if excluded.any():

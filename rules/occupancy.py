@@ -17,7 +17,7 @@ _BEGINNING = np.iinfo(np.int64).min
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """States of one place: from `time[i]` (int64 ns, ascending, the first is the beginning of time) the state is `code[i]` (index of OCCUPANCIES)."""
+    """States of one place: from `time[i]` (int64 ns, ascending, the first is the beginning of time) it is `code[i]` (of OCCUPANCIES)."""
 
     time: NDArray[np.int64]
     code: NDArray[np.int8]

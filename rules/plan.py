@@ -39,7 +39,8 @@ class Pairs:
     """(rule, point) pairs that are judged alike, n rows sorted by point number.
 
     `above`, `below` float64 [n, s], s = 1 or one column per occupancy, infinite where that side has no limit, NaN where the state's cell is
-    not specified; `two_sided`, `below_only` by the sides that the rule has; `offsets` int64 [points + 1]: the pairs of point number p are rows offsets[p]:offsets[p + 1].
+    not specified; `two_sided`, `below_only` by the sides that the rule has; durations int64 ns; `offsets` int64 [points + 1]: the pairs of
+    point number p are rows offsets[p]:offsets[p + 1].
     """
 
     kind: str
@@ -135,7 +136,8 @@ def plan_of(
 ) -> Plan:
     """Lay checked rules over the facility's points; `number_of` gives each point's number in the journal's register.
 
-    A point that was retired by `at`, when the configuration takes force, is not judged any more; None judges every point. Raises KeyError for an unknown limit table: `renrum check` has refused it before.
+    A point that was retired by `at`, when the configuration takes force, is not judged any more; None judges every point.
+    Raises KeyError for an unknown limit table: `renrum check` has refused it before.
     """
     found: dict[str, list[tuple[int, Rule, Point]]] = {"limit": [], "table": [], "quality": [], "stale": []}
     points = [(number_of[point.id], point) for point in facility.points if at is None or point.retired_ns is None or point.retired_ns > at]

@@ -30,19 +30,28 @@ class Extent:
 
     @classmethod
     def none(cls, count: int) -> Extent:
-        return cls(np.zeros(count, np.int64), np.full(count, -np.inf), np.full(count, np.nan), np.full(count, np.nan))
+        nan = np.full(count, np.nan)
+        return cls(np.zeros(count, np.int64), np.full(count, -np.inf), nan, nan.copy())
 
     def rows(self, which: NDArray[np.intp] | Flags) -> Extent:
-        return Extent(*(getattr(self, f.name)[which] for f in fields(self)))
+        return Extent(self.readings[which], self.score[which], self.value[which], self.limit[which])
 
     def put(self, which: NDArray[np.intp], rows: Extent) -> None:
-        for f in fields(self):
-            getattr(self, f.name)[which] = getattr(rows, f.name)
+        self.readings[which], self.score[which] = rows.readings, rows.score
+        self.value[which], self.limit[which] = rows.value, rows.limit
 
     def where(self, kept: Flags) -> Extent:
         """These rows where `kept`, nothing elsewhere."""
-        none = Extent.none(len(kept))
-        return Extent(*(np.where(kept, getattr(self, f.name), getattr(none, f.name)) for f in fields(self)))
+        if kept.all():
+            return self
+        if not kept.any():
+            return Extent.none(len(kept))
+        return Extent(
+            np.where(kept, self.readings, 0),
+            np.where(kept, self.score, -np.inf),
+            np.where(kept, self.value, np.nan),
+            np.where(kept, self.limit, np.nan),
+        )
 
     def then(self, later: Extent) -> Extent:
         """Both spans as one; on a tie the earlier reading is the worst."""
@@ -61,7 +70,7 @@ class RunState:
 
     `open` with `onset` and `raised`; `run` is the run that is under way and may still count (BREACH while closed, RETURN while open) and
     `since` its first time; `base` covers an open excursion up to that return run, or the breach run while closed; `tail` the return run;
-    `last` is the newest evaluated time, `cut` that an excluded reading came after it. `last` and `cut` are kept only while a run or an excursion is.
+    `last` is the newest evaluated time, `cut` that an excluded reading came after it: both are kept only while a run or an excursion is.
     """
 
     open: Flags

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from alerts.store import FORMAT, StateStore, StateUnavailable
 from facility.problems import ConfigurationError
 from facility.site import Facility
-from historian.export import KINDS, Wanted
+from historian.wanted import KINDS, Wanted
 from ingest.entries import CONFIGURATION, INGEST, ConfigurationBody, decode, ingest_body
 from ingest.journal import Entry, Head, JournalReader, JournalUnavailable
 from ingest.series import SeriesReader

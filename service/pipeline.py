@@ -16,14 +16,13 @@ import uvicorn
 from alerts.alarms import Alarms, Answer
 from alerts.delivery import Courier, DeliveryResult, OutboxItem
 from alerts.emergency import Emergency
-from alerts.ledger import Applied, Ledger
+from alerts.ledger import Ledger
 from alerts.page import LATE, RAISED, Letterhead, Page, decode, render
 from alerts.store import StateStore
 from dashboards.app import build_app
 from ingest.broker import EmbeddedBroker
-from ingest.entries import ACTION, CONFIGURATION, DELIVERY, LINK, SERVICE, ActionBody, ConfigurationBody, DeliveryBody, ServiceBody
+from ingest.entries import ACTION, CONFIGURATION, DELIVERY, LINK, SERVICE, ActionBody, ConfigurationBody, DeliveryBody, ServiceBody, encode
 from ingest.entries import decode as decode_entry
-from ingest.entries import encode
 from ingest.intake import Intake
 from ingest.journal import Journal
 from ingest.link import Connection
@@ -131,10 +130,12 @@ class Pipeline:
         self._steps_stop.set()
         self.stepper.tick()
         self._join("steps")
+        self.monitor.settle()
         self.monitor.events.close()
         if self._server is not None:
             self._server.should_exit = True
         self._join("http")
+        self.monitor.close()
         self.stepper.settle()
         self.journal.close()
         if self._broker is not None:
@@ -216,7 +217,8 @@ class Pipeline:
             receive_maximum=mqtt.receive_maximum,
         )
         site = self.configuration.facility.site.id
-        return Session(connection, site, receiver, self._clock.monotonic_ns, self.journal.head.heard, expect_session=known and not self._broker)
+        heard_ns = self.journal.head.heard
+        return Session(connection, site, receiver, self._clock.monotonic_ns, heard_ns, expect_session=known and not self._broker)
 
     def _build_monitor(self, folder: Path, number_of: dict[str, int]) -> ServiceMonitor:
         return ServiceMonitor(
@@ -228,6 +230,7 @@ class Pipeline:
             journal=self.journal.reader,
             act=self._act,
             vitals=lambda: vitals_of(self),
+            version=version("renrum"),
         )
 
     # Threads

@@ -16,7 +16,8 @@ from alerts.excursion_file import read_excursions
 from facility.reading import QUALITIES, SPOILT
 from facility.recording.chunk import Chunk
 from facility.recording.reader import read_recording
-from historian.export import CHUNK_ROWS, KINDS, Wanted, exported
+from historian.export import CHUNK_ROWS, exported
+from historian.wanted import KINDS, Wanted
 from ingest.entries import INGEST, IngestBody, encode, ingest_body, readings_of
 from rules.excursion import COLUMNS, Excursion
 from service.archive import Archive

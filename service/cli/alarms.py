@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from alerts.lifecycle import NORMAL, STATES, Alarm
-from historian.export import Wanted
+from historian.wanted import Wanted
 from service.archive import Archive
 from service.cli.listing import Column, Listing, out_option
 from service.cli.lookups import Asked, lookup_options, nothing

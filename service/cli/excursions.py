@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from alerts.excursion_file import write_excursions
-from historian.export import Wanted
+from historian.wanted import Wanted
 from rules.excursion import COLUMNS, CURRENT, Excursion
 from service.archive import Archive
 from service.cli.listing import Column, Listing, out_option
@@ -54,7 +54,7 @@ def excursions(asked: Asked, everything: bool, only_open: bool, out: Path | None
             "excursions", columns, archive.zone, map(_cells, rows),
             empty=nothing("excursions", asked, archive),
             style=lambda row: _STYLES.get(row[COLUMNS.index("level")], ""),
-            write=lambda path: write_excursions(path, rows),
+            write=partial(_write, rows),
         )  # fmt: skip
         listing.give(out, as_json)
 
@@ -79,6 +79,12 @@ def found(archive: Archive, wanted: Wanted, *, everything: bool = False, only_op
     for row in archive.state.excursions(" and ".join(where), values):
         if wanted.points is None or row.point in wanted.points:
             yield row
+
+
+def _write(rows: Iterable[Excursion], path: Path) -> int:
+    from alerts.excursion_file import write_excursions  # loads pyarrow
+
+    return write_excursions(path, rows)
 
 
 def _cells(row: Excursion) -> list[Any]:

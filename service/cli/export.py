@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from facility.recording.chunk import Chunk
+from facility.recording.chunk import Chunk, RecordingError
 from facility.recording.writer import RecordingWriter
 from facility.times import format_time
 from historian.export import exported
@@ -46,7 +46,10 @@ def export(asked: Asked, out: Path, as_json: bool) -> None:
         if first is None:
             click.echo(nothing("readings", asked, archive), err=True)
             raise SystemExit(1)
-        readings, states = _write(chain([first], chunks), out, archive.head.at)
+        try:
+            readings, states = _write(chain([first], chunks), out, archive.head.at)
+        except RecordingError as error:
+            raise Refusal(str(error)) from None
         until = format_time(archive.head.at)
     if as_json:
         click.echo(json.dumps({"readings": readings, "states": states, "received_until": until, "out": str(out)}))

@@ -21,10 +21,9 @@ from facility.document import did_you_mean, one_of, read_document
 from facility.durations import parse_duration
 from facility.files import Files, Unreadable
 from facility.problems import ConfigurationError, Problem
-from facility.recording.chunk import RecordingError
 from facility.site import Facility
 from facility.times import format_time, parse_time
-from historian.export import Wanted
+from historian.wanted import Wanted
 from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
 from service.cli.options import Command, configuration_path
 from service.clock import SystemClock
@@ -59,7 +58,7 @@ class Asked:
         try:
             with Archive(folder) as archive:
                 yield archive
-        except (ArchiveUnavailable, JournalUnavailable, StateUnavailable, RecordingError) as error:
+        except (ArchiveUnavailable, JournalUnavailable, StateUnavailable) as error:
             raise Refusal(str(error)) from None
         except sqlite3.Error as error:
             raise Refusal(f"{folder} cannot be read: {error}. `renrum doctor` looks for the cause.") from None

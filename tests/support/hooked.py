@@ -1,8 +1,11 @@
 """The command line with hooks for tests: a wall clock that a file steps, and a moment at which the process kills itself.
 
-    python -m tests.support.hooked [--clock FILE] [--die POINT:N] -- run --config renrum.yaml
+    python -m tests.support.hooked [--clock FILE] [--die POINT:N] [--readonly FILE] [--write-at N] -- run --config renrum.yaml
 
-FILE holds by how many seconds the wall clock is off; the monotonic clock goes on. At the N-th time that POINT is passed, SIGKILL.
+--clock: the file says by how many seconds the wall clock is off; the monotonic clock goes on.
+--die: SIGKILL when a point is passed for the N-th time.
+--readonly: the file names databases (journal, state, series) that refuse to be written, with the error of a read-only mount.
+--write-at: so many readings are gathered before the series is written.
 """
 
 from __future__ import annotations
@@ -26,6 +29,12 @@ def main(arguments: list[str]) -> None:
     if "--die" in options:
         point, _, number = options["--die"].partition(":")
         die_at(point, int(number))
+    if "--write-at" in options:
+        from ingest import recollection
+
+        recollection.WRITE_AT = int(options["--write-at"])
+    if "--readonly" in options:
+        refuse(Path(options["--readonly"]))
     if "--clock" in options:
         follow(Path(options["--clock"]))
     sys.argv = ["renrum", *arguments[split + 1 :]]
@@ -37,13 +46,11 @@ def main(arguments: list[str]) -> None:
 def die_at(point: str, number: int) -> None:
     """Have the process kill itself when it passes a point for the n-th time."""
     from alerts.ledger import Ledger
-    from ingest import recollection
     from ingest.entries import STEP
     from ingest.journal import Journal
     from ingest.recollection import Recollection
     from service.pipeline import Pipeline
 
-    recollection.WRITE_AT = 1  # a series that is written with every step
     lock, passed = threading.Lock(), [0]
 
     def strike() -> None:
@@ -81,6 +88,39 @@ def die_at(point: str, number: int) -> None:
         "projected": lambda: after(Recollection, "write"),
         "sent": lambda: before(Pipeline, "_delivered"),
     }[point]()
+
+
+def refuse(file: Path) -> None:
+    """Have the databases that the file names refuse to be written, each on its own connection, as SQLite does on a read-only mount."""
+    from alerts.store import StateStore
+    from ingest.journal import Journal
+    from ingest.series import Series
+
+    def refusing(owner: Any, name: str, what: str) -> None:
+        plain = getattr(owner, name)
+
+        def hooked(self: Any, *given: Any, **named: Any) -> Any:
+            if self._connection is not None:
+                refused = file.exists() and what in file.read_text().split()
+                self._connection.execute(f"pragma query_only = {int(refused)}")
+            return plain(self, *given, **named)
+
+        setattr(owner, name, hooked)
+
+    def opening(owner: Any, name: str, what: str) -> None:
+        plain = getattr(owner, name)
+
+        def hooked(self: Any) -> None:
+            plain(self)
+            if file.exists() and what in file.read_text().split():
+                self._connection.execute("pragma query_only = 1")
+
+        setattr(owner, name, hooked)
+
+    refusing(Journal, "append", "journal")
+    opening(Journal, "_open", "journal")
+    refusing(StateStore, "transaction", "state")
+    refusing(Series, "write", "series")
 
 
 def follow(file: Path) -> None:

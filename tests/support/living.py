@@ -13,7 +13,17 @@ from alerts.store import StateStore
 from facility.reading import QUALITIES, Readings
 from ingest.admission import DUPLICATE, STORED, Admission
 from ingest.entries import (
-    CONFIGURATION, INGEST, STEP, Body, ConfigurationBody, IngestBody, State, StepBody, encode, ingest_body, readings_of,
+    CONFIGURATION,
+    INGEST,
+    STEP,
+    Body,
+    ConfigurationBody,
+    IngestBody,
+    State,
+    StepBody,
+    encode,
+    ingest_body,
+    readings_of,
 )  # fmt: skip
 from ingest.journal import Entry
 from ingest.series import NO_TIME

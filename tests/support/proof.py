@@ -51,7 +51,8 @@ class Recording:
         return plan_of(facility, rules, {}, {point.id: number for number, point in enumerate(facility.points)}, "")
 
     def chunks(self) -> Iterator[Chunk]:
-        return read_recording(self.files, load_mapping(self.example / "mapping.yaml"))
+        mapping = self.example / "mapping.yaml"
+        return read_recording(self.files, load_mapping(mapping) if mapping.exists() else None)
 
     def judged(self, folder: Path) -> list[Excursion]:
         """The excursions of the offline replay."""

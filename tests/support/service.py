@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -115,6 +116,12 @@ class Service:
     def running(self) -> bool:
         """Whether it said that it runs, since it was last started."""
         return "Renrum monitors" in self.log[self._begun :]
+
+    @property
+    def url(self) -> str:
+        """Where its console is, since it was last started."""
+        found = re.findall(r"console at (\S+),", self.log[self._begun :])
+        return str(found[-1])
 
     @property
     def log(self) -> str:

@@ -1,0 +1,205 @@
+"""`verify`: four checks of a data_dir, which change nothing in it and run beside a service."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alerts.ledger import sums_from
+from alerts.proof import Proof, copy_of, prove
+from alerts.store import StateStore, StateUnavailable
+from ingest.conservation import Conservation, inspect_series, inspect_sums
+from ingest.flaw import Flaw, Flaws, Progress
+from ingest.inspection import Chain, Witness, inspect_chain
+from ingest.intake import Sums
+from ingest.journal import JournalReader, JournalUnavailable
+from ingest.journal_file import inspect_file
+from service.archive import JOURNAL, SERIES, STATE
+from service.clock import Clock
+from service.judging import plan_from_entry
+
+SECOND_NS = 10**9
+_RESTORE = "Keep the data_dir as it is and work on a copy: bring back the journal from a backup, and find out who or what changed this one."
+_COMPUTE = (
+    "If the journal is ok: keep a copy of state.db, stop the service, delete state.db with its -wal and -shm, start it: the journal gives it "
+    "again. If it differs again, that is a fault in Renrum: please report it."
+)
+_WRITE = "If the journal is ok: stop the service, delete series.db with its -wal and -shm, start it: it is written again from the journal."
+_MISSING = "There is no state.db: the service computes it from the journal when it starts. Until then there is nothing to compare."
+
+Watch = Callable[[str], Progress]
+"""Gives what is told the progress of a part of the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line: what was checked, in words and counts; what is wrong; what to do then."""
+
+    name: str
+    said: str
+    counts: dict[str, object]
+    flaws: Flaws
+    remedy: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.flaws
+
+
+@dataclass(slots=True)
+class Verification:
+    """Runs the checks of a data_dir in turn; `folder` takes files as large as series.db and state.db."""
+
+    data_dir: Path
+    folder: Path
+    clock: Clock
+    watch: Watch
+    state: StateStore | None = None
+    why_no_state: str = ""
+    chain: Chain = field(default_factory=Chain)
+
+    def checks(self) -> list[Check]:
+        """Journal, audit, excursions, completeness."""
+        path = self.data_dir / STATE
+        try:
+            # Before the journal is looked at, so that the journal has all that it has.
+            self.state = copy_of(path, self.folder / "recorded.db") if path.is_file() else None
+            self.why_no_state = "" if self.state else _MISSING
+        except StateUnavailable as error:
+            self.why_no_state = f"{error}"
+        try:
+            return [self._journal(), *self._proof(), self._completeness()]
+        finally:
+            if self.state is not None:
+                self.state.close()
+
+    def _journal(self) -> Check:
+        path = self.data_dir / JOURNAL
+        begun = self.clock.monotonic_ns()
+        self.chain = chain = inspect_chain(path, self._witness(), self.watch("entries"))
+        speed = _speed(chain.entries, chain.readings, self.clock.monotonic_ns() - begun)
+        file = inspect_file(path, self.watch("pages"))
+        flaws = chain.flaws
+        for flaw in file.flaws:
+            flaws.add(flaw)
+        said = f"{_many(chain.entries, 'entry')}, {_many(chain.readings, 'reading')}, chained up to {chain.head.hex()[:16]}…; {_many(file.pages, 'page')} of the file"
+        counts = {
+            "entries": chain.entries, "readings": chain.readings, "steps": chain.steps, "head": chain.head.hex(),
+            "pages": file.pages, "log_frames": file.frames, "leftover_bytes": file.leftover_bytes,
+        }  # fmt: skip
+        return Check("journal", f"{said}; {speed}", counts, flaws, _RESTORE)
+
+    def _witness(self) -> Witness | None:
+        cursor = self._kept("cursor")
+        head = self._kept("head")
+        return Witness(cursor, head, STATE) if isinstance(cursor, int) and isinstance(head, bytes) else None
+
+    def _kept(self, key: str) -> object:
+        try:
+            return self.state.get(key) if self.state is not None else None
+        except StateUnavailable:
+            return None
+
+    def _proof(self) -> tuple[Check, Check]:
+        if self.state is None:
+            flaws = Flaws()
+            flaws.add(Flaw(self.why_no_state))
+            return Check("audit", "not checked", {}, flaws, _COMPUTE), Check("excursions", "not checked", {}, flaws, _COMPUTE)
+        begun = self.clock.monotonic_ns()
+        try:
+            journal = JournalReader(self.data_dir / JOURNAL)
+            try:
+                proof = prove(self.state, journal, self.folder, plan_from_entry, self.watch("steps"))
+            finally:
+                journal.close()
+        except (StateUnavailable, sqlite3.Error, JournalUnavailable, OSError, ValueError, TypeError) as error:
+            proof = Proof()
+            for flaws in (proof.audit, proof.flaws):
+                flaws.add(Flaw(f"it cannot be compared: {error}", file=STATE))
+        return self._audit_line(proof), self._excursions_line(proof, self.clock.monotonic_ns() - begun)
+
+    def _audit_line(self, proof: Proof) -> Check:
+        said = f"{_many(proof.audit_rows, 'row')}, chained and as evaluated again"
+        return Check("audit", said, {"rows": proof.audit_rows}, proof.audit, _COMPUTE)
+
+    def _excursions_line(self, proof: Proof, took_ns: int) -> Check:
+        cursor = self._kept("cursor")
+        behind = self.chain.entries - cursor if isinstance(cursor, int) else 0
+        waiting = f"; {_many(behind, 'newer entry')} not judged yet" if behind > 0 else ""
+        said = (
+            f"{_many(proof.excursions, 'excursion')} ({_many(proof.revisions, 'revision')}), {_many(proof.alarms, 'alarm')} in "
+            f"{_many(proof.steps, 'step')}, {_many(proof.pages, 'page')} as delivered{waiting}; {_rate(proof.steps, took_ns)} steps/s"
+        )
+        counts: dict[str, object] = {
+            "excursions": proof.excursions, "revisions": proof.revisions, "alarms": proof.alarms, "steps": proof.steps,
+            "pages": proof.pages, "entries_not_judged_yet": max(0, behind),
+        }  # fmt: skip
+        return Check("excursions", said, counts, proof.flaws, _COMPUTE)
+
+    def _completeness(self) -> Check:
+        conservation = Conservation()
+        flaws = conservation.flaws
+        cursor = self._kept("cursor")
+        upto = cursor if isinstance(cursor, int) else self.chain.entries
+        try:
+            journal = JournalReader(self.data_dir / JOURNAL)
+            try:
+                inspect_sums(journal, upto, max(upto, self.chain.entries), conservation, self.watch("sums"))
+                if (self.data_dir / SERIES).is_file():
+                    inspect_series(journal, self.data_dir / SERIES, conservation, self.watch("series"))
+                else:
+                    flaws.add(Flaw("there is no series.db: the service writes it from the journal when it starts"))
+            finally:
+                journal.close()
+        except (JournalUnavailable, sqlite3.Error) as error:
+            flaws.add(Flaw(f"it cannot be counted: {error}", file=JOURNAL))
+        sums = conservation.sums
+        self._compare_sums(sums, flaws)
+        quarantined = sums.quarantined.total()
+        said = (
+            f"{sums.received:,} received = {sums.stored:,} stored + {sums.duplicates:,} duplicate + {quarantined:,} quarantined; "
+            f"series.db has the {_many(conservation.in_series, 'reading')} up to entry {conservation.series_cursor}"
+        )
+        counts: dict[str, object] = {
+            "received": sums.received, "stored": sums.stored, "duplicates": sums.duplicates, "quarantined": quarantined,
+            "reasons": dict(sorted(sums.quarantined.items())), "in_series": conservation.in_series,
+            "series_cursor": conservation.series_cursor,
+        }  # fmt: skip
+        return Check("completeness", said, counts, flaws, _WRITE)
+
+    def _compare_sums(self, sums: Sums, flaws: Flaws) -> None:
+        kept = self._kept("sums")
+        try:
+            stored = sums_from(kept) if isinstance(kept, str) else Sums()
+        except (ValueError, TypeError) as error:
+            flaws.add(Flaw(f"its sums cannot be read: {error}", file=STATE))
+            return
+        if self.state is not None and stored != sums:
+            flaws.add(Flaw(f"its sums are {_summed(stored)}; the journal's are {_summed(sums)}", file=STATE))
+
+
+def verify(data_dir: Path, clock: Clock, watch: Watch) -> list[Check]:
+    """The four checks of a data_dir that has a journal; raises OSError when there is no room for what is computed."""
+    with tempfile.TemporaryDirectory(prefix="renrum-verify-") as folder:
+        return Verification(data_dir, Path(folder), clock, watch).checks()
+
+
+def _summed(sums: Sums) -> str:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(sums.quarantined.items()))
+    return f"{sums.received} received, {sums.stored} stored, {sums.duplicates} duplicate, {sums.quarantined.total()} quarantined ({reasons})"
+
+
+def _many(count: int, noun: str) -> str:
+    plural = noun if count == 1 else f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{count:,} {plural}"
+
+
+def _rate(count: int, took_ns: int) -> str:
+    return f"{round(count * SECOND_NS / max(took_ns, 1)):,}"
+
+
+def _speed(entries: int, readings: int, took_ns: int) -> str:
+    return f"{_rate(entries, took_ns)} entries/s, {_rate(readings, took_ns)} readings/s"
