@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from ingest.journal import read_only
 from rules.excursion import CURRENT, Excursion
 
 FORMAT = 1
@@ -46,7 +47,7 @@ class StateStore:
         self.path = path
         try:
             if readonly:
-                self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+                self._connection = read_only(Path(path))
                 return
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._connection.execute("pragma journal_mode = wal")

@@ -68,6 +68,11 @@ def chained(before: bytes, seq: int, kind: str, at: int, heard: int, readings: i
     return digest.digest()
 
 
+def read_only(path: Path) -> sqlite3.Connection:
+    """A connection that reads only, for one thread at a time; sqlite3.Error when there is no such file."""
+    return sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+
+
 class Journal:
     """The one writer of `journal.db`; any thread may append, entries are durable when `append` returns."""
 
@@ -155,7 +160,7 @@ class JournalReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+            self._connection = read_only(path)
         except sqlite3.Error as error:
             raise JournalUnavailable(f"cannot open {path}: {error}") from error
 

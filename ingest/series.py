@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facility.reading import Readings
+from ingest.journal import read_only
 
 HOUR_NS = 3600 * 10**9
 NO_TIME = np.iinfo(np.int64).min
@@ -39,7 +40,7 @@ class SeriesReader:
     """Reads stored parts; a connection of its own, for one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+        self._connection = read_only(path)
 
     def cursor(self) -> int:
         """The journal entry up to which parts are written."""

@@ -95,7 +95,7 @@ def _disk(folder: Path, archive: Archive | None) -> Finding:
 
 def _journal(folder: Path, archive: Archive) -> Finding:
     head, issued = archive.head, archive.journal.issued()
-    sizes = ", ".join(f"{noun} {size_text((folder / name).stat().st_size)}" for name, noun in _WRITES if (folder / name).is_file())
+    sizes = ", ".join(f"{noun} {size_text(_size(folder, name))}" for name, noun in _WRITES if (folder / name).is_file())
     if issued > head.seq:
         words = f"entries {head.seq + 1} to {issued} are gone from the end of {folder / JOURNAL}"
         return Finding("journal", "problem", words, "Keep the file as it is, and let `renrum verify` name all that is missing.")
@@ -153,8 +153,9 @@ def _pages(archive: Archive) -> Finding:
     return Finding("pages", "ok", f"{waiting} wait for delivery" if waiting else "all delivered")
 
 
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for name, _ in _WRITES for file in folder.glob(f"{name}*"))
+def _size(folder: Path, *names: str) -> int:
+    """Bytes of databases, by default all, with the newest commits beside them."""
+    return sum(file.stat().st_size for name in names or (name for name, _ in _WRITES) for file in folder.glob(f"{name}*"))
 
 
 def size_text(size: float) -> str:

@@ -9,13 +9,13 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from ingest.link import Connection
 from ingest.probe import broker_keeps_queue
 from service.clock import Clock
 from service.configuration import Configuration
+from service.connection import connection_of
 from service.diagnosis import Finding
 from service.lock import DataDirInUse, holder_of
-from service.settings import Mqtt, Settings, Tls
+from service.settings import Settings
 
 SHIPPED_QUEUE = 10_000_000
 """`max_queued_messages` of deploy/mosquitto/mosquitto.conf."""
@@ -65,23 +65,6 @@ def broker(configuration: Configuration, clock: Clock) -> Iterator[Finding]:
     yield Finding("broker", "ok" if keeps else "problem", f"{where} is there; {words}", remedy)
     if keeps:
         yield _outage(configuration)
-
-
-def connection_of(mqtt: Mqtt) -> Connection:
-    """The connection to a broker of its own that the settings describe."""
-    tls = mqtt.tls or Tls()
-    return Connection(
-        host=mqtt.host,
-        port=mqtt.port,
-        client_id=mqtt.client_id,
-        tls=mqtt.tls is not None,
-        ca_file=None if tls.ca_file is None else str(tls.ca_file),
-        cert_file=None if tls.cert_file is None else str(tls.cert_file),
-        key_file=None if tls.key_file is None else str(tls.key_file),
-        username=mqtt.username,
-        password=mqtt.password.reveal() if mqtt.password else None,
-        receive_maximum=mqtt.receive_maximum,
-    )
 
 
 def _health(settings: Settings, holder: DataDirInUse) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -25,13 +26,13 @@ from ingest.entries import ACTION, CONFIGURATION, DELIVERY, LINK, SERVICE, Actio
 from ingest.entries import decode as decode_entry
 from ingest.intake import Intake
 from ingest.journal import Journal
-from ingest.link import Connection
 from ingest.recollection import Recollection
 from ingest.series import Series
 from ingest.session import Session
 from rules.excursion import Excursion
 from service.clock import Clock, Onward
 from service.configuration import Configuration
+from service.connection import connection_of
 from service.judging import plan_from_entry
 from service.lock import DataDirLock
 from service.monitor import ServiceMonitor
@@ -198,24 +199,13 @@ class Pipeline:
         return number_of | added
 
     def _session(self, receiver: Receiver) -> Session:
-        mqtt = self.configuration.settings.mqtt
-        tls = mqtt.tls
         reader = self.journal.reader()
         known = reader.last(LINK) is not None
         reader.close()
-        connection = Connection(
-            host="127.0.0.1" if self._broker else mqtt.host,
-            port=int(self._broker.url.rpartition(":")[2]) if self._broker else mqtt.port,
-            client_id=mqtt.client_id,
-            tls=tls is not None,
-            ca_file=_text(tls.ca_file if tls else None),
-            cert_file=_text(tls.cert_file if tls else None),
-            key_file=_text(tls.key_file if tls else None),
-            username=mqtt.username,
-            password=mqtt.password.reveal() if mqtt.password else None,
-            protocol=self._broker.protocol if self._broker else mqtt.protocol,  # type: ignore[arg-type]
-            receive_maximum=mqtt.receive_maximum,
-        )
+        connection = connection_of(self.configuration.settings.mqtt)
+        if self._broker:
+            port = int(self._broker.url.rpartition(":")[2])
+            connection = replace(connection, host="127.0.0.1", port=port, protocol=self._broker.protocol)
         site = self.configuration.facility.site.id
         heard_ns = self.journal.head.heard
         return Session(connection, site, receiver, self._clock.monotonic_ns, heard_ns, expect_session=known and not self._broker)
@@ -304,6 +294,3 @@ class Pipeline:
         http = self.configuration.settings.http
         return f"http://{http.host}:{http.port}"
 
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

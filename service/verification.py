@@ -24,10 +24,13 @@ from service.judging import plan_from_entry
 SECOND_NS = 10**9
 _RESTORE = "Keep the data_dir as it is and work on a copy: bring back the journal from a backup, and find out who or what changed this one."
 _COMPUTE = (
-    "If the journal is ok: keep a copy of state.db, stop the service, delete state.db with its -wal and -shm, start it: the journal gives it "
-    "again. If it differs again, that is a fault in Renrum: please report it."
+    "If the journal is ok: keep a copy of state.db, stop the service, delete state.db with its -wal and -shm, and start it: "
+    "it is computed again from the journal. If it differs again, that is a fault in Renrum: please report it."
 )
-_WRITE = "If the journal is ok: stop the service, delete series.db with its -wal and -shm, start it: it is written again from the journal."
+_WRITE = (
+    "If the journal is ok: stop the service, delete the one that is named, state.db or series.db, with its -wal and -shm, and start it: "
+    "both are computed again from the journal."
+)
 _MISSING = "There is no state.db: the service computes it from the journal when it starts. Until then there is nothing to compare."
 
 Watch = Callable[[str], Progress]
@@ -36,10 +39,11 @@ Watch = Callable[[str], Progress]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line: what was checked, in words and counts; what is wrong; what to do then."""
+    """One line: what was checked, what that shows when nothing is wrong, the counts, what is wrong, and what to do then."""
 
     name: str
-    said: str
+    checked: str
+    shown: str
     counts: dict[str, object]
     flaws: Flaws
     remedy: str = ""
@@ -85,12 +89,13 @@ class Verification:
         flaws = chain.flaws
         for flaw in file.flaws:
             flaws.add(flaw)
-        said = f"{_many(chain.entries, 'entry')}, {_many(chain.readings, 'reading')}, chained up to {chain.head.hex()[:16]}…; {_many(file.pages, 'page')} of the file"
+        checked = f"{_many(chain.entries, 'entry')}, {_many(chain.readings, 'reading')}, {_many(file.pages, 'page')} of {JOURNAL}; {speed}"
+        shown = f"chained up to {chain.head.hex()[:16]}…"
         counts = {
             "entries": chain.entries, "readings": chain.readings, "steps": chain.steps, "head": chain.head.hex(),
             "pages": file.pages, "log_frames": file.frames, "leftover_bytes": file.leftover_bytes,
         }  # fmt: skip
-        return Check("journal", f"{said}; {speed}", counts, flaws, _RESTORE)
+        return Check("journal", checked, shown, counts, flaws, _RESTORE)
 
     def _witness(self) -> Witness | None:
         cursor = self._kept("cursor")
@@ -103,11 +108,11 @@ class Verification:
         except StateUnavailable:
             return None
 
-    def _proof(self) -> tuple[Check, Check]:
+    def _proof(self) -> tuple[Check, ...]:
         if self.state is None:
             flaws = Flaws()
             flaws.add(Flaw(self.why_no_state))
-            return Check("audit", "not checked", {}, flaws, _COMPUTE), Check("excursions", "not checked", {}, flaws, _COMPUTE)
+            return tuple(Check(name, "nothing", "", {}, flaws, _COMPUTE) for name in ("audit", "excursions"))
         begun = self.clock.monotonic_ns()
         try:
             journal = JournalReader(self.data_dir / JOURNAL)
@@ -122,14 +127,13 @@ class Verification:
         return self._audit_line(proof), self._excursions_line(proof, self.clock.monotonic_ns() - begun)
 
     def _audit_line(self, proof: Proof) -> Check:
-        said = f"{_many(proof.audit_rows, 'row')}, chained and as evaluated again"
-        return Check("audit", said, {"rows": proof.audit_rows}, proof.audit, _COMPUTE)
+        return Check("audit", _many(proof.audit_rows, "row"), "chained, and as evaluated again", {"rows": proof.audit_rows}, proof.audit, _COMPUTE)
 
     def _excursions_line(self, proof: Proof, took_ns: int) -> Check:
         cursor = self._kept("cursor")
         behind = self.chain.entries - cursor if isinstance(cursor, int) else 0
         waiting = f"; {_many(behind, 'newer entry')} not judged yet" if behind > 0 else ""
-        said = (
+        checked = (
             f"{_many(proof.excursions, 'excursion')} ({_many(proof.revisions, 'revision')}), {_many(proof.alarms, 'alarm')} in "
             f"{_many(proof.steps, 'step')}, {_many(proof.pages, 'page')} as delivered{waiting}; {_rate(proof.steps, took_ns)} steps/s"
         )
@@ -137,7 +141,7 @@ class Verification:
             "excursions": proof.excursions, "revisions": proof.revisions, "alarms": proof.alarms, "steps": proof.steps,
             "pages": proof.pages, "entries_not_judged_yet": max(0, behind),
         }  # fmt: skip
-        return Check("excursions", said, counts, proof.flaws, _COMPUTE)
+        return Check("excursions", checked, "identical", counts, proof.flaws, _COMPUTE)
 
     def _completeness(self) -> Check:
         conservation = Conservation()
@@ -159,16 +163,15 @@ class Verification:
         sums = conservation.sums
         self._compare_sums(sums, flaws)
         quarantined = sums.quarantined.total()
-        said = (
-            f"{sums.received:,} received = {sums.stored:,} stored + {sums.duplicates:,} duplicate + {quarantined:,} quarantined; "
-            f"series.db has the {_many(conservation.in_series, 'reading')} up to entry {conservation.series_cursor}"
-        )
+        sums_up = f"{sums.received:,} received = {sums.stored:,} stored + {sums.duplicates:,} duplicate + {quarantined:,} quarantined"
+        checked = f"{_many(sums.received, 'reading')} received, {_many(conservation.in_series, 'reading')} in series.db"
+        shown = f"{sums_up}; series.db has all up to entry {conservation.series_cursor}"
         counts: dict[str, object] = {
             "received": sums.received, "stored": sums.stored, "duplicates": sums.duplicates, "quarantined": quarantined,
             "reasons": dict(sorted(sums.quarantined.items())), "in_series": conservation.in_series,
             "series_cursor": conservation.series_cursor,
         }  # fmt: skip
-        return Check("completeness", said, counts, flaws, _WRITE)
+        return Check("completeness", checked, shown, counts, flaws, _WRITE)
 
     def _compare_sums(self, sums: Sums, flaws: Flaws) -> None:
         kept = self._kept("sums")
@@ -189,7 +192,8 @@ def verify(data_dir: Path, clock: Clock, watch: Watch) -> list[Check]:
 
 def _summed(sums: Sums) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(sums.quarantined.items()))
-    return f"{sums.received} received, {sums.stored} stored, {sums.duplicates} duplicate, {sums.quarantined.total()} quarantined ({reasons})"
+    quarantined = f"{sums.quarantined.total()} quarantined ({reasons or 'nothing'})"
+    return f"{sums.received} received, {sums.stored} stored, {sums.duplicates} duplicate, {quarantined}"
 
 
 def _many(count: int, noun: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LINES_OF_CODE_MAX = 350
-NOT_PACKAGES = {"tests", "benchmarks", "docs", "scripts"}
+NOT_PACKAGES = {"tests", "benchmarks", "deploy", "docs", "examples", "scripts"}
 
 
 @cache

@@ -187,8 +187,8 @@ def test_units_are_converted_before_anything_is_judged(tmp_path: Path) -> None:
         f"2025-06-15T15:06:{second}Z,{point},{value},{unit}\n"
         for second, point, value, unit in [
             (10, "dp", "0.2", "mbar"), (11, "dp", "5", ""), (40, "dp", "0.05", "hPa"), (41, "dp", "1e308", "kPa"),
-            (42, "dp", "2e-2", "kPa"), (10, "temp", "68", "degF"), (11, "temp", "20", "°C"), (40, "temp", "68.0", "F"), (41, "temp", "300", "K"),
-            (42, "temp", "600", "K"),
+            (42, "dp", "2e-2", "kPa"), (10, "temp", "68", "degF"), (11, "temp", "20", "°C"), (40, "temp", "68.0", "F"),
+            (41, "temp", "300", "K"), (42, "temp", "600", "K"),
         ]
     )  # fmt: skip
     judged = refusals(tmp_path, text, *RULES)

@@ -47,7 +47,7 @@ def doctor(config: Path | None, data_dir: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         warnings = sum(finding.verdict == "warning" for finding in findings)
-        click.echo(f"{len(findings)} checks, {warnings} warnings, {problems} problems")
+        click.echo(f"{len(findings)} checks: {warnings} to look at, {problems} to be put right")
     sys.exit(1 if problems else 0)
 
 

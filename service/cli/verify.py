@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from ingest import flaw
-from service.archive import Archive, ArchiveUnavailable
+from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
 from service.cli.lookups import Refusal, data_dir_of
 from service.cli.options import configuration_path, json_option
 from service.clock import SystemClock
-from service.verification import Check, Watch, verify as verified
+from service.verification import Check, Watch
+from service.verification import verify as verified
 
 SHOWN_MAX = 20
 
@@ -46,10 +47,11 @@ def verify(config: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """
     folder = data_dir or data_dir_of(configuration_path(config, os.environ))
     try:
-        Archive.check(folder)
+        with Archive(folder):
+            pass  # there is a journal
         with _progress() as watch:
             checks = verified(folder, SystemClock(), watch)
-    except ArchiveUnavailable as error:
+    except (ArchiveUnavailable, JournalUnavailable) as error:
         raise Refusal(str(error)) from None
     except OSError as error:
         raise Refusal(f"{error.filename or folder}: {error.strerror}. $TMPDIR names another place for what is computed.") from None
@@ -64,19 +66,19 @@ def verify(config: Path | None, data_dir: Path | None, as_json: bool) -> None:
 def lines_of(check: Check) -> list[str]:
     """One line when all is well; else what is wrong, and what to do, below it."""
     if check.ok:
-        return [f"{check.name}: {'identical' if check.name == 'excursions' else 'ok'}: {check.said}"]
+        return [f"{check.name}: ok: {check.checked}: {check.shown}"]
     total = check.flaws.total
-    shown = [f"  {flaw}" for flaw in check.flaws.kept[:SHOWN_MAX]]
-    if total > len(shown):
-        shown.append(f"  … and {total - len(shown):,} more: --json lists the first {flaw.KEPT_MAX:,}")
-    return [f"{check.name}: WRONG in {total:,} {'place' if total == 1 else 'places'}: {check.said}", *shown, f"  Do: {check.remedy}"]
+    found = [f"  {flaw}" for flaw in check.flaws.kept[:SHOWN_MAX]]
+    if total > len(found):
+        found.append(f"  … and {total - len(found):,} more: --json lists the first {flaw.KEPT_MAX:,}")
+    return [f"{check.name}: WRONG in {total:,} {'place' if total == 1 else 'places'}; checked {check.checked}", *found, f"  Do: {check.remedy}"]
 
 
 def _document(folder: Path, checks: list[Check]) -> dict[str, object]:
     return {"ok": all(check.ok for check in checks), "data_dir": str(folder)} | {
         check.name: {
             "ok": check.ok,
-            "said": check.said,
+            "checked": check.checked,
             **check.counts,
             "wrong": check.flaws.total,
             "flaws": [found.document() for found in check.flaws],

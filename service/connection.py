@@ -1,0 +1,26 @@
+"""How the settings reach a broker of their own."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from ingest.link import Connection
+from service.settings import Mqtt, Tls
+
+
+def connection_of(mqtt: Mqtt) -> Connection:
+    """The connection that `mqtt` in renrum.yaml describes; of the embedded broker, host and port are not known here."""
+    tls = mqtt.tls or Tls()
+    return Connection(
+        host=mqtt.host,
+        port=mqtt.port,
+        client_id=mqtt.client_id,
+        tls=mqtt.tls is not None,
+        ca_file=None if tls.ca_file is None else str(tls.ca_file),
+        cert_file=None if tls.cert_file is None else str(tls.cert_file),
+        key_file=None if tls.key_file is None else str(tls.key_file),
+        username=mqtt.username,
+        password=mqtt.password.reveal() if mqtt.password else None,
+        protocol=cast(Literal["auto", "5", "3.1.1"], mqtt.protocol),
+        receive_maximum=mqtt.receive_maximum,
+    )
