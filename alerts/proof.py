@@ -86,9 +86,7 @@ def prove(recorded: StateStore, journal: JournalReader, folder: Path, plan_of: P
     return proof
 
 
-def _evaluate(
-    ledger: Ledger, memory: Recollection, journal: JournalReader, upto: int, proof: Proof, progress: Progress
-) -> bool:
+def _evaluate(ledger: Ledger, memory: Recollection, journal: JournalReader, upto: int, proof: Proof, progress: Progress) -> bool:
     """Apply the steps; False when one could not be, which is then the flaw."""
     entries: list[Entry] = []
     try:

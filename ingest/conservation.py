@@ -30,7 +30,7 @@ Batches = Callable[[], Iterator[Readings]]
 
 @dataclass(slots=True)
 class Conservation:
-    """Sums over the ingest entries up to the entry that state.db has, and how many readings up to which entry the series was compared in."""
+    """Sums over the ingest entries up to the entry that state.db has; readings in the series, and the entry up to which it is written."""
 
     sums: Sums = field(default_factory=Sums)
     in_series: int = 0
@@ -177,7 +177,8 @@ def _compare_states(journal: JournalReader, series: SeriesReader, cursor: int, f
         stored = series.newest(max(len(newest), series.size()))
         stored[: len(newest)][stored[: len(newest)] == newest] = NO_TIME
         for number in np.flatnonzero(stored != NO_TIME).tolist():
-            flaws.add(Flaw(f"point number {number}: its newest time is {format_time(int(stored[number]))}, otherwise in the journal", file="series.db"))
+            what = f"point number {number}: its newest time is {format_time(int(stored[number]))}, otherwise in the journal"
+            flaws.add(Flaw(what, file="series.db"))
 
 
 def _name(flaws: Flaws, entry: Entry, what: str) -> None:

@@ -68,7 +68,7 @@ def inspect_chain(path: Path, witness: Witness | None = None, progress: Progress
 
 
 def _rows(connection: sqlite3.Connection, last: int, flaws: Flaws) -> Iterator[tuple[Any, ...]]:
-    """All rows up to entry `last`, in slices that are read transactions of their own; those that cannot be read are named and passed over."""
+    """All rows up to entry `last`, in slices that are read transactions of their own; what cannot be read is named and passed over."""
     after = 0
     while after < last:
         before = after

@@ -12,9 +12,10 @@ from typing import Any, BinaryIO
 from ingest.flaw import Flaw, Flaws, Progress, unwatched
 from ingest.inspection import connect
 from ingest.journal import FORMAT, SCHEMA
-from ingest.pages import INTERIOR, LEAF, MAGIC, Pages, Walk
+from ingest.pages import HEADER, INTERIOR, LEAF, MAGIC, Pages, Walk, sequence_row
 from ingest.snapshot import FilePages, LoggedPages, read_log
 
+_COMMITS, _SEQUENCE = repr(b"commits"), repr(b"sqlite_sequence")
 _SCHEMA_ROWS = (
     "select rowid, type, name, tbl_name, rootpage, sql, typeof(type) || typeof(name) || typeof(tbl_name) || typeof(sql)"
     " from sqlite_schema order by rowid"
@@ -53,13 +54,10 @@ def inspect_file(path: Path, progress: Progress = unwatched) -> FileReport:
 
 
 def _schema(connection: sqlite3.Connection, report: FileReport, path: Path) -> list[tuple[Any, ...]]:
-    """The tables, which must be the journal's and no others; and the one row of sqlite_sequence."""
+    """The tables, which must be the journal's and no others."""
     schema = connection.execute(_SCHEMA_ROWS).fetchall()
     if schema != _expected_schema():
         report.flaws.add(Flaw("its schema is not the journal's: tables were altered, added or removed", file=path.name))
-    rows = connection.execute("select rowid, name, typeof(name) || typeof(seq) from sqlite_sequence").fetchall()
-    if rows not in ([], [(1, b"commits", b"textinteger")]):
-        report.flaws.add(Flaw(f"sqlite_sequence has other rows than the one of commits: {rows[:3]}", file=path.name))
     return schema
 
 
@@ -72,7 +70,7 @@ def _expected_schema() -> list[tuple[Any, ...]]:
 
 def _roots(schema: list[tuple[Any, ...]]) -> dict[str, int]:
     """The first page of each table."""
-    return {str(row[2], "utf-8", "replace"): row[4] for row in schema if isinstance(row[2], bytes) and isinstance(row[4], int) and row[4] > 0}
+    return {repr(name): root for _, _, name, _, root, *_ in schema if isinstance(root, int) and root > 0}
 
 
 def _walk(path: Path, file: BinaryIO, roots: dict[str, int], report: FileReport, progress: Progress) -> None:
@@ -101,8 +99,21 @@ def _examine(pages: Pages, roots: dict[str, int], report: FileReport, progress: 
         report.flaws.add(Flaw(what, file=pages.name, offset=pages.count * pages.size))
     walk = Walk(pages, report.flaws, progress)
     walk.visit(roots.values())
+    _sequence(pages, roots, walk, report.flaws)
     report.pages += walk.visited
     report.leftover_bytes += walk.leftover_bytes
+
+
+def _sequence(pages: Pages, roots: dict[str, int], walk: Walk, flaws: Flaws) -> None:
+    """sqlite_sequence has one row, which says how many entries there are."""
+    table, last = roots.get(_SEQUENCE), walk.last.get(roots.get(_COMMITS, 0))
+    if table is None or last is None or last < 2:
+        return
+    page, row = pages.page(table), sequence_row("commits", last)
+    if not page.endswith(row) or int.from_bytes(page[3:5], "big") != 1:
+        file, start = pages.place(table)
+        what = f"sqlite_sequence does not say that {last} numbers were given out, and nothing else"
+        flaws.add(Flaw(what, file=file, page=table, offset=start + pages.size - len(row)))
 
 
 def _examine_beneath(alone: FilePages, newest: LoggedPages, roots: dict[str, int], report: FileReport) -> None:
@@ -122,7 +133,7 @@ def _examine_beneath(alone: FilePages, newest: LoggedPages, roots: dict[str, int
             if number <= alone.count:
                 page = alone.page(number)
                 (new if any(newest.image(at) == page for at in images) else old).add(number)
-        _compare(alone, newest, old - {1, roots.get("sqlite_sequence", 1)}, beneath.flaws)
+        _compare(alone, newest, old - {roots.get(_SEQUENCE, 0)}, beneath.flaws)
         if alone.changed_ns() == changed:
             break
     else:
@@ -136,9 +147,10 @@ def _compare(alone: FilePages, newest: LoggedPages, old: set[int], flaws: Flaws)
     """What was added to a leaf since then lies before what was there, which did not move; a page of a long record is written once."""
     for number in sorted(old):
         before, after = alone.page(number), newest.page(number)
-        if before[0] == INTERIOR:
+        base = HEADER if number == 1 else 0
+        if before[base] == INTERIOR:
             continue
-        start = int.from_bytes(before[5:7], "big") if before[0] == LEAF else 0
+        start = int.from_bytes(before[base + 5 : base + 7], "big") if before[base] == LEAF else 0
         if before[start:] != after[start:]:
             at = next(i for i in range(start, len(before)) if before[i] != after[i])
             file, offset = alone.place(number)

@@ -75,6 +75,13 @@ def misspelt_record(local: bytes, total: int) -> str:
     return "" if body == total else f"the columns have {body} bytes, the record {total}"
 
 
+def sequence_row(table: str, last: int) -> bytes:
+    """The cell of a table's row in sqlite_sequence, where it is the only one: `last` is the highest row id ever given, at least 2."""
+    width = next(width for width in (1, 2, 3, 4, 6, 8) if not last >> 8 * width - 1)
+    record = bytes([3, 13 + 2 * len(table), {1: 1, 2: 2, 3: 3, 4: 4, 6: 5, 8: 6}[width]]) + table.encode() + last.to_bytes(width, "big")
+    return bytes([len(record), 1]) + record
+
+
 def _shorter(value: int, width: int) -> bool:
     if value in (0, 1):
         return True
@@ -83,7 +90,7 @@ def _shorter(value: int, width: int) -> bool:
 
 
 class Walk:
-    """Visits every page of a database whose only content is tables; what is wrong goes to `flaws`."""
+    """Visits every page of a database that has tables only; what is wrong goes to `flaws`, the highest row id of each root to `last`."""
 
     def __init__(self, pages: Pages, flaws: Flaws, progress: Progress = unwatched) -> None:
         self.pages = pages
@@ -91,13 +98,14 @@ class Walk:
         self._progress = progress
         self._reached = bytearray(pages.count + 1)
         self._interior: list[tuple[int, bytes, int, int]] = []
+        self.last: dict[int, int | None] = {}
         self.visited = 0
         self.leftover_bytes = 0
 
     def visit(self, roots: Iterable[int]) -> None:
         """Walk the schema and the tables with these root pages, then see that no page is left."""
         for root in (1, *roots):
-            self._tree(root)
+            self.last[root] = self._tree(root)
             if len(self._interior) == 1:  # never divided
                 self._zero(*self._interior[0])
             else:

@@ -41,7 +41,7 @@ class FilePages:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A write-ahead log's committed pages: the offset of each one's newest and of all its images, and the pages of the database after it."""
+    """A write-ahead log's committed pages: the offsets of the newest and of all images of each; the pages that the database then has."""
 
     newest: dict[int, int]
     images: dict[int, list[int]]

@@ -19,12 +19,12 @@ from rules.occupancy import Occupancy
 from rules.plan import NEVER_NS, Pairs
 from rules.runs import Event, RunState, Walked, walk
 
-LONG = 256
-"""From so many readings of one point on, each of its pairs is judged by itself on views; below, many pairs at once on copies."""
+LONG = 2048
+"""From so many readings of one point on, its readings are searched first, on views, for those that can change anything."""
 CHUNK = 16_384
-"""Readings of one point judged at a time, so that the columns in use stay in a core's cache."""
+"""So many readings are looked at at a time, so that the columns in use stay in a core's cache."""
 PIECE = 512
-"""Readings of one pair walked at first when it leaves its rest; twice as many with each piece in which it does not come back."""
+"""Readings of a pair judged at first when it leaves its rest; twice as many with each piece in which it does not come back."""
 
 RAISED, CLEARED = "raised", "cleared"
 _T = TypeVar("_T", bound=np.generic)
@@ -60,9 +60,7 @@ def advance(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupa
         return state, []
     new = state.copy()
     findings: list[Finding] = []
-    for block in _blocks(pairs, readings):
-        if pairs.kind != "quality":
-            block = _without_bad(block)
+    for block in _blocks(pairs, new, readings, occupancy):
         for event, row in _judge(pairs, new, block, occupancy):
             excursion = _excursion(pairs, row, event, occupancy)
             at = event.raised if event.cleared is None else event.cleared
@@ -73,13 +71,9 @@ def advance(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupa
 
 def breaching_rows(pairs: Pairs, row: int, readings: Readings, occupancy: Occupancy) -> NDArray[np.bool_]:
     """Which readings of its point (all of them, in time order) breach the pair's limit; excluded and not evaluated ones do not."""
-    block = _Block(
-        np.array([row]), np.zeros(1, np.int64), np.array([len(readings)]), readings.time, readings.value, readings.quality
-    )
-    if pairs.kind == "quality":
-        return readings.quality >= BAD
-    sides = _sides(pairs, block, occupancy)
-    return _breaching(pairs, block, *sides) & (readings.quality < BAD)
+    block = _one(row, readings.time, readings.value, readings.quality)
+    breaching = _breaching(pairs, block, *_sides(pairs, block, occupancy))
+    return breaching if pairs.kind == "quality" else breaching & (readings.quality < BAD)
 
 
 def open_excursions(pairs: Pairs, state: RunState, occupancy: Occupancy) -> list[Excursion]:
@@ -106,35 +100,84 @@ def open_excursions(pairs: Pairs, state: RunState, occupancy: Occupancy) -> list
     ]
 
 
-def _blocks(pairs: Pairs, readings: Readings) -> Iterator[_Block]:
+def _blocks(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupancy) -> Iterator[_Block]:
+    """The readings laid out for their pairs; each block is to be judged before the next is asked for."""
     edges = np.flatnonzero(readings.point[1:] != readings.point[:-1]) + 1
     starts = np.concatenate([[0], edges])
     lengths = np.diff(np.concatenate([starts, [len(readings)]]))
     numbers = readings.point[starts].astype(np.int64)
     first_pair = pairs.offsets[numbers]
     pair_count = pairs.offsets[numbers + 1] - first_pair
-    for segment in np.flatnonzero((lengths >= LONG) & (pair_count > 0)):
-        end = int(starts[segment] + lengths[segment])
-        for row in range(int(first_pair[segment]), int(first_pair[segment] + pair_count[segment])):
-            for start in range(int(starts[segment]), end, CHUNK):
-                part = slice(start, min(start + CHUNK, end))
-                yield _Block(
-                    np.array([row]),
-                    np.zeros(1, np.int64),
-                    np.array([part.stop - part.start]),
-                    readings.time[part],
-                    readings.value[part],
-                    readings.quality[part],
-                )
+    long = np.flatnonzero((lengths >= LONG) & (pair_count > 0))
+    if len(long):
+        yield from _pieces(pairs, state, readings, occupancy, np.stack([starts, lengths, first_pair, pair_count])[:, long])
     short = np.flatnonzero((lengths < LONG) & (pair_count > 0))
-    if not len(short):
-        return
-    repeats = pair_count[short]
-    block_lengths = np.repeat(lengths[short], repeats)
-    block_starts = np.cumsum(block_lengths) - block_lengths
-    rows_of = ranges(np.repeat(starts[short], repeats), block_lengths)
-    pair = ranges(first_pair[short], repeats)
-    yield _Block(pair, block_starts, block_lengths, readings.time[rows_of], readings.value[rows_of], readings.quality[rows_of])
+    rows_before = np.cumsum(lengths[short] * pair_count[short])
+    for some in np.split(short, np.flatnonzero(np.diff(rows_before // (4 * CHUNK))) + 1):
+        if len(some):
+            repeats = pair_count[some]
+            block_lengths = np.repeat(lengths[some], repeats)
+            rows = ranges(np.repeat(starts[some], repeats), block_lengths)
+            pair = ranges(first_pair[some], repeats)
+            block_starts = np.cumsum(block_lengths) - block_lengths
+            block = _Block(pair, block_starts, block_lengths, readings.time[rows], readings.value[rows], readings.quality[rows])
+            yield block if pairs.kind == "quality" else _without_bad(block)
+
+
+@dataclass(slots=True)
+class _Search:
+    """Readings of one pair, and the rows in them where a run begins that may count; from `start` on they are not judged yet."""
+
+    block: _Block
+    begins: NDArray[np.intp]
+    start: int = 0
+    length: int = PIECE
+
+    def piece(self, state: RunState) -> _Block | None:
+        """The next rows that can change the pair; None when there are no more."""
+        row, count = int(self.block.pair[0]), len(self.block.time)
+        if not (state.open[row] or state.run[row]):
+            following = self.begins[np.searchsorted(self.begins, self.start) :]
+            self.start, self.length = (int(following[0]), PIECE) if len(following) else (count, 0)
+        if self.start >= count:
+            return None
+        part = slice(self.start, min(self.start + self.length, count))
+        self.start, self.length = part.stop, 2 * self.length
+        return _one(row, self.block.time[part], self.block.value[part], self.block.quality[part])
+
+
+def _pieces(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupancy, segments: NDArray[np.int64]) -> Iterator[_Block]:
+    """Of points with many readings (columns: start, length, first pair, pairs) what can change their pairs, of all of them side by side."""
+    for offset in range(0, int(segments[1].max()), CHUNK):
+        searches = []
+        for start, length, first_pair, pair_count in segments[:, segments[1] > offset].T.tolist():
+            part = slice(start + offset, start + min(length, offset + CHUNK))
+            for row in range(first_pair, first_pair + pair_count):
+                block = _one(row, readings.time[part], readings.value[part], readings.quality[part])
+                if pairs.kind != "quality":
+                    block = _without_bad(block)
+                if not len(block.pair):
+                    continue
+                breaching = _breaching(pairs, block, *_sides(pairs, block, occupancy))
+                begins, _ = _runs_that_count(pairs, block, breaching)
+                if len(begins) or state.open[row] or state.run[row]:
+                    searches.append(_Search(block, begins))
+        while searches:
+            pieces = [(search, piece) for search in searches if (piece := search.piece(state)) is not None]
+            searches = [search for search, _ in pieces]
+            if pieces:
+                yield _joined([piece for _, piece in pieces])
+
+
+def _one(row: int, time: NDArray[np.int64], value: NDArray[np.float64], quality: NDArray[np.uint8]) -> _Block:
+    return _Block(np.array([row]), np.zeros(1, np.int64), np.array([len(time)]), time, value, quality)
+
+
+def _joined(blocks: list[_Block]) -> _Block:
+    pair, lengths, time, value, quality = (
+        np.concatenate([getattr(block, name) for block in blocks]) for name in ("pair", "lengths", "time", "value", "quality")
+    )
+    return _Block(pair, np.cumsum(lengths) - lengths, lengths, time, value, quality)
 
 
 def _without_bad(block: _Block) -> _Block:
@@ -159,12 +202,10 @@ def _judge(pairs: Pairs, state: RunState, block: _Block, occupancy: Occupancy) -
     """Walk the pairs of a block that have something to walk; the others keep their state untouched."""
     if not len(block.pair):
         return
-    above, below = (None, None) if pairs.kind == "quality" else _sides(pairs, block, occupancy)
-    breaching = block.quality >= BAD if above is None or below is None else _breaching(pairs, block, above, below)
-    if len(block.pair) == 1:
-        yield from _judge_one(pairs, state, block, above, below, breaching)
-        return
-    active = state.active[block.pair] | np.logical_or.reduceat(breaching, block.starts)
+    above, below = _sides(pairs, block, occupancy)
+    breaching = _breaching(pairs, block, above, below)
+    active = state.active[block.pair]
+    active[_runs_that_count(pairs, block, breaching)[1]] = True
     if not active.any():
         return
     if not active.all():
@@ -172,52 +213,24 @@ def _judge(pairs: Pairs, state: RunState, block: _Block, occupancy: Occupancy) -
         lengths = block.lengths[active]
         block = _Block(block.pair[active], np.cumsum(lengths) - lengths, lengths, block.time[kept], block.value[kept], block.quality[kept])
         breaching = breaching[kept]
-        if above is not None and below is not None:
-            above, below = _chosen(above, kept), _chosen(below, kept)
+        above, below = _chosen(above, kept), _chosen(below, kept)
     yield from _walk_block(pairs, state, block, above, below, breaching)
 
 
-def _judge_one(
-    pairs: Pairs,
-    state: RunState,
-    block: _Block,
-    above: NDArray[np.float64] | None,
-    below: NDArray[np.float64] | None,
-    breaching: NDArray[np.bool_],
-) -> Iterator[tuple[Event, int]]:
-    """Walk the rows of a single pair in pieces, and those only that it is not at rest in."""
-    row, count = int(block.pair[0]), len(block.time)
-    begins = _runs_that_count(breaching, block.time, int(pairs.on_delay[row]))
-    start, length = 0, PIECE
-    while start < count:
-        if not (state.open[row] or state.run[row]):
-            following = begins[np.searchsorted(begins, start) :]
-            if not len(following):
-                return
-            start, length = int(following[0]), PIECE
-        part = slice(start, min(start + length, count))
-        piece = _Block(
-            block.pair, np.zeros(1, np.int64), np.array([part.stop - start]), block.time[part], block.value[part], block.quality[part]
-        )
-        sides = (None if side is None else side[part] if len(side) == count else side for side in (above, below))
-        yield from _walk_block(pairs, state, piece, *sides, breaching[part])
-        start, length = part.stop, 2 * length
+def _runs_that_count(pairs: Pairs, block: _Block, breaching: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The first rows of the breach runs that outlast the on-delay or are under way at the end, and which of the block's pairs they are of.
 
-
-def _runs_that_count(breaching: NDArray[np.bool_], time: NDArray[np.int64], on_delay_ns: int) -> NDArray[np.intp]:
-    """The first rows of the breach runs that outlast the on-delay or are under way at the end: only these change a pair at rest.
-
-    Gaps and exclusions are left out of account; they only shorten runs.
+    Only these change a pair at rest. Gaps and exclusions are left out of account; they only shorten runs.
     """
-    if not breaching.any():
-        return np.empty(0, np.intp)
-    edges = np.flatnonzero(breaching[1:] != breaching[:-1]) + 1
-    if breaching[0]:
-        edges = np.concatenate([[0], edges])
-    starts, ends = edges[::2], edges[1::2]
-    counts = np.ones(len(starts), np.bool_)
-    counts[: len(ends)] = time[ends - 1] - time[starts[: len(ends)]] >= on_delay_ns
-    return starts[counts]
+    rows = np.flatnonzero(breaching)
+    of = np.searchsorted(block.starts, rows, side="right") - 1
+    begins = np.ones(len(rows), np.bool_)
+    begins[1:] = (rows[1:] != rows[:-1] + 1) | (of[1:] != of[:-1])
+    ends = np.append(begins[1:], True)[: len(rows)]
+    first, last, of = rows[begins], rows[ends], of[begins]
+    under_way = last == (block.starts + block.lengths - 1)[of]
+    counts = under_way | (block.time[last] - block.time[first] >= pairs.on_delay[block.pair[of]])
+    return first[counts], of[counts]
 
 
 def _chosen(side: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -228,13 +241,11 @@ def _walk_block(
     pairs: Pairs,
     state: RunState,
     block: _Block,
-    above: NDArray[np.float64] | None,
-    below: NDArray[np.float64] | None,
+    above: NDArray[np.float64],
+    below: NDArray[np.float64],
     breaching: NDArray[np.bool_],
 ) -> Iterator[tuple[Event, int]]:
-    excluded = np.zeros(len(block.time), np.bool_)
-    if pairs.by_occupancy and above is not None and below is not None:
-        excluded = np.isnan(above) | np.isnan(below)
+    excluded = np.isnan(above) | np.isnan(below) if pairs.by_occupancy else np.zeros(len(block.time), np.bool_)
     cut = np.zeros(len(block.time), np.bool_)
     trailing = np.zeros(len(block.pair), np.bool_)
     if excluded.any():
@@ -248,11 +259,9 @@ def _walk_block(
         passed_at_end = passed[block.starts + block.lengths - 1][kept]
         passed = passed[evaluated]
         starts = (np.cumsum(counts) - counts)[kept]
-        block = _Block(
-            block.pair[kept], starts, counts[kept], block.time[evaluated], block.value[evaluated], block.quality[evaluated]
-        )
+        block = _Block(block.pair[kept], starts, counts[kept], block.time[evaluated], block.value[evaluated], block.quality[evaluated])
         breaching = breaching[evaluated]
-        above, below = (None if side is None else _chosen(side, evaluated) for side in (above, below))
+        above, below = _chosen(above, evaluated), _chosen(below, evaluated)
         if not len(block.pair):
             return
         cut = np.diff(passed, prepend=0) != 0
@@ -304,7 +313,12 @@ def _sides(pairs: Pairs, block: _Block, occupancy: Occupancy) -> tuple[NDArray[n
 
 
 def _breaching(pairs: Pairs, block: _Block, above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Strictly beyond a limit, or at it where equality breaks it; NaN limits (excluded rows) are never breached."""
+    """For `quality` the bad readings, else those strictly beyond a limit, or at it where equality breaks it.
+
+    NaN limits (excluded rows) are never breached.
+    """
+    if pairs.kind == "quality":
+        return block.quality >= BAD
     sides = []
     for limit, inclusive, beyond in (
         (above, pairs.above_inclusive, np.greater),
@@ -322,12 +336,12 @@ def _breaching(pairs: Pairs, block: _Block, above: NDArray[np.float64], below: N
 def _measured(
     pairs: Pairs,
     block: _Block,
-    above: NDArray[np.float64] | None,
-    below: NDArray[np.float64] | None,
+    above: NDArray[np.float64],
+    below: NDArray[np.float64],
     breaching: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """How bad each row is (a score that grows with it), the limit that says so, and whether it has returned."""
-    if above is None or below is None:
+    if pairs.kind == "quality":
         return np.zeros(len(block.time)), np.full(len(block.time), np.nan), ~breaching
     value, deadband = block.value, pairs.deadband[block.pair]
     one = len(block.pair) == 1

@@ -39,14 +39,15 @@ Watch = Callable[[str], Progress]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line: what was checked, what that shows when nothing is wrong, the counts, what is wrong, and what to do then."""
+    """One line: how much was checked, what it showed when nothing is wrong, the counts, what is wrong, and what to do then."""
 
     name: str
     checked: str
-    shown: str
+    showed: str
     counts: dict[str, object]
     flaws: Flaws
     remedy: str = ""
+    verdict: str = "ok"
 
     @property
     def ok(self) -> bool:
@@ -90,12 +91,12 @@ class Verification:
         for flaw in file.flaws:
             flaws.add(flaw)
         checked = f"{_many(chain.entries, 'entry')}, {_many(chain.readings, 'reading')}, {_many(file.pages, 'page')} of {JOURNAL}; {speed}"
-        shown = f"chained up to {chain.head.hex()[:16]}…"
+        showed = f"chained up to {chain.head.hex()[:16]}…"
         counts = {
             "entries": chain.entries, "readings": chain.readings, "steps": chain.steps, "head": chain.head.hex(),
             "pages": file.pages, "log_frames": file.frames, "leftover_bytes": file.leftover_bytes,
         }  # fmt: skip
-        return Check("journal", checked, shown, counts, flaws, _RESTORE)
+        return Check("journal", checked, showed, counts, flaws, _RESTORE)
 
     def _witness(self) -> Witness | None:
         cursor = self._kept("cursor")
@@ -127,7 +128,8 @@ class Verification:
         return self._audit_line(proof), self._excursions_line(proof, self.clock.monotonic_ns() - begun)
 
     def _audit_line(self, proof: Proof) -> Check:
-        return Check("audit", _many(proof.audit_rows, "row"), "chained, and as evaluated again", {"rows": proof.audit_rows}, proof.audit, _COMPUTE)
+        checked, showed = _many(proof.audit_rows, "row"), "chained, and as evaluated again"
+        return Check("audit", checked, showed, {"rows": proof.audit_rows}, proof.audit, _COMPUTE)
 
     def _excursions_line(self, proof: Proof, took_ns: int) -> Check:
         cursor = self._kept("cursor")
@@ -135,13 +137,13 @@ class Verification:
         waiting = f"; {_many(behind, 'newer entry')} not judged yet" if behind > 0 else ""
         checked = (
             f"{_many(proof.excursions, 'excursion')} ({_many(proof.revisions, 'revision')}), {_many(proof.alarms, 'alarm')} in "
-            f"{_many(proof.steps, 'step')}, {_many(proof.pages, 'page')} as delivered{waiting}; {_rate(proof.steps, took_ns)} steps/s"
+            f"{_many(proof.steps, 'step')}, {_many(proof.pages, 'page')}{waiting}; {_rate(proof.steps, took_ns)} steps/s"
         )
         counts: dict[str, object] = {
             "excursions": proof.excursions, "revisions": proof.revisions, "alarms": proof.alarms, "steps": proof.steps,
             "pages": proof.pages, "entries_not_judged_yet": max(0, behind),
         }  # fmt: skip
-        return Check("excursions", checked, "identical", counts, proof.flaws, _COMPUTE)
+        return Check("excursions", checked, "", counts, proof.flaws, _COMPUTE, "identical")
 
     def _completeness(self) -> Check:
         conservation = Conservation()
@@ -164,14 +166,14 @@ class Verification:
         self._compare_sums(sums, flaws)
         quarantined = sums.quarantined.total()
         sums_up = f"{sums.received:,} received = {sums.stored:,} stored + {sums.duplicates:,} duplicate + {quarantined:,} quarantined"
-        checked = f"{_many(sums.received, 'reading')} received, {_many(conservation.in_series, 'reading')} in series.db"
-        shown = f"{sums_up}; series.db has all up to entry {conservation.series_cursor}"
+        checked = f"{_many(sums.received, 'reading')} received, {conservation.in_series:,} in series.db"
+        showed = f"{sums_up}; series.db has all up to entry {conservation.series_cursor}"
         counts: dict[str, object] = {
             "received": sums.received, "stored": sums.stored, "duplicates": sums.duplicates, "quarantined": quarantined,
             "reasons": dict(sorted(sums.quarantined.items())), "in_series": conservation.in_series,
             "series_cursor": conservation.series_cursor,
         }  # fmt: skip
-        return Check("completeness", checked, shown, counts, flaws, _WRITE)
+        return Check("completeness", checked, showed, counts, flaws, _WRITE)
 
     def _compare_sums(self, sums: Sums, flaws: Flaws) -> None:
         kept = self._kept("sums")

@@ -90,7 +90,7 @@ def test_a_scenario_for_another_facility_is_refused_with_the_line(tmp_path: Path
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     done = run("--duration", "5s", "--out", tmp_path / "no" / "x")
-    assert (done.exit_code, done.stdout) == (1, "")
+    assert (done.exit_code, done.stdout) == (2, "")
     assert str(tmp_path / "no" / "x") in done.stderr.replace("\n", "")
 
 
@@ -108,5 +108,5 @@ def test_what_is_published_fast_ends_now(tmp_path: Path) -> None:
 
 def test_a_broker_that_is_not_there_is_named() -> None:
     done = run("--duration", "5s", "--mqtt", "mqtt://127.0.0.1:1")
-    assert (done.exit_code, done.stdout) == (1, "")
+    assert (done.exit_code, done.stdout) == (2, "")
     assert "127.0.0.1:1" in done.stderr

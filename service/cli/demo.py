@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from service.cli.options import Span
+from service.cli.options import Refusal, Span
 from service.cli.run import log_to_stderr
 from service.clock import SystemClock
 from service.configuration import Configuration, load_configuration
@@ -95,7 +95,7 @@ def _run(
     try:
         pipeline.start()
     except (DataDirInUse, BrokerFailed, OSError) as error:
-        raise click.ClickException(f"cannot start: {error}") from error
+        raise Refusal(f"cannot start: {error}") from error
     facility = configuration.facility
     click.echo(f"Renrum demo: {facility.site.name}, {len(facility.points)} points in {len(facility.places)} rooms and zones.")
     click.echo(f"  console  {pipeline.url}")

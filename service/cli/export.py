@@ -14,8 +14,8 @@ from facility.recording.chunk import Chunk, RecordingError
 from facility.recording.writer import RecordingWriter
 from facility.times import format_time
 from historian.export import exported
-from service.cli.lookups import Asked, Refusal, lookup_options, nothing
-from service.cli.options import json_option
+from service.cli.lookups import Asked, lookup_options, nothing
+from service.cli.options import Refusal, json_option
 
 SUFFIXES = (".csv", ".csv.gz", ".csv.xz", ".parquet")
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from service.cli.options import Refusal
+
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
@@ -26,7 +28,7 @@ def init(folder: Path, force: bool) -> None:
         for file in example_files():
             (folder / file[0]).write_bytes(file[1])
     except OSError as error:
-        raise click.ClickException(f"{folder} cannot be written: {error.strerror}") from None
+        raise Refusal(f"{folder} cannot be written: {error.strerror}") from None
     for name, _ in example_files():
         click.echo(f"wrote {folder / name}")
     click.echo(f"Next: renrum check --config {folder / 'renrum.yaml'}")

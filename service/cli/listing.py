@@ -20,7 +20,7 @@ import click
 
 from facility.times import format_time
 from facility.whole_file import whole_file
-from service.cli.lookups import Refusal
+from service.cli.options import Refusal
 
 SUFFIXES = (".csv", ".parquet")
 TABLE_ROWS = 1000

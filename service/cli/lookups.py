@@ -25,18 +25,12 @@ from facility.site import Facility
 from facility.times import format_time, parse_time
 from historian.wanted import Wanted
 from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
-from service.cli.options import Command, configuration_path
+from service.cli.options import Command, Refusal, configuration_path
 from service.clock import SystemClock
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _MINUTE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?=$|[Zz+-])")
 _GLOB = re.compile(r"[*?\[]")
-
-
-class Refusal(click.ClickException):
-    """Bad usage, or nothing there to look at: exit code 2."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)

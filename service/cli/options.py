@@ -85,3 +85,9 @@ class Url(click.ParamType[Broker]):
             return parse_broker(str(value), os.environ.get(PASSWORD))
         except ValueError as error:
             self.fail(f"allowed: {error}.", param, ctx)
+
+
+class Refusal(click.ClickException):
+    """It cannot be done as asked: bad usage, nothing to look at, nobody to talk to. Exit code 2; 1 is for an answer that is no."""
+
+    exit_code = 2

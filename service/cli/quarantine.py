@@ -16,8 +16,8 @@ from ingest.arrivals import Quarantined, Reason
 from ingest.entries import INGEST, ingest_body
 from service.archive import Archive
 from service.cli.listing import Column, Listing, out_option
-from service.cli.lookups import Asked, Refusal, lookup_options, matches, nothing
-from service.cli.options import json_option
+from service.cli.lookups import Asked, lookup_options, matches, nothing
+from service.cli.options import Refusal, json_option
 
 COLUMNS = (
     Column("received", "time", 1),

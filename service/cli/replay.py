@@ -27,7 +27,7 @@ from facility.sections import ID_ALLOWED, is_id
 from facility.site import Facility
 from ingest.recorded import RecordedSums, refused_file
 from rules.plan import Plan, plan_of
-from service.cli.options import PASSWORD, Url, configuration_path, json_option
+from service.cli.options import PASSWORD, Refusal, Url, configuration_path, json_option
 from service.clock import SystemClock
 from service.configuration import load_configuration
 from service.judging import judging_hash, load_judging
@@ -38,12 +38,6 @@ from simulators.playback import Played, play, retiming
 FILE = click.Path(path_type=Path)
 OUT = click.Path(dir_okay=False, path_type=Path)
 Read = Callable[[], Iterator[Chunk]]
-
-
-class Failed(click.ClickException):
-    """It could not be done: what, where, what to do."""
-
-    exit_code = 2
 
 
 @click.command()
@@ -103,7 +97,7 @@ def replay(
             facility = _at_site(_facility(config, facility_path), site)
             said = _publish(reader(facility), facility, broker, 1.0 if speed is None else speed, batch or 1, retime)
     except (RecordingError, BrokerUnreachable) as error:
-        raise Failed(str(error)) from None
+        raise Refusal(str(error)) from None
     if as_json:
         click.echo(json.dumps(said))
 
@@ -195,10 +189,10 @@ def _judge(read: Read, plan: Plan, out: Path, refused: Path | None) -> dict[str,
 
 def _explain(error: OSError | sqlite3.Error, out: Path) -> NoReturn:
     if isinstance(error, OSError) and error.filename is not None and Path(error.filename).name.startswith(out.name):
-        raise Failed(f"{out}: cannot be written ({error.strerror}). Check the path, the permissions and the free space.") from None
+        raise Refusal(f"{out}: cannot be written ({error.strerror}). Check the path, the permissions and the free space.") from None
     cause = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
     remedy = "Make room, or name a folder with room for the recording in $TMPDIR."
-    raise Failed(f"{out.parent} or the temporary folder: cannot be written ({cause}). {remedy}") from None
+    raise Refusal(f"{out.parent} or the temporary folder: cannot be written ({cause}). {remedy}") from None
 
 
 def _sentence(sums: RecordedSums) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from service.cli.options import config_option
+from service.cli.options import Refusal, config_option
 from service.clock import SystemClock
 from service.configuration import load_configuration
 
@@ -51,7 +51,7 @@ def run(config: Path, verbose: bool) -> None:
     try:
         pipeline.start()
     except (DataDirInUse, JournalUnavailable, StateUnavailable, SeriesUnavailable, BrokerFailed, OSError, sqlite3.Error) as error:
-        raise click.ClickException(f"cannot start: {error}") from error
+        raise Refusal(f"cannot start: {error}") from error
     click.echo(f"Renrum monitors {configuration.facility.site.name}: console at {pipeline.url}, broker {pipeline.mqtt_url}", err=True)
     stop.wait()
     pipeline.stop()

@@ -14,7 +14,7 @@ import click
 from facility.facility_file import load_facility
 from facility.site import Facility
 from facility.times import format_time, parse_time
-from service.cli.options import PASSWORD, Span, Url, json_option
+from service.cli.options import PASSWORD, Refusal, Span, Url, json_option
 from service.clock import SystemClock
 from simulators.broker import Broker, BrokerUnreachable
 from simulators.cleanroom import Simulation
@@ -68,7 +68,7 @@ def simulate(
             assert broker is not None
             said = _publish(facility, scenario, seed, start, duration_ns, broker, speed or 1.0, truth)
     except (BrokerUnreachable, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise Refusal(str(error)) from error
     click.echo(json.dumps(said) if as_json else _sentence(said))
 
 

@@ -13,10 +13,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from ingest import flaw
+from ingest.flaw import KEPT_MAX, unwatched
+from ingest.flaw import Progress as Told
 from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
-from service.cli.lookups import Refusal, data_dir_of
-from service.cli.options import configuration_path, json_option
+from service.cli.lookups import data_dir_of
+from service.cli.options import Refusal, configuration_path, json_option
 from service.clock import SystemClock
 from service.verification import Check, Watch
 from service.verification import verify as verified
@@ -66,12 +67,13 @@ def verify(config: Path | None, data_dir: Path | None, as_json: bool) -> None:
 def lines_of(check: Check) -> list[str]:
     """One line when all is well; else what is wrong, and what to do, below it."""
     if check.ok:
-        return [f"{check.name}: ok: {check.checked}: {check.shown}"]
+        return [f"{check.name}: {check.verdict}: {'; '.join(filter(None, (check.checked, check.showed)))}"]
     total = check.flaws.total
     found = [f"  {flaw}" for flaw in check.flaws.kept[:SHOWN_MAX]]
     if total > len(found):
-        found.append(f"  … and {total - len(found):,} more: --json lists the first {flaw.KEPT_MAX:,}")
-    return [f"{check.name}: WRONG in {total:,} {'place' if total == 1 else 'places'}; checked {check.checked}", *found, f"  Do: {check.remedy}"]
+        found.append(f"  … and {total - len(found):,} more: --json lists the first {KEPT_MAX:,}")
+    places = "place" if total == 1 else "places"
+    return [f"{check.name}: WRONG in {total:,} {places}; checked: {check.checked}", *found, f"  Do: {check.remedy}"]
 
 
 def _document(folder: Path, checks: list[Check]) -> dict[str, object]:
@@ -92,12 +94,12 @@ def _document(folder: Path, checks: list[Check]) -> dict[str, object]:
 def _progress() -> Iterator[Watch]:
     """A bar on standard error when that is a terminal."""
     if not sys.stderr.isatty():
-        yield lambda name: flaw.unwatched
+        yield lambda name: unwatched
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
 
-        def watch(name: str) -> flaw.Progress:
+        def watch(name: str) -> Told:
             task = bar.add_task(name, total=None)
             return lambda done, total: bar.update(task, completed=done, total=total)
 

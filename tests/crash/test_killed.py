@@ -12,7 +12,7 @@ from ingest.entries import CLOCK, STEP, ClockBody, decode
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.proof import Proof, Recording
 from tests.support.pump import Pump, messages_of, partly_late
-from tests.support.recordings import NAB, SOLARCAST, chance_of
+from tests.support.recordings import NAB, SOLARCAST, chance
 from tests.support.service import Service, renrum
 
 KILLS = 10
@@ -23,21 +23,21 @@ pytestmark = needs_mosquitto
 
 @pytest.mark.parametrize("recording", [SOLARCAST, NAB], ids=["solarcast", "nab"])
 def test_killed_ten_times_at_random_moments(recording: Recording, tmp_path: Path) -> None:
-    chance = chance_of(time.time_ns())
+    dice = chance()
     with Mosquitto(tmp_path / "broker") as broker, Service(tmp_path / "site", recording.example, broker.url) as service:
         service.until_listening()
         pump = Pump(broker.port, messages_of(recording), 15.0).start()
         for _ in range(KILLS):
-            kill_at_random(service, chance)
+            kill_at_random(service, dice)
         pump.join()
         proved(service, recording, tmp_path)
 
 
 def test_with_late_readings_a_broker_that_restarts_and_a_clock_that_steps(tmp_path: Path) -> None:
-    chance = chance_of(time.time_ns())
+    dice = chance()
     clock = tmp_path / "clock"
     clock.write_text("0")
-    sent = partly_late(messages_of(SOLARCAST), chance)
+    sent = partly_late(messages_of(SOLARCAST), dice)
     hooks = ("--clock", str(clock))
     with Mosquitto(tmp_path / "broker") as broker, Service(tmp_path / "site", SOLARCAST.example, broker.url, hooks=hooks) as service:
         service.until_listening()
@@ -46,13 +46,13 @@ def test_with_late_readings_a_broker_that_restarts_and_a_clock_that_steps(tmp_pa
             service.until(lambda: service.running)
             clock.write_text(str(offset))
             steps_go_on(service)
-            kill_at_random(service, chance)
+            kill_at_random(service, dice)
             broker.stop()
-            time.sleep(chance.uniform(0.0, 0.5))
+            time.sleep(dice.uniform(0.0, 0.5))
             broker.start()
-            kill_at_random(service, chance)
+            kill_at_random(service, dice)
         for _ in range(KILLS - 6):
-            kill_at_random(service, chance)
+            kill_at_random(service, dice)
         pump.join()
         proof = proved(service, SOLARCAST, tmp_path)
     bodies = [decode(entry) for entry in proof.entries if entry.kind == CLOCK]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.request
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from tests.support.hooked import POINTS
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.proof import Proof, judged_state
 from tests.support.pump import Pump, messages_of
-from tests.support.recordings import chance_of, sawtooth
+from tests.support.recordings import chance, sawtooth
 from tests.support.service import Service, renrum
 
 pytestmark = needs_mosquitto
@@ -21,11 +20,11 @@ SILENT = "  - {id: silent, kind: stale, select: {point: r.t0}, after: 2s}\n"
 
 
 def test_killed_at_every_point_of_a_commit(tmp_path: Path) -> None:
-    chance = chance_of(time.time_ns())
+    dice = chance()
     recording = sawtooth(tmp_path / "example")
     sent = messages_of(recording)
-    deaths = [(point, number) for point in POINTS for number in (1, chance.randint(2, 9))]
-    chance.shuffle(deaths)
+    deaths = [(point, number) for point in POINTS for number in (1, dice.randint(2, 9))]
+    dice.shuffle(deaths)
     print(deaths)
     with Mosquitto(tmp_path / "broker") as broker, Service(tmp_path / "site", recording.example, broker.url) as service:
         service.until_listening()

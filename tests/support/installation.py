@@ -51,7 +51,7 @@ def installation(folder: Path, *, rounds: int = 3) -> Paging:
         place.deliver(f"A{round_ + 1}")
         place.acknowledge(f"A{round_ + 1}")
         place.step()
-        place.read("inc1.temp", 37.0, begin + 31.5)  # late: an excursion is revised
+        place.read("inc1.temp", 39.5, begin + 33)  # late: the excursion began earlier
         place.read("inc1.temp", 37.0, begin)  # a duplicate
         place.read("inc1.temp", 38.0, begin)  # a conflict
         place.send("cp1/cp1.dp1.dp", b"\xff\x00", b'{"time": "yesterday", "value": 1}' + b" " * 9000)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import time
 from pathlib import Path
 
 from tests.support.proof import Recording
@@ -16,8 +18,9 @@ NAB = Recording(
 )
 
 
-def chance_of(seed: int) -> random.Random:
-    """Chance with its seed printed, so that what failed can be done again."""
+def chance() -> random.Random:
+    """Chance that is another in every run; its seed is printed, and RENRUM_TEST_SEED does that run again."""
+    seed = int(os.environ.get("RENRUM_TEST_SEED", time.time_ns()))
     print(f"seed {seed}")
     return random.Random(seed)
 
