@@ -204,6 +204,10 @@ class Judgement:
         """Judge a point again from before `since`, up to the newest time evaluated before."""
         begin = self.epochs[-1].begin
         upto = int(max(lane.newest[number], since, begin - 1 if begin > since else BEGINNING))
+        groups = [epoch.plan.groups[index] for epoch in self._epochs_of(number)]
+        if all(group.offsets[number] == group.offsets[number + 1] for group in groups):
+            lane.newest[number] = upto  # no rule of this group judges it
+            return []
         quiet = self._quiet_before(index, number, since)
         complete = self._memory.read(number, None if quiet is None else quiet + 1, upto + 1)
         state, after = self._evaluate(index, number, complete.take(complete.received <= settled))

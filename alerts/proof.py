@@ -16,7 +16,7 @@ from facility.problems import ConfigurationError
 from facility.times import format_time
 from ingest.entries import DELIVERY, STEP, DeliveryBody, decode
 from ingest.flaw import Flaw, Flaws, Progress, unwatched
-from ingest.journal import Entry, JournalReader
+from ingest.journal import Entry, JournalReader, read_only
 from ingest.recollection import Recollection
 from ingest.series import Series
 
@@ -43,7 +43,7 @@ class Proof:
 def copy_of(path: Path, copy: Path) -> StateStore:
     """state.db as it is at this moment, copied, so that a service may go on writing; raises StateUnavailable."""
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source, closing(sqlite3.connect(copy)) as target:
+        with closing(read_only(path)) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target)
     except (sqlite3.Error, OSError) as error:
         raise StateUnavailable(f"cannot read {path}: {error}") from error
@@ -114,8 +114,8 @@ def _evaluate(ledger: Ledger, memory: Recollection, journal: JournalReader, upto
 
 
 def _both(recorded: Path, computed: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"file:{recorded}?mode=ro", uri=True)
-    connection.execute("attach ? as computed", (f"file:{computed}?mode=ro",))
+    connection = read_only(recorded)
+    connection.execute("attach ? as computed", (f"{computed.absolute().as_uri()}?mode=ro",))
     return connection
 
 

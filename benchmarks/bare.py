@@ -12,7 +12,7 @@ from paho.mqtt.properties import Properties
 
 from ingest.link import Connection
 
-READ_AT_ONCE = 1000
+READ_AT_ONCE = 100
 
 
 class BareLoop:
@@ -51,7 +51,7 @@ class BareLoop:
         if self._version == "3.1.1":
             self._client.connect(self._connection.host, self._connection.port)
             return
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = self._connection.expiry_s
         properties.ReceiveMaximum = self._connection.receive_maximum
         self._client.connect(self._connection.host, self._connection.port, clean_start=False, properties=properties)

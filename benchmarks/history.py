@@ -77,13 +77,17 @@ class Installation:
         body = ConfigurationBody(configuration.judging_hash, 1, points, configuration.as_entry())
         self.journal.append(CONFIGURATION, encode(body), self._at_ns, self._heard_ns)
 
-    def arrive(self, count: int, entry_readings: int, out: int = 0) -> None:
-        """Journal `count` rounds of readings in entries of so many; the first `out` points are far out of all limits."""
+    def arrive(self, count: int, entry_readings: int, out: int = 0, late: int = 0) -> None:
+        """Journal `count` rounds of readings in entries of so many.
+
+        The first `out` points are far out of all limits; the first `late` points send one measured before their newest.
+        """
         heard = rounds(self.round, count, self.points)
         heard.value[:, :out] += severely(out)
         for row in range(count):
             self.round += 1
             time_ns = np.full(self.points, self._at_ns - SECOND_NS // 2)
+            time_ns[:late] -= 2 * SECOND_NS + SECOND_NS // 4
             for first in range(0, self.points, entry_readings):
                 which = np.arange(first, min(first + entry_readings, self.points))
                 body = _body(which, time_ns[which], heard.value[row, which], heard.quality[row, which])
@@ -146,8 +150,8 @@ def _steps(total: int) -> Iterator[int]:
 
 
 def _body(point: NDArray[np.int64], time_ns: NDArray[np.int64], value: NDArray[np.float64], quality: NDArray[np.uint8]) -> bytes:
-    columns = (point.astype("<u4"), time_ns.astype("<i8"), value.astype("<f8"), quality)
-    return encode(IngestBody(len(point), 0, *(column.tobytes() for column in columns), b"", [], [], []))
+    columns = [column.astype(width).tobytes() for column, width in ((point, "<u4"), (time_ns, "<i8"), (value, "<f8"), (quality, "u1"))]
+    return encode(IngestBody(len(point), 0, columns[0], columns[1], columns[2], columns[3], b"", [], [], []))
 
 
 def _nobody(applied: Applied, at: int) -> None:

@@ -45,5 +45,6 @@ def _body(size: int) -> IngestBody:
     point = np.arange(size, dtype="<u4")
     time_ns = np.full(size, 1_700_000_000_000_000_000, "<i8")
     value = np.random.default_rng(size).standard_normal(size).astype("<f8")
-    columns = (point, time_ns, value, np.zeros(size, np.uint8), np.arange(size, dtype="<i8"))
-    return IngestBody(size, 0, *(column.tobytes() for column in columns), [], [], [])
+    quality, sequence = np.zeros(size, np.uint8), np.arange(size, dtype="<i8")
+    point_, time_, value_, quality_, sequence_ = (column.tobytes() for column in (point, time_ns, value, quality, sequence))
+    return IngestBody(size, 0, point_, time_, value_, quality_, sequence_, [], [], [])

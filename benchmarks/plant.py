@@ -17,8 +17,12 @@ from service.configuration import Configuration, load_configuration
 SECOND_NS = 10**9
 PERIOD_NS = SECOND_NS
 ROOM_POINTS = 100
-KINDS = (("differential_pressure", "Pa", 15.0, 0.3, -4.0), ("temperature", "degC", 20.0, 0.15, 2.0), ("relative_humidity", "%", 45.0, 0.6, 8.0))
-"""Quantity, unit, set point, noise (standard deviation), and how far the alert limit lies from the set point; the action limit half as far again."""
+KINDS = (
+    ("differential_pressure", "Pa", 15.0, 0.3, -4.0),
+    ("temperature", "degC", 20.0, 0.15, 2.0),
+    ("relative_humidity", "%", 45.0, 0.6, 8.0),
+)
+"""Quantity, unit, set point, noise (standard deviation), alert limit minus set point; the action limit is half as far again."""
 
 EXCURSION_EVERY, EXCURSION_ROUNDS = 20_000, 120
 """Of so many rounds (one reading of each point) each point is out of limits for so many in a row: some 60 of 10,000 at any time."""
@@ -105,4 +109,5 @@ def _phase(points: int) -> NDArray[np.int64]:
 
 def _severe(points: int) -> NDArray[np.bool_]:
     """Which points break the action limit too."""
-    return np.arange(points) // 7 % 3 == 0
+    severe: NDArray[np.bool_] = np.arange(points) // 7 % 3 == 0
+    return severe

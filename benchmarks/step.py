@@ -27,14 +27,16 @@ def run(bench: Bench) -> Iterator[Figure]:
     more = site(bench.place("more"), points, quality=True)
     for which in (young, old):
         which.configure(more)
-        which.step()
+        took_ms = which.step() / 1e6
         assert which.ledger.judgement.plan.config == more.judging_hash != configuration.judging_hash
     yield from _variant((young, old), steps, "4 rules", lengths)
+    yield Figure("  step in which a configuration takes force", took_ms, "ms", "it is read again from its journal entry")
     for which in (young, old):
         expected = raised_by_limits(which.round - 1, points)
         found = which.excursions() - which.excursions("faulty")
         assert found == expected, f"{found} excursions, {expected} are in the readings"
     yield from _pauses(old)
+    yield from _late(old, bench.size(1000, 20))
     yield from _storm(young, bench.size(1000, 20))
     young.close()
     old.close()
@@ -75,7 +77,7 @@ def _variant(both: Pair, steps: int, rules: str, lengths: tuple[str, str]) -> It
 
 def _pauses(old: Installation) -> Iterator[Figure]:
     """What comes on top of a step now and then."""
-    took_ms = []
+    took_ms: list[float] = []
     while not took_ms and old.points > 100:
         old.arrive(1, 1000)
         old.step()
@@ -89,6 +91,15 @@ def _pauses(old: Installation) -> Iterator[Figure]:
     yield Figure("  step with a checkpoint", old.step() / 1e6, "ms", f"every {NEWEST_EVERY} steps")
 
 
+def _late(old: Installation, late: int) -> Iterator[Figure]:
+    """So many points are judged again from before their late readings; nothing changes by them."""
+    before = old.excursions()
+    old.arrive(1, 1000, late=late)
+    took_ms = old.step() / 1e6
+    assert old.excursions("faulty") or old.excursions() >= before
+    yield Figure(f"  step with {late:,} late readings", took_ms, "ms", "of as many points, which are judged again")
+
+
 def _storm(young: Installation, out: int) -> Iterator[Figure]:
     """So many points leave their limits at once: all their alarms are raised in one step."""
     took_ms = []
@@ -99,5 +110,3 @@ def _storm(young: Installation, out: int) -> Iterator[Figure]:
     assert opened >= 2 * out
     yield Figure(f"  step that raises {2 * out:,} alarms", max(took_ms), "ms", f"{out:,} points leave both limits at once")
     yield Figure("  step while they are open", took_ms[-1], "ms", "each open excursion is brought up to date")
-
-

@@ -13,7 +13,7 @@ import msgspec
 
 from ingest.entries import INGEST, decode, ingest_body
 from ingest.flaw import Flaw, Flaws, Progress, unwatched
-from ingest.journal import GENESIS, Entry, chained
+from ingest.journal import GENESIS, Entry, chained, read_only
 
 SLICE = 512
 _WIDTHS = {"point": 4, "time": 8, "value": 8, "quality": 1}
@@ -43,7 +43,7 @@ class Chain:
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection that only reads; texts come as they are stored, so that no broken one hides its row."""
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    connection = read_only(path)
     connection.text_factory = bytes
     return connection
 

@@ -112,12 +112,14 @@ class Intake:
 
     def _recall_after_failure(self) -> None:
         """An entry whose commit was said to have failed may be there all the same: the journal decides, not we."""
+        sums = self.sums.copy()
         for entry in self._reader.entries(self.cursor, kinds=(INGEST,)):
             body = ingest_body(entry)
-            self.sums.add(entry, body)
+            sums.add(entry, body)
             self._admission.recall(readings_of(entry, body))
             self._states.update({(state.place, state.time): state.state for state in body.states})
             self.cursor = entry.seq
+        self.sums = sums
         self._doubtful = False
 
     def link(self, event: LinkEvent, heard_ns: int) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 import struct
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,6 +62,7 @@ def _schema(connection: sqlite3.Connection, report: FileReport, path: Path) -> l
     return schema
 
 
+@cache
 def _expected_schema() -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(":memory:")) as fresh:
         fresh.text_factory = bytes

@@ -79,6 +79,7 @@ class Link:
         self.refused = self.lost = ""
         self.complaints: list[str] = []
         self.published = 0
+        self._needs_attention = False
         self._filter = topic_filter
         self._marker_levels = marker_levels
         self._clean = clean
@@ -139,16 +140,14 @@ class Link:
 
     def read(self, most: int = READ_MESSAGES) -> None:
         """Take what is there until it is empty, `most` messages were read, or something other than a message needs attention."""
-        most += len(self.messages)
-        state = self._state()
-        while not self.lost and len(self.messages) < most and self.bytes_held < READ_BYTES:
-            before = len(self.unacked), len(self.messages)
+        messages = self.messages
+        most += len(messages)
+        self._needs_attention = bool(self.lost)
+        while not self._needs_attention and len(messages) < most and self.bytes_held < READ_BYTES:
+            before = len(messages)
             self._client.loop_read()
-            if self._state() != state or (len(self.unacked), len(self.messages)) == before:
+            if len(messages) == before:
                 break
-
-    def _state(self) -> tuple[object, ...]:
-        return self.connected, self.subscribed, self.lost, len(self.complaints), len(self.markers)
 
     def write(self) -> None:
         """Send what is queued, as far as the socket takes it."""
@@ -185,6 +184,7 @@ class Link:
         self._selector.close()
 
     def _on_connect(self, client: Client, userdata: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None) -> None:
+        self._needs_attention = True
         if reason.is_failure:
             self.refused = str(reason)
             self.refused_version = self.refused == _NO_SUCH_VERSION
@@ -195,6 +195,7 @@ class Link:
             client.subscribe(self._filter, qos=1)
 
     def _on_subscribe(self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Properties | None) -> None:
+        self._needs_attention = True
         if any(reason.is_failure for reason in reasons):
             self.complaints.append(f"the broker refuses the subscription to {self._filter}: {reasons[0]}")
             return
@@ -205,6 +206,7 @@ class Link:
     def _on_publish(self, client: Client, userdata: Any, mid: int, reason: ReasonCode, properties: Properties | None) -> None:
         self.published += 1
         if reason.is_failure:
+            self._needs_attention = True
             self.complaints.append(f"the broker refuses what we publish below {self._marker_levels}: {reason}")
 
     def _on_message(self, client: Client, userdata: Any, received: MQTTMessage) -> None:
@@ -217,6 +219,7 @@ class Link:
             self.unacked.append(received.mid)
         if topic.startswith(self._marker_levels):
             self.markers.append(Message(topic, payload, received.mid))
+            self._needs_attention = True
             return
         self.messages.append(Message(topic, payload, received.mid, received.retain))
         self.bytes_held += len(payload)
@@ -224,6 +227,7 @@ class Link:
     def _on_disconnect(
         self, client: Client, userdata: Any, flags: DisconnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
+        self._needs_attention = True
         who = "the broker closed" if flags.is_disconnect_packet_from_server else "lost"
         self.lost = self.refused or f"{who}: {reason}"
         self.connected = False

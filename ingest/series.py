@@ -21,7 +21,9 @@ HOUR_NS = 3600 * 10**9
 NO_TIME = np.iinfo(np.int64).min
 # A table with rowid: bodies are appended and only the index is spread, so that a write takes no longer after years than at first.
 _SCHEMA = """
-create table if not exists parts (point integer, hour integer, cursor integer, readings integer, body blob, primary key (point, hour, cursor));
+create table if not exists parts (
+    point integer, hour integer, cursor integer, readings integer, body blob, primary key (point, hour, cursor)
+);
 create table if not exists states (place text, time integer, state text, cursor integer, primary key (place, time)) without rowid;
 create table if not exists newest (point integer primary key, time integer);
 create table if not exists progress (cursor integer);

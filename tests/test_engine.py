@@ -21,8 +21,8 @@ def test_searching_long_stretches_gives_what_judging_every_reading_gives(story: 
     number = {point.id: i for i, point in enumerate(story.facility.points)}
     plan = plan_of(story.facility, story.rules, story.tables, number)
     states: dict[str, list[tuple[int, str]]] = {}
-    for state in admit(story.facility, with_received(story.rows)).states:
-        states.setdefault(state.place, []).append((state.time, state.state))
+    for told in admit(story.facility, with_received(story.rows)).states:
+        states.setdefault(told.place, []).append((told.time, told.state))
     occupancy = occupancy_of(story.facility, states)
     readings = columns(story)
     readings = readings.take(np.lexsort((readings.time, readings.point)))

@@ -77,7 +77,7 @@ def test_a_start_on_a_read_only_mount_says_so_and_changes_nothing(tmp_path: Path
             service.kill()
             disk.remount("ro")
             service.start()
-            assert service.died() == 1
+            assert service.died() == 2
             assert "cannot start: " in service.log
             assert "Read-only file system" in service.log
             assert "Traceback" not in service.log

@@ -11,7 +11,7 @@ from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.proof import Proof, judged_state
 from tests.support.pump import Pump, messages_of
 from tests.support.recordings import chance, sawtooth
-from tests.support.service import Service, renrum
+from tests.support.service import Service
 
 pytestmark = needs_mosquitto
 EVERY_STEP = ("--write-at", "1")

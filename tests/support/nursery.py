@@ -10,8 +10,9 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +52,7 @@ def nursery() -> Nursery:
 
 
 def main() -> None:
-    import service.pipeline  # the slow part of a start
+    import_module("service.pipeline")  # the slow part of a start
     from tests.support.hooked import main as run
 
     ended: dict[int, int] = {}
@@ -62,7 +63,7 @@ def main() -> None:
             arguments, log = given
             answer = os.fork()
             if answer == 0:
-                live(lambda: run(arguments), log)
+                live(partial(run, arguments), log)
         else:
             pid = given[0]
             if pid not in ended:
@@ -71,10 +72,9 @@ def main() -> None:
                     ended[pid] = os.waitstatus_to_exitcode(status)
             answer = ended.get(pid)
         print(json.dumps(answer), flush=True)
-    assert service.pipeline
 
 
-def live(life: object, log: str) -> None:
+def live(life: Callable[[], None], log: str) -> None:
     """The life of a child, which never returns."""
     code = 1
     try:
@@ -83,7 +83,6 @@ def live(life: object, log: str) -> None:
         for descriptor, target in ((nothing, 0), (out, 1), (out, 2)):
             os.dup2(descriptor, target)
         sys.stdin = open(os.devnull)  # noqa: SIM115 - for the life of the process
-        assert callable(life)
         life()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1

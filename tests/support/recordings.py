@@ -7,8 +7,8 @@ import random
 import time
 from pathlib import Path
 
+from tests.support.nursery import ROOT
 from tests.support.proof import Recording
-from tests.support.service import ROOT
 
 DATA = ROOT / "tests" / "data"
 SOLARCAST = Recording(ROOT / "examples" / "solarcast", (DATA / "solarcast" / "air-sensor-test-two-units.csv",))

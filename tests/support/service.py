@@ -207,6 +207,5 @@ class Service:
 
 def renrum(*arguments: str | os.PathLike[str], timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
     """A command of `renrum`, run to its end."""
-    command = [sys.executable, "-m", "service.cli", *map(os.fspath, arguments)]
-    command[1:3] = ["-c", "from service.cli import main; main()"]
+    command = [sys.executable, "-c", "from service.cli import main; main()", *(str(argument) for argument in arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False)

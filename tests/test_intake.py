@@ -1,0 +1,57 @@
+"""The intake at the edge of its journal: a batch that failed is stored once when it is repeated, whatever the disk made of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facility.site import Facility, Place, Point, Site
+from ingest.entries import INGEST
+from ingest.intake import Intake
+from ingest.journal import Journal, JournalUnavailable
+from ingest.message import Message
+from ingest.series import Series
+
+FACILITY = Facility(Site("lab", "Lab"), places=(Place("cp1", "One"),), points=(Point("cp1.temp", "temperature", "degC", "cp1"),))
+READING = Message("renrum/lab/cp1/cp1.temp", b'{"time":1800000000,"value":21}', 1)
+STATE = Message("renrum/lab/cp1/occupancy", b'{"time":1800000000,"state":"at_rest"}', 2)
+NOW_NS = 1_800_000_001 * 10**9
+
+
+class Doubtful:
+    """A connection whose commit fails: before it, or after all was written."""
+
+    def __init__(self, connection: sqlite3.Connection, written: bool) -> None:
+        self._connection, self._written = connection, written
+
+    def execute(self, statement: str, *values: Any) -> Any:
+        if statement == "commit":
+            self._connection.execute("commit" if self._written else "rollback")
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._connection.execute(statement, *values)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["not written", "written all the same"])
+def test_a_batch_whose_commit_failed_is_stored_once(written: bool, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db", durable=False)
+    intake = Intake(journal, Series(tmp_path / "series.db").reader(), lambda: NOW_NS)
+    intake.configure(FACILITY, {"cp1.temp": 0}, accept_simulated=False)
+    connection = journal._connection
+    assert connection is not None
+    journal._connection = Doubtful(connection, written)  # type: ignore[assignment]
+    with pytest.raises(JournalUnavailable, match="disk I/O error"):
+        intake.accept([READING, STATE], 0)
+    intake.accept([READING, STATE], 0)
+    intake.accept([READING, STATE], 0)
+    reader = journal.reader()
+    assert sum(entry.readings for entry in reader.entries(kinds=(INGEST,))) == 1
+    reader.close()
+    sums = intake.sums
+    assert (sums.received, sums.stored, sums.duplicates, sums.lost) == ((6, 2, 4, 0) if written else (4, 2, 2, 0))
+    journal.close()
