@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 
 from alerts.audit import SYSTEM, AuditTrail
 from alerts.lifecycle import ACKNOWLEDGE, RAISE, RETURN, UNACKNOWLEDGED, Alarm, after
@@ -114,7 +114,7 @@ class Alarms:
 
     def _write(self, alarm: Alarm) -> None:
         marks = ",".join("?" * len(fields(Alarm)))
-        self._store.execute(f"insert or replace into alarms ({_COLUMNS}) values ({marks})", astuple(alarm))
+        self._store.execute(f"insert or replace into alarms ({_COLUMNS}) values ({marks})", [getattr(alarm, field.name) for field in fields(Alarm)])
 
     def _page(self, excursion: Excursion, alarm: str, at: int) -> None:
         for target, page in self._paging(excursion, alarm, at):

@@ -285,8 +285,8 @@ class Judgement:
 
     def _record_of(self, index: int, number: int, since: int | None) -> list[Excursion]:
         """Current excursions on record at a point that the group judged: a rule may stand in another group in another configuration."""
-        rows = self._record.current(self._ids[number], since)
-        return [row for row in rows if row.rule in self._judge_of(row).plan.rule_ids[index]]
+        ids = {epoch.plan.config: epoch.plan.rule_ids[index] for epoch in self.epochs}
+        return [row for row in self._record.current(self._ids[number], since) if row.rule in ids[row.config]]
 
     def _epoch(self, begin: int, plan: Plan) -> Epoch:
         self._ids = {number: point for point, number in self._numbers.items()}
@@ -321,9 +321,7 @@ class Judgement:
 
     def _with_config(self, excursion: Excursion) -> Excursion:
         """The excursion with the hash of the configuration in force when it was raised."""
-        return replace(excursion, config=self._judge_of(excursion).plan.config)
-
-    def _judge_of(self, excursion: Excursion) -> Epoch:
         epochs = self._epochs_of(self._numbers[excursion.point])
-        return next((epoch for epoch in reversed(epochs) if epoch.begin <= excursion.raised), epochs[0])
+        judge = next((epoch for epoch in reversed(epochs) if epoch.begin <= excursion.raised), epochs[0])
+        return replace(excursion, config=judge.plan.config)
 

@@ -75,7 +75,7 @@ class SeriesReader:
         rows = self._connection.execute(
             "select readings, body from parts where point = ? and hour >= ? and hour < ? order by hour, cursor", (point, first, last)
         )
-        return _ordered(Readings.concatenate([_decode(point, count, body) for count, body in rows]), start, end)
+        return _ordered(_decode_all(point, rows.fetchall()), start, end)
 
     def in_order(self, rows: int) -> Iterator[Readings]:
         """All written readings by point and time, in batches of some `rows`, cut between hours only."""
@@ -224,10 +224,18 @@ def _encode(columns: list[tuple[bytes, int]], start: int, end: int) -> bytes:
 
 
 def _decode(point: int, count: int, body: bytes) -> Readings:
-    data = body if len(body) == count * _READING_BYTES else zlib.decompress(body)
+    return _decode_all(point, [(count, body)])
+
+
+def _decode_all(point: int, parts: list[tuple[int, bytes]]) -> Readings:
+    """The readings of parts of one point, one part after the other; column by column, for there may be hundreds of small ones."""
+    plain = [(count, body if len(body) == count * _READING_BYTES else zlib.decompress(body)) for count, body in parts]
+    if any(len(data) != count * _READING_BYTES for count, data in plain):
+        raise ValueError(f"a part of point number {point} has another length than its readings")
     columns, offset = [], 0
     for width, _ in _WIDTHS:
-        columns.append(np.frombuffer(data, width, count, offset))
-        offset += columns[-1].nbytes
+        end = offset + np.dtype(width).itemsize
+        columns.append(np.frombuffer(b"".join(data[offset * count : end * count] for count, data in plain), width))
+        offset = end
     time, value, quality, received, heard, sequence = columns
-    return Readings(np.full(count, point, np.uint32), time, value, quality, received, heard, sequence)
+    return Readings(np.full(len(time), point, np.uint32), time, value, quality, received, heard, sequence)
