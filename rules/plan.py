@@ -153,9 +153,7 @@ def _uses_table(rule: Rule) -> bool:
     return any(side is not None and isinstance(side.value, str) for side in (rule.above, rule.below))
 
 
-def _pairs(
-    kind: str, facility: Facility, tables: Mapping[str, Table], rows: list[tuple[int, Rule, Point]], size: int
-) -> Pairs:
+def _pairs(kind: str, facility: Facility, tables: Mapping[str, Table], rows: list[tuple[int, Rule, Point]], size: int) -> Pairs:
     place_index = {place.id: index for index, place in enumerate(facility.places)}
     states = OCCUPANCIES if kind == "table" else ("",)
     limits = np.array([[_limits(rule, tables, point, state) for state in states] for _, rule, point in rows], np.float64)

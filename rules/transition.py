@@ -24,8 +24,7 @@ def _unchanged(old: tuple[Plan, Pairs], new: tuple[Plan, Pairs]) -> tuple[NDArra
     same = [
         (row_of[key], row)
         for row in range(len(new_pairs))
-        if (key := new_pairs.key(row)) in row_of
-        and old_plan.fingerprint(old_pairs, row_of[key]) == new_plan.fingerprint(new_pairs, row)
+        if (key := new_pairs.key(row)) in row_of and old_plan.fingerprint(old_pairs, row_of[key]) == new_plan.fingerprint(new_pairs, row)
     ]
     columns = np.array(same, np.intp).reshape(len(same), 2)
     return columns[:, 0], columns[:, 1]

@@ -30,7 +30,7 @@ def test_searching_long_stretches_gives_what_judging_every_reading_gives(story: 
         plain_state, plain = advance(group, RunState.initial(len(group)), readings, occupancy)
         with pytest.MonkeyPatch.context() as patch:
             for name, value in (("LONG", long), ("CHUNK", chunk), ("PIECE", piece)):
-                patch.setattr(f"rules.engine.{name}", value)
+                patch.setattr(f"rules.search.{name}", value)
             state, found = advance(group, RunState.initial(len(group)), readings, occupancy)
         assert found == plain
         assert open_excursions(group, state, occupancy) == open_excursions(group, plain_state, occupancy)

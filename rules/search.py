@@ -1,0 +1,107 @@
+"""What of many readings can change their pairs: the others need no walk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facility.reading import Readings
+from rules.block import Block, breaching_of, joined, one, ranges, sides, without_bad
+from rules.occupancy import Occupancy
+from rules.plan import Pairs
+from rules.runs import RunState
+
+LONG = 2048
+"""From so many readings of one point on, its readings are searched first, on views, for those that can change anything."""
+CHUNK = 16_384
+"""So many readings are looked at at a time, so that the columns in use stay in a core's cache."""
+PIECE = 512
+"""Readings of a pair judged at first when it leaves its rest; twice as many with each piece in which it does not come back."""
+
+
+def blocks(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupancy) -> Iterator[Block]:
+    """The readings laid out for their pairs; each block is to be judged before the next is asked for."""
+    edges = np.flatnonzero(readings.point[1:] != readings.point[:-1]) + 1
+    starts = np.concatenate([[0], edges])
+    lengths = np.diff(np.concatenate([starts, [len(readings)]]))
+    numbers = readings.point[starts].astype(np.int64)
+    first_pair = pairs.offsets[numbers]
+    pair_count = pairs.offsets[numbers + 1] - first_pair
+    long = np.flatnonzero((lengths >= LONG) & (pair_count > 0))
+    if len(long):
+        yield from _pieces(pairs, state, readings, occupancy, np.stack([starts, lengths, first_pair, pair_count])[:, long])
+    short = np.flatnonzero((lengths < LONG) & (pair_count > 0))
+    rows_before = np.cumsum(lengths[short] * pair_count[short])
+    for some in np.split(short, np.flatnonzero(np.diff(rows_before // (4 * CHUNK))) + 1):
+        if len(some):
+            repeats = pair_count[some]
+            block_lengths = np.repeat(lengths[some], repeats)
+            rows = ranges(np.repeat(starts[some], repeats), block_lengths)
+            pair = ranges(first_pair[some], repeats)
+            block_starts = np.cumsum(block_lengths) - block_lengths
+            block = Block(pair, block_starts, block_lengths, readings.time[rows], readings.value[rows], readings.quality[rows])
+            yield block if pairs.kind == "quality" else without_bad(block)
+
+
+@dataclass(slots=True)
+class _Search:
+    """Readings of one pair, and the rows in them where a run begins that may count; from `start` on they are not judged yet."""
+
+    block: Block
+    begins: NDArray[np.intp]
+    start: int = 0
+    length: int = PIECE
+
+    def piece(self, state: RunState) -> Block | None:
+        """The next rows that can change the pair; None when there are no more."""
+        row, count = int(self.block.pair[0]), len(self.block.time)
+        if not (state.open[row] or state.run[row]):
+            following = self.begins[np.searchsorted(self.begins, self.start) :]
+            self.start, self.length = (int(following[0]), PIECE) if len(following) else (count, 0)
+        if self.start >= count:
+            return None
+        part = slice(self.start, min(self.start + self.length, count))
+        self.start, self.length = part.stop, 2 * self.length
+        return one(row, self.block.time[part], self.block.value[part], self.block.quality[part])
+
+
+def _pieces(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupancy, segments: NDArray[np.int64]) -> Iterator[Block]:
+    """Of points with many readings (columns: start, length, first pair, pairs) what can change their pairs, of all of them side by side."""
+    for offset in range(0, int(segments[1].max()), CHUNK):
+        searches = []
+        for start, length, first_pair, pair_count in segments[:, segments[1] > offset].T.tolist():
+            part = slice(start + offset, start + min(length, offset + CHUNK))
+            for row in range(first_pair, first_pair + pair_count):
+                block = one(row, readings.time[part], readings.value[part], readings.quality[part])
+                if pairs.kind != "quality":
+                    block = without_bad(block)
+                if not len(block.pair):
+                    continue
+                breaching = breaching_of(pairs, block, *sides(pairs, block, occupancy))
+                begins, _ = runs_that_count(pairs, block, breaching)
+                if len(begins) or state.open[row] or state.run[row]:
+                    searches.append(_Search(block, begins))
+        while searches:
+            pieces = [(search, piece) for search in searches if (piece := search.piece(state)) is not None]
+            searches = [search for search, _ in pieces]
+            if pieces:
+                yield joined([piece for _, piece in pieces])
+
+
+def runs_that_count(pairs: Pairs, block: Block, breaching: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The first rows of the breach runs that outlast the on-delay or are under way at the end, and which of the block's pairs they are of.
+
+    Only these change a pair at rest. Gaps and exclusions are left out of account; they only shorten runs.
+    """
+    rows = np.flatnonzero(breaching)
+    of = np.searchsorted(block.starts, rows, side="right") - 1
+    begins = np.ones(len(rows), np.bool_)
+    begins[1:] = (rows[1:] != rows[:-1] + 1) | (of[1:] != of[:-1])
+    ends = np.append(begins[1:], True)[: len(rows)]
+    first, last, of = rows[begins], rows[ends], of[begins]
+    under_way = last == (block.starts + block.lengths - 1)[of]
+    counts = under_way | (block.time[last] - block.time[first] >= pairs.on_delay[block.pair[of]])
+    return first[counts], of[counts]
