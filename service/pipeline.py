@@ -219,7 +219,7 @@ class Pipeline:
             series=lambda: self._series.reader(),
             journal=self.journal.reader,
             act=self._act,
-            vitals=lambda: vitals_of(self),
+            vitals=lambda: vitals_of(self.receiver, self.intake, self.stepper, self.mqtt_url),
             version=version("renrum"),
         )
 

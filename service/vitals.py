@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
-from ingest.intake import Sums
-from service.receiving import BUCKETS_S
-
-if TYPE_CHECKING:
-    from service.pipeline import Pipeline
+from ingest.intake import Intake, Sums
+from service.receiving import BUCKETS_S, Receiver
+from service.stepping import Stepper
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +39,20 @@ class Vitals:
     step_failure: str = ""
 
 
-def vitals_of(pipeline: Pipeline) -> Vitals:
-    """How a running pipeline fares; touches no disk and waits for nobody."""
-    receiver, step = pipeline.receiver, pipeline.stepper.vitals
-    session, ingest = receiver.session, receiver.vitals
-    epochs = pipeline.stepper.ledger.judgement.epochs
+def vitals_of(receiver: Receiver, intake: Intake, stepper: Stepper, broker: str) -> Vitals:
+    """How a running service fares; touches no disk and waits for nobody."""
+    session, ingest, step = receiver.session, receiver.vitals, stepper.vitals
+    epochs = stepper.ledger.judgement.epochs
     counts = list(accumulate(list(ingest.buckets)))
     return Vitals(
-        sums=pipeline.intake.sums,
+        sums=intake.sums,
         config=epochs[-1].plan.config if epochs else "",
         journal_commits=counts[-1],
         commit_seconds=ingest.commit_ns / 1e9,
         commit_buckets=tuple(zip(BUCKETS_S, counts, strict=False)),
         journal_failure=ingest.failure,
         ingest_alive=ingest.alive,
-        broker=pipeline.mqtt_url,
+        broker=broker,
         link_up=session is not None and session.connected,
         drained=session is not None and session.drained,
         heard_ns=receiver.heard_ns(),
