@@ -101,9 +101,7 @@ class Alarms:
         assert alarm is not None, f"excursion {excursion.id} has no alarm"
         return alarm
 
-    def _change(
-        self, alarm: Alarm, event: str, actor: str, reason: str, entry: Entry, audit: AuditTrail, changed: list[str]
-    ) -> bool:
+    def _change(self, alarm: Alarm, event: str, actor: str, reason: str, entry: Entry, audit: AuditTrail, changed: list[str]) -> bool:
         state = after(alarm.state, event)
         if state is None:
             return False
@@ -114,7 +112,8 @@ class Alarms:
 
     def _write(self, alarm: Alarm) -> None:
         marks = ",".join("?" * len(fields(Alarm)))
-        self._store.execute(f"insert or replace into alarms ({_COLUMNS}) values ({marks})", [getattr(alarm, field.name) for field in fields(Alarm)])
+        values = [getattr(alarm, field.name) for field in fields(Alarm)]  # astuple copies deeply: slow in a flood
+        self._store.execute(f"insert or replace into alarms ({_COLUMNS}) values ({marks})", values)
 
     def _page(self, excursion: Excursion, alarm: str, at: int) -> None:
         for target, page in self._paging(excursion, alarm, at):

@@ -45,9 +45,7 @@ class Newest(msgspec.Struct, frozen=True):
 
 def under_way(judgement: Judgement) -> bytes:
     plan = judgement.plan
-    groups = [
-        _rows(pairs, lane.state, np.flatnonzero(lane.state.active)) for pairs, lane in zip(plan.groups, judgement.lanes, strict=True)
-    ]
+    groups = [_rows(pairs, lane.state, np.flatnonzero(lane.state.active)) for pairs, lane in zip(plan.groups, judgement.lanes, strict=True)]
     silences = _rows(plan.stale, judgement.silences, np.flatnonzero(judgement.silences.open))
     return msgspec.msgpack.encode(UnderWay(FORMAT, groups, silences))
 
@@ -58,10 +56,8 @@ def newest(judgement: Judgement) -> bytes:
     return msgspec.msgpack.encode(Newest(FORMAT, [lane.newest.tobytes() for lane in judgement.lanes], waiting, silences))
 
 
-def restore(
-    judgement: Judgement, newest_blob: bytes, under_way_blob: bytes, since: Iterable[Readings], clock: int
-) -> None:
-    """Put an adopted judgement where it was: `since` are the readings stored after `newest_blob` was written, `clock` the last step's time."""
+def restore(judgement: Judgement, newest_blob: bytes, under_way_blob: bytes, since: Iterable[Readings], clock: int) -> None:
+    """Put an adopted judgement where it was; `since` are the readings stored after `newest_blob`, `clock` is the last step's time."""
     kept = msgspec.msgpack.decode(newest_blob, type=Newest)
     going = msgspec.msgpack.decode(under_way_blob, type=UnderWay)
     arrived = Readings.concatenate(list(since))

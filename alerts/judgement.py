@@ -152,9 +152,9 @@ class Judgement:
         ]
         return [self._with_config(excursion) for excursion in rows + open_silences(self.plan.stale, self.silences, occupancy)]
 
-    def wakes_at(self) -> tuple[int | None, bool]:
-        """The listening time of the next silence, and whether readings are waiting to settle."""
-        return next_deadline(self.plan.stale, self.silences), any(len(lane.waiting) for lane in self.lanes)
+    def wakes_at(self, at: int) -> tuple[int | None, bool]:
+        """The listening time of the next silence as of `at` (int ns UTC), and whether readings are waiting to settle."""
+        return next_deadline(self.plan.stale, self.silences, at), any(len(lane.waiting) for lane in self.lanes)
 
     def _take_states(self, states: Sequence[tuple[str, int, str]]) -> dict[int, int]:
         """Add state messages; the point numbers that they touch, each with the earliest time from which."""
@@ -187,11 +187,11 @@ class Judgement:
             late |= readings.time < begin
         revisions: list[Revision] = []
         if late.any() or touched:
-            since = dict(touched)
+            since, overdue = dict(touched), set(readings.point[late].tolist())
             for number, time in zip(readings.point[late].tolist(), readings.time[late].tolist(), strict=True):
                 since[number] = min(since.get(number, time), time)
             for number in sorted(since):
-                if since[number] <= lane.newest[number] or bool(late[readings.point == number].any()):
+                if since[number] <= lane.newest[number] or number in overdue:
                     revisions += self._rewind(index, lane, number, since[number], clock - pairs.settle_ns)
             readings = readings.take(readings.time > lane.newest[readings.point])
         lane.state, findings = advance(pairs, lane.state, readings, self.epochs[-1].occupancy)
@@ -324,4 +324,3 @@ class Judgement:
         epochs = self._epochs_of(self._numbers[excursion.point])
         judge = next((epoch for epoch in reversed(epochs) if epoch.begin <= excursion.raised), epochs[0])
         return replace(excursion, config=judge.plan.config)
-

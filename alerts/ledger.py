@@ -12,7 +12,7 @@ from alerts import checkpoint
 from alerts.alarms import Alarms, Answer
 from alerts.audit import SYSTEM, AuditTrail
 from alerts.judgement import BEGINNING, Judgement, Stretch
-from alerts.store import StateStore
+from alerts.store import StateStore, StateUnavailable
 from facility.reading import Readings
 from ingest.entries import (
     ACTION,
@@ -67,19 +67,29 @@ class Ledger:
         self.judgement = Judgement(memory, store, self.number_of)
         self.audit = AuditTrail(store)
         self.cursor = 0
+        self.configurations: list[int] = []
+        """The entries up to the cursor that put one in force."""
         self.sums = Sums()
         self._open: dict[tuple[str, str], Excursion] = {}
         self._issued = 0
         self._steps = 0
 
     def load(self, journal: JournalReader) -> None:
-        """Take up where the last committed step ended."""
+        """Take up where the last committed step ended; raises StateUnavailable when that step is not in the journal."""
         self.cursor = int(self._store.get("cursor", 0))
         if not self.cursor:
             return
-        bodies = [(entry, decode(entry)) for entry in journal.entries(0, self.cursor, (CONFIGURATION,))]
+        last = next(iter(journal.entries(self.cursor - 1, self.cursor)), None)
+        if last is None or last.hash != self._store.get("head"):
+            raise StateUnavailable(
+                f"{self._store.path} was computed from another journal: entry {self.cursor} is not in this one, or is another."
+                " `renrum verify` says what is missing. To go on with this journal, move state.db and series.db away:"
+                " they are computed from it again"
+            )
+        self.configurations = json.loads(self._store.get("configurations", "[]"))
         epochs: list[tuple[int, Plan]] = []
-        for entry, body in bodies:
+        for entry in (entry for seq in self.configurations for entry in journal.entries(seq - 1, seq)):
+            body = decode(entry)
             assert isinstance(body, ConfigurationBody)
             self.number_of.update(body.points)
             epochs.append((entry.at if epochs else BEGINNING, self._plan_of(body, self.number_of, entry.at)))
@@ -112,6 +122,8 @@ class Ledger:
             self._store.put("sums", sums_text(self.sums))
             if self.judgement.epochs:
                 self._store.put("under_way", checkpoint.under_way(self.judgement))
+                if configured:  # so that the next start need not look through the whole journal for them
+                    self._store.put("configurations", json.dumps(self.configurations))
                 if configured or self._steps % NEWEST_EVERY == 0:
                     self._keep_newest()
         return applied
@@ -157,6 +169,7 @@ class Ledger:
         body = decode(entry)
         assert isinstance(body, ConfigurationBody)
         self.number_of.update(body.points)
+        self.configurations.append(entry.seq)
         plan = self._plan_of(body, self.number_of, entry.at)
         old = self.judgement.plan.config if self.judgement.epochs else ""
         findings, revisions = self.judgement.configure(plan, entry.at, entry.heard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -33,6 +33,7 @@ create table outbox (
     tried_at integer, sent_at integer, permanent integer, detail text, unique (page_id, target)
 );
 create index outbox_waiting on outbox (target) where sent_at is null;
+create index outbox_tallies on outbox (sent_at, attempts);
 """
 
 
@@ -98,6 +99,11 @@ class StateStore:
 
     def close(self) -> None:
         self._connection.close()
+
+    def waiting_for_others(self, channels: Collection[str]) -> dict[str, int]:
+        """How many pages wait for targets that are none of the channels, by target: nobody would deliver them."""
+        rows = self.rows("select target, count(*) from outbox where sent_at is null group by target order by target")
+        return {target: count for target, count in rows if target not in channels}
 
     # Excursions
 

@@ -223,4 +223,3 @@ class _Reading:
 
     def _problem(self, node: Node, path: Path, found: str, allowed: str) -> None:
         self.problems.append(Problem(self.document.file, node.start_mark.line + 1, key_text(path), found, allowed))
-

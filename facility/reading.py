@@ -19,11 +19,6 @@ def quality_name(code: int) -> str:
     return QUALITIES[min(int(code), BAD)]
 
 
-def is_bad(quality: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which readings are bad, by instrument or by admission."""
-    return quality >= BAD
-
-
 @dataclass(frozen=True, slots=True)
 class Readings:
     """Stored readings, a column each, all of one length n.

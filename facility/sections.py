@@ -229,5 +229,3 @@ def json_schema(model: type[Section], title: str) -> dict[str, Any]:
     schema = model.model_json_schema(by_alias=True)
     schema["patternProperties"] = {"^x-": {"description": "Free, for anchors."}}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": title}
-
-

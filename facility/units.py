@@ -165,5 +165,3 @@ def conversion(source: str, target: str) -> Conversion:
 def known_units() -> tuple[str, ...]:
     """Every unit with conversions, by its one spelling."""
     return tuple(_UNITS)
-
-

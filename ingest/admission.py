@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ UNBOUNDED_NS = 1 << 61
 
 Key = tuple[int, int]
 Content = tuple[float, int]
+Number = TypeVar("Number", np.int64, np.float64)
 
 
 @dataclass(slots=True)
@@ -46,7 +48,9 @@ class Admission:
         self._young: dict[Key, Content] = {}
         self._old: dict[Key, Content] = {}
         self._pending = _Pending()
-        self._resize(size)
+        self._low, self._high = np.empty(0), np.empty(0)
+        self._ahead, self._late = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._resize(max(size, len(newest)))
 
     def limits_of(self, points: dict[int, Point]) -> None:
         """Take over the ranges and clock tolerances of the configuration in force, by point number."""
@@ -101,7 +105,7 @@ class Admission:
 
     def recall(self, readings: Readings) -> None:
         """Take up readings that the journal stored and the series does not have yet."""
-        self._resize(max(len(self._newest), int(readings.point.max(initial=0)) + 1))
+        self._resize(int(readings.point.max(initial=0)) + 1)
         np.maximum.at(self._newest, readings.point, readings.time)
         keys = zip(readings.point.tolist(), readings.time.tolist(), strict=True)
         self._young.update(zip(keys, zip(readings.value.tolist(), readings.quality.tolist(), strict=True), strict=True))
@@ -148,13 +152,14 @@ class Admission:
         return self._written(*key)
 
     def _resize(self, size: int) -> None:
-        def grown(column: NDArray[np.int64], fill: int) -> NDArray[np.int64]:
-            return np.concatenate([column, np.full(max(0, size - len(column)), fill)])
+        """Make room for point numbers below `size`; what is known of others stays."""
 
-        empty = np.empty(0, np.int64)
+        def grown(column: NDArray[Number], fill: float) -> NDArray[Number]:
+            return np.concatenate([column, np.full(max(0, size - len(column)), fill, column.dtype)])
+
         self._newest = grown(self._newest, NO_TIME)
-        self._low, self._high = (np.full(len(self._newest), bound) for bound in (-VALUE_MAX, VALUE_MAX))
-        self._ahead, self._late = (grown(empty, UNBOUNDED_NS) for _ in range(2))
+        self._low, self._high = grown(self._low, -VALUE_MAX), grown(self._high, VALUE_MAX)
+        self._ahead, self._late = grown(self._ahead, UNBOUNDED_NS), grown(self._late, UNBOUNDED_NS)
 
 
 def _same(stored: Content, content: Content) -> bool:

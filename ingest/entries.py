@@ -9,7 +9,7 @@ import numpy as np
 
 from facility.reading import Readings
 from ingest.arrivals import Quarantined, Raw
-from ingest.journal import Entry
+from ingest.journal import Entry, JournalUnavailable
 
 INGEST, STEP, LINK, CLOCK, CONFIGURATION, ACTION, DELIVERY, SERVICE = (
     "ingest", "step", "link", "clock", "configuration", "action", "delivery", "service",
@@ -119,13 +119,19 @@ def encode(body: Body) -> bytes:
 
 
 def decode(entry: Entry) -> Body:
-    """The body of an entry; msgspec.DecodeError or KeyError when it was not written by a version that this one knows."""
-    decoded: Body = _DECODERS[entry.kind].decode(entry.body)
+    """The body of an entry; JournalUnavailable when it was not written by a version that this one knows, or is damaged."""
+    try:
+        decoded: Body = _DECODERS[entry.kind].decode(entry.body)
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        words = f"entry {entry.seq} of the journal, {entry.kind!r}, cannot be read by this version; `renrum verify` says why"
+        raise JournalUnavailable(words) from error
     return decoded
 
 
 def ingest_body(entry: Entry) -> IngestBody:
-    body: IngestBody = _DECODERS[INGEST].decode(entry.body)  # type: ignore[assignment]
+    """As `decode`, of an ingest entry."""
+    body = decode(entry)
+    assert isinstance(body, IngestBody)
     return body
 
 

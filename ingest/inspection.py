@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from ingest.entries import INGEST, decode, ingest_body
 from ingest.flaw import Flaw, Flaws, Progress, unwatched
-from ingest.journal import GENESIS, Entry, chained, read_only
+from ingest.journal import GENESIS, Entry, JournalUnavailable, chained, read_only
 
 SLICE = 512
 _WIDTHS = {"point": 4, "time": 8, "value": 8, "quality": 1}
@@ -186,10 +184,10 @@ def unreadable(entry: Entry) -> str:
             decode(entry)
             return "" if entry.readings == 0 else f"it claims {entry.readings} readings, which a {entry.kind} has not"
         body = ingest_body(entry)
-    except KeyError:
-        return f"this version knows no entries of the kind {entry.kind!r}. Use the version of Renrum that wrote it"
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return f"its body cannot be read ({error}). Use the version of Renrum that wrote it"
+    except JournalUnavailable as error:
+        if isinstance(error.__cause__, KeyError):
+            return f"this version knows no entries of the kind {entry.kind!r}. Use the version of Renrum that wrote it"
+        return f"its body cannot be read ({error.__cause__}). Use the version of Renrum that wrote it"
     for name, width in _WIDTHS.items():
         if len(getattr(body, name)) != width * entry.readings:
             return f"{entry.readings} readings, but {len(getattr(body, name))} bytes in the column `{name}`"

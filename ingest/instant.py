@@ -47,4 +47,3 @@ class Instants:
             if _FIRST_NS <= ns <= _LAST_NS:
                 self._minute_ns[prefix] = parse_time(prefix + "00Z")
         return ns
-

@@ -264,7 +264,7 @@ class Session:
             self._tell("connect_failed", reason)
         if self._other_version(link, reachable):
             return
-        delay_s = min(self._settings.retry_first_s * 2**min(self._failures, 30), self._settings.retry_last_s)
+        delay_s = min(self._settings.retry_first_s * 2 ** min(self._failures, 30), self._settings.retry_last_s)
         self._failures += 1
         self._next_open_ns = self._now() + int(delay_s * SECOND_NS)
 

@@ -87,6 +87,8 @@ def _arrived(pairs: Pairs, state: StaleState, arrivals: Readings, clock: Heard, 
     for i in np.flatnonzero(~ending & (heard - before_heard > pairs.after[row])).tolist():
         pair, onset = int(row[i]), int(before_received[i])
         raised = int(clock.stamp(before_heard[i : i + 1] + pairs.after[pair])[0])
+        if raised >= pairs.retired[pair]:
+            continue
         findings.append(Finding(RAISED, raised, _excursion(pairs, pair, onset, raised, occupancy)))
         findings.append(Finding(CLEARED, int(received[i]), _excursion(pairs, pair, onset, raised, occupancy, ended=int(received[i]))))
     state.received[row[last]], state.heard[row[last]], state.open[row[last]] = received[last], heard[last], False
@@ -108,9 +110,12 @@ def _silent(pairs: Pairs, state: StaleState, clock: Heard, occupancy: Occupancy)
     return findings
 
 
-def next_deadline(pairs: Pairs, state: StaleState) -> int | None:
-    """The listening time at which the next silence becomes an excursion; None when nothing waits."""
-    waiting = (state.heard + pairs.after)[~state.open]
+def next_deadline(pairs: Pairs, state: StaleState, at: int) -> int | None:
+    """The listening time at which the next silence becomes an excursion; None when nothing waits.
+
+    Points that are retired by `at` (int ns UTC) wait for nothing any more.
+    """
+    waiting = (state.heard + pairs.after)[~state.open & (pairs.retired > at)]
     return int(waiting.min()) if len(waiting) else None
 
 

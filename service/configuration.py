@@ -50,6 +50,7 @@ class Configuration:
             "facility": self.settings.facility,
             "rules": list(self.settings.rules),
             "limits": self.settings.limits,
+            "channels": sorted(self.oncall.channels),
             "files": dict(self.files),
             "shipped": dict(self.shipped),
         }

@@ -60,7 +60,7 @@ def holdings(folder: Path, configuration: Configuration | None, now: int) -> Ite
             if configuration is not None:
                 yield _in_force(archive, configuration)
             yield _conservation(archive)
-            yield _pages(archive)
+            yield _pages(archive, configuration)
     except (ArchiveUnavailable, JournalUnavailable, StateUnavailable, sqlite3.Error) as error:
         yield Finding("journal", "problem", str(error), "Run this as the service's user; `renrum verify` names what is damaged.")
 
@@ -140,9 +140,12 @@ def _conservation(archive: Archive) -> Finding:
     return Finding("sums", "ok", words)
 
 
-def _pages(archive: Archive) -> Finding:
+def _pages(archive: Archive, configuration: Configuration | None) -> Finding:
     if not (archive.data_dir / STATE).is_file():
         return Finding("pages", "ok", "none yet")
+    if configuration is not None and (stranded := archive.state.waiting_for_others(configuration.oncall.channels)):
+        words = f"{sum(stranded.values())} pages wait for {', '.join(stranded)}, which is no channel any more: nobody delivers them"
+        return Finding("pages", "problem", words, "Give that channel back until they are delivered, or tell people by other means.")
     waiting, oldest, refused = archive.state.rows(
         "select count(*), min(queued_at), coalesce(sum(attempts > 0), 0) from outbox where sent_at is null"
     )[0]

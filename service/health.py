@@ -13,7 +13,7 @@ STEP_AGE_NS = 30 * SECOND_NS
 def health_of(vitals: Vitals, *, now_ns: int, evaluate_every_ns: int, config: str, console_failure: str = "") -> Health:
     """The checks; `now_ns` is monotonic, `config` the hash of what should judge, `console_failure` says why pages may be old."""
     alive = (_judgement(vitals, now_ns, evaluate_every_ns), _ingest(vitals), _journal(vitals))
-    ready = (_broker(vitals), _caught_up(vitals), _configuration(vitals, config), _console(console_failure))
+    ready = (_series(vitals), _broker(vitals), _caught_up(vitals), _configuration(vitals, config), _console(console_failure))
     return Health(alive, ready)
 
 
@@ -38,6 +38,13 @@ def _journal(vitals: Vitals) -> Check:
         return Check("journal", True, "can be written")
     words = f"{vitals.journal_failure}: nothing is acknowledged, the broker queues; free space on its disk, or repair it"
     return Check("journal", False, words)
+
+
+def _series(vitals: Vitals) -> Check:
+    if not vitals.series_failure:
+        return Check("series", True, "can be written")
+    words = f"{vitals.series_failure}: readings are stored and judged, but what is not written stays in memory; repair that disk or file"
+    return Check("series", False, words)
 
 
 def _broker(vitals: Vitals) -> Check:

@@ -22,6 +22,7 @@ from rules.rule_checks import Unspecified
 from rules.rules_file import read_rules
 
 ENTRY_FORMAT = 1
+Judge = tuple[Facility, tuple[Rule, ...], dict[str, LimitTable]]
 _SPOKEN = {
     "Site": {"name"},
     "Place": {"name", "points"},
@@ -98,7 +99,7 @@ def load_judging(facility: FilePath, rules: Sequence[FilePath], limits: FilePath
     return judging
 
 
-def judging_from_entry(entry: Mapping[str, Any]) -> tuple[Facility, tuple[Rule, ...], dict[str, LimitTable]]:
+def judging_from_entry(entry: Mapping[str, Any]) -> Judge:
     """The judging part of a configuration from its journal entry alone, without the disk.
 
     Raises ConfigurationError when this version does not read it as it was read then.
@@ -161,10 +162,30 @@ def _defaults(value: Any) -> list[tuple[str, object]]:
     return [(own.name, default(own)) for own in fields(value)]
 
 
-def plan_from_entry(body: ConfigurationBody, number_of: Mapping[str, int], at: int | None = None) -> Plan:
-    """The rules of a journalled configuration, in force from `at` on, laid over its points.
+class Judges:
+    """What journalled configurations judge by: each is read once, for that takes seconds with 10,000 points.
 
-    Raises ConfigurationError when this version does not read it as it was read then.
+    Those of one hash judge the same; they may speak otherwise, and then the one known first is heard.
     """
-    facility, rules, tables = judging_from_entry(body.entry)
-    return plan_of(facility, rules, tables, number_of, body.hash, at)
+
+    def __init__(self) -> None:
+        self._known: dict[str, Judge] = {}
+
+    def know(self, config: str, facility: Facility, rules: tuple[Rule, ...], tables: dict[str, LimitTable]) -> None:
+        """What the configuration of that hash judges by, so that it need not be read from an entry."""
+        self._known[config] = facility, rules, tables
+
+    def of(self, body: ConfigurationBody) -> Judge:
+        """Facility, rules and tables; raises ConfigurationError when this version does not read them as they were read then."""
+        if body.hash not in self._known:
+            self._known[body.hash] = judging_from_entry(body.entry)
+        return self._known[body.hash]
+
+    def plan(self, body: ConfigurationBody, number_of: Mapping[str, int], at: int | None = None) -> Plan:
+        """The rules of a journalled configuration, in force from `at` on, laid over its points; raises ConfigurationError as `of` does."""
+        return plan_of(*self.of(body), number_of, body.hash, at)
+
+
+def plan_from_entry(body: ConfigurationBody, number_of: Mapping[str, int], at: int | None = None) -> Plan:
+    """As `Judges.plan`, of one configuration."""
+    return Judges().plan(body, number_of, at)

@@ -83,9 +83,7 @@ def audit(store: StateStore, start: int | None, end: int | None, limit: int, cur
     if cursor is not None:
         last = _integer(_place(span, cursor, 1)[0])
     low, high = (bound if bound is not None else default for bound, default in ((start, -(1 << 63)), (end, (1 << 63) - 1)))
-    rows = store.rows(
-        f"select {_AUDIT} from audit where seq > ? and at >= ? and at < ? order by seq limit ?", (last, low, high, limit + 1)
-    )
+    rows = store.rows(f"select {_AUDIT} from audit where seq > ? and at >= ? and at < ? order by seq limit ?", (last, low, high, limit + 1))
     return _page([AuditRow(*row) for row in rows], limit, span, lambda row: (str(row.seq),))
 
 
@@ -100,7 +98,7 @@ class Tallies:
 
 
 def tallies(store: StateStore) -> Tallies:
-    """What state.db counts; the outbox is read whole."""
+    """What state.db counts."""
     marks = ", ".join("?" * len(STANDING))
     found = store.rows(f"select state, count(*) from alarms where state in ({marks}) group by state", STANDING)
     queued, sent, attempts = store.rows("select count(*), count(sent_at), coalesce(sum(attempts), 0) from outbox")[0]

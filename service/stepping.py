@@ -44,13 +44,14 @@ class Request:
 
 @dataclass(slots=True)
 class StepVitals:
-    """How the steps fare, for health and metrics; monotonic ns."""
+    """How the steps fare, for health and metrics; monotonic ns. The texts say why none is committed, why the series is not written."""
 
     steps: int = 0
     duration_ns: int = 0
     lag_ns: int = 0
     ended_ns: int = 0
     failure: str = ""
+    series_failure: str = ""
 
 
 class Stepper:
@@ -79,6 +80,7 @@ class Stepper:
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._waiting: dict[int, Request] = {}
         self._torn = False
+        self._recorded = journal.head.seq
         self._wall_ahead_ns = clock.now_ns() - clock.monotonic_ns()
         self._due_ns = clock.monotonic_ns()
         self.vitals = StepVitals(ended_ns=clock.monotonic_ns())
@@ -99,7 +101,10 @@ class Stepper:
             self._apply(entry.seq)
 
     def settle(self) -> None:
-        """After the last step: write what the next start would have to read again."""
+        """After the last step: write what the next start would have to read again; nothing that a failed step left in memory."""
+        if self._torn:
+            log.error("the last step could not be committed (%s); the next start repeats it", self.vitals.failure)
+            return
         try:
             self.ledger.settle()
         except (StateUnavailable, SeriesUnavailable) as error:
@@ -148,8 +153,8 @@ class Stepper:
             for request in requests:
                 self._journal_request(request)
             if self._anything_new():
-                entry = self._journal.append(STEP, encode(StepBody(self.vitals.steps + 1)), self._stamp_ns(), self._heard_ns())
-                self._apply(entry.seq)
+                self._record_step()
+                self.catch_up()
             self.vitals.failure = ""
         except (JournalUnavailable, StateUnavailable, SeriesUnavailable, sqlite3.Error) as error:
             self._fail(error, requests)
@@ -161,6 +166,10 @@ class Stepper:
         if not self.vitals.failure:
             self.vitals.ended_ns = ended
 
+    def _record_step(self) -> None:
+        entry = self._journal.append(STEP, encode(StepBody(self.vitals.steps + 1)), self._stamp_ns(), self._heard_ns())
+        self._recorded = entry.seq
+
     def _journal_request(self, request: Request) -> None:
         entry = self._journal.append(request.kind, encode(request.body), self._stamp_ns(), self._heard_ns())
         self._waiting[entry.seq] = request
@@ -171,7 +180,7 @@ class Stepper:
             return True
         if not self.ledger.judgement.epochs:
             return False
-        deadline, settling = self.ledger.judgement.wakes_at()
+        deadline, settling = self.ledger.judgement.wakes_at(self._stamp_ns())
         return settling or (deadline is not None and self._heard_ns() > deadline)
 
     def _apply(self, step: int) -> None:
@@ -190,8 +199,11 @@ class Stepper:
         """A series that cannot be written stays in memory, and in the journal."""
         try:
             self._memory.write()
+            self.vitals.series_failure = ""
         except SeriesUnavailable as error:
-            log.error("%s; trying again at the next step", error)
+            if not self.vitals.series_failure:
+                log.error("%s; trying again at every step, and memory grows until it succeeds", error)
+            self.vitals.series_failure = str(error)
 
     def _fail(self, error: Exception, requests: list[Request]) -> None:
         """Say it once. Requests that are in the journal keep waiting: the step that does them comes; the others hear of the failure."""
@@ -204,7 +216,12 @@ class Stepper:
                 request.answer.set_exception(error)
 
     def _recover(self) -> None:
-        """What a failed step did in memory is thrown away: the committed state and the journal are what counts."""
+        """What a failed step did in memory is thrown away: the committed state and the journal are what counts.
+
+        As long as that fails, steps are recorded all the same: one that spans all of a long failure might not fit into memory.
+        """
+        if self._journal.head.seq > self._recorded:
+            self._record_step()
         self._memory, self.ledger = self._rebuild()
         self._torn = False
         self.catch_up()

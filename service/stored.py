@@ -122,9 +122,7 @@ class StoredReadings:
         # Few pieces, and each reading copied a few times only: two of like length become one.
         while len(self._pieces) > 1 and len(self._pieces[-2]) <= 2 * len(self._pieces[-1]):
             last, before = self._pieces.pop(), self._pieces.pop()
-            self._pieces.append(
-                _Piece(np.concatenate([before.seq, last.seq]), Readings.concatenate([before.readings, last.readings]))
-            )
+            self._pieces.append(_Piece(np.concatenate([before.seq, last.seq]), Readings.concatenate([before.readings, last.readings])))
 
     def _add_states(self, states: Iterable[tuple[str, int, str]]) -> None:
         known = len(self._states)

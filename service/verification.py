@@ -19,7 +19,7 @@ from ingest.journal import JournalReader, JournalUnavailable
 from ingest.journal_file import inspect_file
 from service.archive import JOURNAL, SERIES, STATE
 from service.clock import Clock
-from service.judging import plan_from_entry
+from service.judging import Judges
 
 SECOND_NS = 10**9
 _RESTORE = "Keep the data_dir as it is and work on a copy: bring back the journal from a backup, and find out who or what changed this one."
@@ -118,7 +118,7 @@ class Verification:
         try:
             journal = JournalReader(self.data_dir / JOURNAL)
             try:
-                proof = prove(self.state, journal, self.folder, plan_from_entry, self.watch("steps"))
+                proof = prove(self.state, journal, self.folder, Judges().plan, self.watch("steps"))
             finally:
                 journal.close()
         except (StateUnavailable, sqlite3.Error, JournalUnavailable, OSError, ValueError, TypeError) as error:

@@ -100,9 +100,7 @@ class LimitsInForce:
         found = self._known.get(key)
         if found is None:
             number = self._number_of[point]
-            rows = [
-                (pairs, row) for pairs in self._groups for row in range(int(pairs.offsets[number]), int(pairs.offsets[number + 1]))
-            ]
+            rows = [(pairs, row) for pairs in self._groups for row in range(int(pairs.offsets[number]), int(pairs.offsets[number + 1]))]
             found = tuple(limit for pairs, row in rows if (limit := _limit(pairs, row, code)) is not None)
             self._known[key] = found
         return found

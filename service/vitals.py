@@ -37,6 +37,7 @@ class Vitals:
     step_lag_ns: int = 0
     step_ended_ns: int = 0
     step_failure: str = ""
+    series_failure: str = ""
 
 
 def vitals_of(receiver: Receiver, intake: Intake, stepper: Stepper, broker: str) -> Vitals:
@@ -61,4 +62,5 @@ def vitals_of(receiver: Receiver, intake: Intake, stepper: Stepper, broker: str)
         step_lag_ns=step.lag_ns,
         step_ended_ns=step.ended_ns,
         step_failure=step.failure,
+        series_failure=step.series_failure,
     )

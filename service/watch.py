@@ -14,6 +14,9 @@ STEP_AGE_NS = 30 * 10**9
 """No step for so long, and a person is told by other means than the outbox."""
 JOURNAL = "The journal cannot be written. Nothing is acknowledged to the broker, which queues; no alarm can be raised from new readings."
 INGEST = "Ingest meets an error of its own and starts again. What it could not store stays at the broker, and raises no alarm."
+LINK_AGE_NS = 120 * 10**9
+"""A broker that restarts is back by then; a silence of the pipeline raises no alarm point by point, so a person is told of it as one."""
+LINK = "No readings arrive: the broker cannot be reached, or does not deliver. What instruments send raises no alarm until it is back."
 STEPS = "No step has ended for 30 s. Readings are stored, but no alarm is raised."
 
 log = logging.getLogger(__name__)
@@ -24,7 +27,8 @@ class Watchdog:
 
     def __init__(self, emergency: Emergency, stepper: Stepper, receiver: Receiver, ballast: Ballast, clock: Clock) -> None:
         self._emergency, self._stepper, self._receiver, self._ballast, self._clock = emergency, stepper, receiver, ballast, clock
-        self._failures = self._restarts = 0
+        self._failures = self._restarts = self._commits = 0
+        self._heard_ns = clock.monotonic_ns()
 
     def look(self) -> None:
         """Page for what fails, and for what failed since the last look: freed ballast may have ended it already."""
@@ -40,7 +44,18 @@ class Watchdog:
             self._emergency.page(INGEST, at, do="Look at the service's log, and report the fault.")
         if self._clock.monotonic_ns() - steps.ended_ns > STEP_AGE_NS:
             self._emergency.page(STEPS, at, do="Look at the service's log; restart it if it does not recover.")
+        if self._deaf_ns() > LINK_AGE_NS:
+            self._emergency.page(
+                LINK, at, do="Look at the broker and the network; /readyz and the log say what was tried. Renrum keeps trying."
+            )
         self._failures, self._restarts = ingest.failures, ingest.restarts
+
+    def _deaf_ns(self) -> int:
+        """How long neither the link was in order nor anything came in."""
+        session, commits, now = self._receiver.session, self._receiver.vitals.commits, self._clock.monotonic_ns()
+        if (session is not None and session.connected and session.drained) or commits != self._commits:
+            self._heard_ns, self._commits = now, commits
+        return now - self._heard_ns
 
     def run(self, stop: threading.Event) -> None:
         """Look every second until stopped; an error in a look is logged, and the next look comes all the same."""

@@ -202,6 +202,7 @@ def test_an_alarm_is_acknowledged_with_the_keyboard_alone(page: Page, monitor: F
     expect(item).to_contain_text("Acknowledged by Sara Lind at 08:41:10")
     expect(item).to_have_attribute("data-state", "acknowledged")
     expect(page.locator("#said")).to_contain_text("Recorded: acknowledged by Sara Lind")
+    expect(page.locator("#said")).to_be_focused()
     expect(page.locator("h1")).to_contain_text("3 alarms need acknowledgement")
     assert monitor.alarm_views["a7"].comment == "Door was open too long"
     # the name is remembered for the next one

@@ -33,3 +33,7 @@ def test_in_thirty_seconds_every_kind_of_rule_has_found_something_and_nothing_is
     assert {"dp-cascade", "silent", "bad-quality"} <= found, found
     proven = renrum("verify", "--data-dir", folder, seconds=60)
     assert (proven.returncode, "excursions: identical" in proven.stdout) == (0, True), proven.stdout
+    again = renrum("demo", "--duration", "3s", "--port", "0", "--data-dir", folder, seconds=60)
+    assert again.returncode == 0, again.stderr
+    counted = json.loads(again.stdout.splitlines()[-1])
+    assert (counted["lost"], counted["published"]) == (0, counted["stored"] + counted["duplicates"] + counted["quarantined"])

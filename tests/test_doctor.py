@@ -195,11 +195,20 @@ def test_files_that_judge_otherwise_than_what_is_in_force(place: Installation) -
 def test_pages_that_are_refused(place: Installation) -> None:
     with sqlite3.connect(place.data_dir / "state.db") as connection:
         for attempts in (0, 3):
-            row = (f"p{attempts}", "A1", "phone/1", "{}", START, attempts, 0, 0, None, 0, "")
+            row = (f"p{attempts}", "A1", "sink", "{}", START, attempts, 0, 0, None, 0, "")
             connection.execute(f"insert into outbox values (null{',?' * len(row)})", row)
     found = holdings(place)["pages"]
     assert found.verdict == "problem"
-    assert found.words == f"1 pages could not be delivered yet, to phone/1; the oldest waits since {format_time(START)}"
+    assert found.words == f"1 pages could not be delivered yet, to sink; the oldest waits since {format_time(START)}"
+
+
+def test_pages_for_a_channel_that_is_gone(place: Installation) -> None:
+    with sqlite3.connect(place.data_dir / "state.db") as connection:
+        row = ("p", "A1", "night shift", "{}", START, 0, 0, 0, None, 0, "")
+        connection.execute(f"insert into outbox values (null{',?' * len(row)})", row)
+    found = holdings(place)["pages"]
+    assert found.verdict == "problem"
+    assert found.words == "1 pages wait for night shift, which is no channel any more: nobody delivers them"
 
 
 def test_days_left_follow_from_the_newest_day(place: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

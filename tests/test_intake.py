@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from facility.reading import SPOILT
 from facility.site import Facility, Place, Point, Site
-from ingest.entries import INGEST
-from ingest.intake import Intake
+from ingest.entries import INGEST, ingest_body, readings_of
+from ingest.intake import Intake, Sums
 from ingest.journal import Journal, JournalUnavailable
 from ingest.message import Message
 from ingest.series import Series
@@ -54,4 +57,22 @@ def test_a_batch_whose_commit_failed_is_stored_once(written: bool, tmp_path: Pat
     reader.close()
     sums = intake.sums
     assert (sums.received, sums.stored, sums.duplicates, sums.lost) == ((6, 2, 4, 0) if written else (4, 2, 2, 0))
+    journal.close()
+
+
+def test_ranges_and_clocks_are_checked_after_a_start_that_found_readings_in_the_journal(tmp_path: Path) -> None:
+    narrow = replace(FACILITY, points=(replace(FACILITY.points[0], range=(0.0, 50.0)),))
+    journal = Journal(tmp_path / "journal.db", durable=False)
+    series = Series(tmp_path / "series.db")
+    outside = Message("renrum/lab/cp1/cp1.temp", b'{"time":1800000000.5,"value":99}', 1)
+    ahead = Message("renrum/lab/cp1/cp1.temp", b'{"time":1900000000,"value":21}', 2)
+    for messages in ([READING], [outside, ahead]):
+        intake = Intake(journal, series.reader(), lambda: NOW_NS)
+        intake.configure(narrow, {"cp1.temp": 0}, accept_simulated=False)
+        intake.recall(Sums(), 0)
+        intake.accept(messages, 0)
+    with closing(journal.reader()) as reader:
+        *_, entry = reader.entries(kinds=(INGEST,))
+    assert readings_of(entry, ingest_body(entry)).quality.tolist() == [SPOILT]
+    assert intake.sums.quarantined == {"clock_ahead": 1}
     journal.close()

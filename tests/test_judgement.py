@@ -45,8 +45,8 @@ def test_any_cutting_gives_the_same_findings_and_the_reference_agrees(story: Sto
     number = {point.id: i for i, point in enumerate(story.facility.points)}
     plan = plan_of(story.facility, story.rules, story.tables, number)
     states: dict[str, list[tuple[int, str]]] = {}
-    for state in admit(story.facility, with_received(story.rows)).states:
-        states.setdefault(state.place, []).append((state.time, state.state))
+    for told in admit(story.facility, with_received(story.rows)).states:
+        states.setdefault(told.place, []).append((told.time, told.state))
     occupancy = occupancy_of(story.facility, states)
     readings = columns(story)
     readings = readings.take(np.lexsort((readings.time, readings.point)))

@@ -291,3 +291,19 @@ def test_a_killed_service_left_its_last_commits_in_the_log(tmp_path: Path) -> No
     assert (tmp_path / "site" / "data" / "journal.db-wal").stat().st_size > 0
     assert len(rows(run("quarantine", "--data-dir", str(tmp_path / "site" / "data")))) == 4
     assert rows(run("alarms", "--data-dir", str(tmp_path / "site" / "data")))
+
+
+@pytest.mark.parametrize("command", ["excursions", "alarms", "quarantine"])
+def test_a_csv_file_holds_what_goes_into_a_pipe(place: Installation, tmp_path: Path, command: str) -> None:
+    piped, filed = (
+        run(command, "--config", str(place.config)),
+        run(command, "--out", str(tmp_path / "a.csv"), "--config", str(place.config)),
+    )
+    assert (piped.exit_code, filed.exit_code) == (0, 0), filed.output
+    assert (tmp_path / "a.csv").read_text("utf-8") == piped.stdout
+
+
+@pytest.mark.parametrize("command", ["excursions", "alarms", "quarantine"])
+def test_a_span_longer_than_time_is_all_there_is(place: Installation, command: str) -> None:
+    asked, all_of_it = (run(command, *span, "--config", str(place.config)) for span in (("--last", "99999999d"), ()))
+    assert (asked.exit_code, asked.stdout) == (0, all_of_it.stdout), asked.output

@@ -253,7 +253,7 @@ def test_every_page_and_answer_can_be_had_of_a_running_site(site: Watched) -> No
         pages += [f"/api/v1/{what}" for what in ("points", "excursions?all=true", "alarms", "audit", "readings?point=cp1.dp&limit=2")]
         for page in pages:
             assert client.get(page).status_code == 200, page
-        assert "renrum_excursions_open{level=\"action\"} 1.0" in client.get("/metrics").text
+        assert 'renrum_excursions_open{level="action"} 1.0' in client.get("/metrics").text
         page = client.get("/api/v1/excursions?limit=1").json()
         assert client.get(f"/api/v1/excursions?limit=1&cursor={page['next']}").json()["excursions"][0]["id"] != page["excursions"][0]["id"]
         assert client.get("/api/v1/excursions?limit=1&cursor=mine").status_code == 400

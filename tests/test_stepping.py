@@ -27,7 +27,7 @@ from ingest.entries import (
 )
 from ingest.journal import Journal, JournalUnavailable
 from ingest.recollection import Recollection
-from ingest.series import Series
+from ingest.series import Series, SeriesUnavailable
 from rules.plan import Plan
 from service.clock import Onward
 from service.stepping import Stepper
@@ -213,6 +213,49 @@ def test_as_long_as_the_state_cannot_be_opened_nothing_is_recorded_or_said_to_be
     assert bench.stepper.ledger.cursor == 4
 
 
+def test_steps_are_recorded_while_the_state_cannot_be_written_so_that_none_becomes_as_large_as_the_outage(bench: Bench) -> None:
+    bench.take()
+    bench.failing = [OSError("unreadable")] * 3 + [StateUnavailable("I/O error")]
+    for number in range(4):
+        bench.journal.append(SERVICE, encode(ServiceBody("started", str(number))), bench.clock.now_ns())
+        bench.take()
+    assert bench.kinds() == [CONFIGURATION, STEP, *[SERVICE, STEP] * 4]
+    bench.take()
+    assert bench.kinds() == [CONFIGURATION, STEP, *[SERVICE, STEP] * 4]
+    assert bench.stepper.ledger.cursor == bench.journal.head.seq
+    assert bench.store.get("steps") == 5, "each recorded step was applied by itself"
+
+
+def test_a_recorded_step_that_could_not_be_read_is_applied_by_itself(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*_: object) -> None:
+        raise JournalUnavailable("I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.stepper._reader, "_slice", unreadable)
+        bench.take()
+    bench.journal.append(SERVICE, encode(ServiceBody("started", "1")), bench.clock.now_ns())
+    bench.take()
+    assert bench.kinds() == [CONFIGURATION, STEP, SERVICE, STEP]
+    assert bench.store.get("steps") == 2
+
+
+def test_what_a_failed_step_did_in_memory_is_not_kept_at_the_end(bench: Bench) -> None:
+    bench.take()
+    kept = bench.store.get("newest"), bench.store.get("newest_cursor")
+    plain = bench.stepper.ledger.apply
+
+    def fail_late(entries: object) -> Applied:
+        plain(entries)  # type: ignore[arg-type]
+        bench.store.put("newest_cursor", kept[1])
+        raise StateUnavailable("disk full at the commit")
+
+    bench.stepper.ledger.apply = fail_late  # type: ignore[method-assign]
+    bench.journal.append(SERVICE, encode(ServiceBody("started", "1")), bench.clock.now_ns())
+    bench.take()
+    bench.stepper.settle()
+    assert (bench.store.get("newest"), bench.store.get("newest_cursor")) == kept
+
+
 def test_an_error_of_our_own_does_not_end_the_thread(bench: Bench) -> None:
     bench.failing = [ZeroDivisionError("a fault")]
     with bench.running():
@@ -245,6 +288,33 @@ def test_steps_that_were_recorded_but_not_committed_are_caught_up(bench: Bench) 
     stepper.catch_up()
     assert stepper.ledger.cursor == bench.journal.head.seq == 2
     assert stepper.vitals.steps == 1
+
+
+def test_a_series_that_cannot_be_written_is_said_once_and_seen_in_the_vitals(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(**_: object) -> bool:
+        raise SeriesUnavailable("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.stepper._memory, "write", full)
+        for number in range(3):
+            bench.journal.append(SERVICE, encode(ServiceBody("started", str(number))), bench.clock.now_ns())
+            bench.take()
+    assert (bench.stepper.vitals.failure, bench.stepper.vitals.series_failure) == ("", "disk full")
+    assert caplog.text.count("disk full") == 1
+    bench.journal.append(SERVICE, encode(ServiceBody("started", "again")), bench.clock.now_ns())
+    bench.take()
+    assert bench.stepper.vitals.series_failure == ""
+
+
+def test_a_state_that_was_computed_from_another_journal_is_refused(bench: Bench) -> None:
+    bench.take()
+    bench.journal.close()
+    (bench.folder / "journal.db").unlink()
+    bench.journal = Journal(bench.folder / "journal.db", durable=False)
+    with pytest.raises(StateUnavailable, match=r"another journal: entry 2 is not in this one.*move state\.db"):
+        bench._open()
 
 
 def wait_for(true: object, within_s: float = 5.0) -> bool:

@@ -17,7 +17,7 @@ from ingest.message import Message
 from ingest.session import LinkEvent, Session
 from service.receiving import BALLAST_BYTES, Ballast, Receiver
 from service.stepping import Stepper, StepVitals
-from service.watch import INGEST, JOURNAL, STEPS, Watchdog
+from service.watch import INGEST, JOURNAL, LINK, STEPS, Watchdog
 from tests.support.hands import Hands
 
 NOTHING: Sequence[Message] = ()
@@ -125,6 +125,27 @@ def test_no_step_for_half_a_minute_is_told(post: Post) -> None:
     assert post.look() == []
 
 
+def test_two_minutes_without_a_link_are_told_but_not_a_long_queue(post: Post) -> None:
+    def after(seconds: int) -> list[str]:
+        post.clock.pass_s(seconds)
+        post.steps.ended_ns = post.clock.monotonic_ns()
+        return post.look()
+
+    link = SimpleNamespace(connected=True, drained=True)
+    post.receiver.session = cast(Session, link)
+    assert after(600) == []
+    link.connected = link.drained = False
+    assert after(120) == []
+    assert after(1) == [LINK]
+    link.connected = True
+    for _ in range(5):  # what the broker had queued is coming in
+        post.receiver.accept(NOTHING, 0)
+        assert after(60) == []
+    assert after(121) == [LINK]
+    link.drained = True
+    assert after(1) == []
+
+
 def test_steps_that_fail_get_the_ballast_too(post: Post) -> None:
     post.dog.look()
     post.steps.failure = "disk full"
@@ -137,6 +158,8 @@ def test_steps_that_fail_get_the_ballast_too(post: Post) -> None:
 
 class Ends:
     """A session that ends as it is told, and stops the thread at the last end."""
+
+    connected = drained = False
 
     def __init__(self, end: Exception | None, stop: threading.Event | None = None) -> None:
         self.end, self.stop = end, stop

@@ -76,7 +76,7 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version and exit.")
 def main() -> None:
-    """Renrum, environmental monitoring for cleanrooms: every reading kept, every excursion proven, the right person woken.
+    """Renrum, environmental monitoring for cleanrooms: every reading kept, every excursion proven, people told.
 
     \b
     Examples:

@@ -11,11 +11,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
 from service.cli.options import Refusal, Span
-from service.cli.run import log_to_stderr
+from service.cli.run import for_us_alone, log_to_stderr
 from service.clock import SystemClock
 from service.configuration import Configuration, load_configuration
 from simulators.broker import parse_broker
@@ -24,7 +25,11 @@ from simulators.outlet import Outlet
 from simulators.publish import publish
 from simulators.scenario import load_scenario
 
+if TYPE_CHECKING:
+    from service.pipeline import Pipeline
+
 EXAMPLE = Path(__file__).parent.parent / "example" / "renrum.yaml"
+ACCOUNTED = ("stored", "duplicates", "quarantined")
 SETTLE_S = 15.0
 """How long the end of a demo waits for what is still under way."""
 
@@ -47,6 +52,7 @@ def demo(duration_ns: int | None, scenario_name: str, seed: int, data_dir: Path 
       renrum demo --duration 30s
       renrum demo --scenario normal --data-dir ./demo-data
     """
+    for_us_alone()
     log_to_stderr(verbose)
     if not verbose:
         logging.disable(logging.INFO)
@@ -82,19 +88,15 @@ def _free(port: int) -> int:
     return port
 
 
-def _run(
-    configuration: Configuration, scenario_name: str, seed: int, duration_ns: int | None, stop: threading.Event
-) -> dict[str, int]:
-    from ingest.broker import BrokerFailed  # slow to load
-    from service.lock import DataDirInUse
-    from service.pipeline import Pipeline
+def _run(configuration: Configuration, scenario_name: str, seed: int, duration_ns: int | None, stop: threading.Event) -> dict[str, int]:
+    from service.pipeline import CANNOT_START, Pipeline  # slow to load
 
     clock = SystemClock()
     scenario = load_scenario(scenario_name)
     pipeline = Pipeline(configuration, clock)
     try:
         pipeline.start()
-    except (DataDirInUse, BrokerFailed, OSError) as error:
+    except CANNOT_START as error:
         raise Refusal(f"cannot start: {error}") from error
     facility = configuration.facility
     click.echo(f"Renrum demo: {facility.site.name}, {len(facility.points)} points in {len(facility.places)} rooms and zones.")
@@ -102,24 +104,28 @@ def _run(
     click.echo(f"  broker   {pipeline.mqtt_url}")
     click.echo(f"  data     {configuration.settings.data_dir}")
     click.echo("  stop     Ctrl-C" + (f", or by itself after {duration_ns / 1e9:g} s" if duration_ns else ""))
+    earlier = _counted(pipeline)  # of a data folder that was kept
     begun = clock.now_ns()
     simulation = Simulation(facility, scenario, seed, begun)
     end_ns = begun + (duration_ns if duration_ns is not None else 365 * 86_400 * 10**9)
     with Outlet(parse_broker(pipeline.mqtt_url, None), clock) as outlet:
         told = publish(simulation.until(end_ns), outlet, facility, clock, start_ns=begun, stop=stop.is_set)
-    _wait(lambda: pipeline.intake.sums.received >= told.readings, clock)
+    expected = sum(earlier[name] for name in ACCOUNTED) + told.readings
+    _wait(lambda: pipeline.intake.sums.received >= expected, clock)
     _wait(lambda: pipeline.stepper.ledger.cursor >= pipeline.intake.cursor and not pipeline.unsent(), clock)
-    sums = pipeline.intake.sums.copy()
-    counted = {"excursions": pipeline.count("excursions"), "notifications": pipeline.count("outbox where sent_at is not null")}
+    said = {name: count - earlier[name] for name, count in _counted(pipeline).items()}
     pipeline.stop()
-    accounted = sums.stored + sums.duplicates + sums.quarantined.total()
+    return {"published": told.readings, **said, "lost": told.readings - sum(said[name] for name in ACCOUNTED)}
+
+
+def _counted(pipeline: Pipeline) -> dict[str, int]:
+    sums = pipeline.intake.sums
     return {
-        "published": told.readings,
         "stored": sums.stored,
         "duplicates": sums.duplicates,
         "quarantined": sums.quarantined.total(),
-        **counted,
-        "lost": told.readings - accounted,
+        "excursions": pipeline.count("excursions"),
+        "notifications": pipeline.count("outbox where sent_at is not null"),
     }
 
 

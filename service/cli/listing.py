@@ -83,10 +83,10 @@ class Listing:
             with whole_file(out) as file:
                 if out.suffix == ".parquet":
                     return self._to_parquet(file)
-                with TextIOWrapper(file, encoding="utf-8", newline="", write_through=True) as text:
-                    count = self._to_csv(text)
-                    text.detach()
-                    return count
+                text = TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+                count = self._to_csv(text)
+                text.detach()  # the file is whole_file's to close
+                return count
         except OSError as error:
             raise Refusal(
                 f"{out} cannot be written ({error.strerror or error}). Check the path, the permissions and the free space."

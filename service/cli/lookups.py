@@ -28,6 +28,8 @@ from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
 from service.cli.options import Command, Refusal, configuration_path
 from service.clock import SystemClock
 
+EARLIEST_NS = -(2**63)
+"""No time in a database is before it; more is no integer of SQLite's."""
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _MINUTE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?=$|[Zz+-])")
 _GLOB = re.compile(r"[*?\[]")
@@ -65,7 +67,7 @@ class Asked:
         elif self.start is not None:
             raise Refusal("--last and --start: give one of them.")
         else:
-            start = (SystemClock().now_ns() if end is None else end) - span_of("--last", self.last)
+            start = max((SystemClock().now_ns() if end is None else end) - span_of("--last", self.last), EARLIEST_NS)
         if start is not None and end is not None and start >= end:
             raise Refusal(f"--start {format_time(start)} is not before --end {format_time(end)}.")
         return start, end

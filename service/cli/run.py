@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sqlite3
 import sys
 import threading
 from pathlib import Path
@@ -30,6 +29,7 @@ def run(config: Path, verbose: bool) -> None:
       renrum run --config /etc/renrum/renrum.yaml
       renrum run
     """
+    for_us_alone()
     log_to_stderr(verbose)
     configuration = load_configuration(config, os.environ)
     for warning in configuration.warnings:
@@ -38,24 +38,26 @@ def run(config: Path, verbose: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
 
-    from alerts.store import StateUnavailable  # slow to load
-    from ingest.broker import BrokerFailed
-    from ingest.journal import JournalUnavailable
-    from ingest.series import SeriesUnavailable
-    from service.lock import DataDirInUse
-    from service.pipeline import Pipeline
+    from service.pipeline import CANNOT_START, Pipeline  # slow to load
 
     if configuration.settings.mqtt.embedded:
         click.echo("warning: the embedded broker is for demonstration: give mqtt.url a broker that keeps a queue on disk.", err=True)
     pipeline = Pipeline(configuration, SystemClock())
     try:
         pipeline.start()
-    except (DataDirInUse, JournalUnavailable, StateUnavailable, SeriesUnavailable, BrokerFailed, OSError, sqlite3.Error) as error:
+    except CANNOT_START as error:
         raise Refusal(f"cannot start: {error}") from error
     click.echo(f"Renrum monitors {configuration.facility.site.name}: console at {pipeline.url}, broker {pipeline.mqtt_url}", err=True)
     stop.wait()
     pipeline.stop()
-    click.echo("stopped; everything that was received is stored and judged", err=True)
+    failure = pipeline.stepper.vitals.failure
+    judged = f"; the last of it is judged at the next start: {failure}" if failure else " and judged"
+    click.echo(f"stopped; everything that was received is stored{judged}", err=True)
+
+
+def for_us_alone() -> None:
+    """What this process writes, other users of the machine may not read; its group may where the system says so."""
+    os.umask(os.umask(0o077) | 0o007)
 
 
 def log_to_stderr(verbose: bool) -> None:

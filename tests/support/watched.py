@@ -31,9 +31,7 @@ FILES = {
     "renrum.yaml": "{environment: validation, facility: facility.yaml, limits: limits.csv, rules: rules.yaml, oncall: oncall.yaml,"
     " mqtt: {url: embedded}}",
     "oncall.yaml": "channels: {sink: {kind: local, file: pages}}",
-    "limits.csv": "quantity,occupancy,level,below,above,basis\n"
-    "temperature,in_operation,action,18,22,\n"
-    "temperature,at_rest,action,17,23,\n",
+    "limits.csv": "quantity,occupancy,level,below,above,basis\ntemperature,in_operation,action,18,22,\ntemperature,at_rest,action,17,23,\n",
     "rules.yaml": """rules:
   - id: dp
     kind: limit

@@ -230,8 +230,7 @@ async function acknowledge(form) {
 function settle(form, text) {
   $("said").textContent = text;
   $("said").hidden = false;
-  const item = form.closest("[data-key]");
-  item.focus();
+  $("said").focus(); // the alarm's own element goes with the next refresh, and the focus with it
   refresh("alarms", "summary");
 }
 
