@@ -68,6 +68,17 @@ def chained(before: bytes, seq: int, kind: str, at: int, heard: int, readings: i
     return digest.digest()
 
 
+def digest_file(path: Path) -> Path:
+    """Where the digest of a journal at rest lies: written when it is closed, removed before it is written again."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of the whole file in hex; OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_only(path: Path) -> sqlite3.Connection:
     """A connection that reads only, for one thread at a time; sqlite3.Error when there is no such file."""
     return sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
@@ -120,9 +131,12 @@ class Journal:
                 with suppress(sqlite3.Error):
                     self._connection.execute("pragma wal_checkpoint(truncate)")
             self._close()
+            with suppress(OSError):  # without it verify says how many bytes it could not check
+                digest_file(self.path).write_text(file_digest(self.path))
 
     def _open(self) -> None:
         try:
+            digest_file(self.path).unlink(missing_ok=True)
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10)
             self._connection = connection
             connection.execute("pragma auto_vacuum = none")
@@ -145,7 +159,7 @@ class Journal:
             connection.execute("pragma wal_checkpoint(truncate)")
             row = connection.execute("select seq, at, heard, hash from commits order by seq desc limit 1").fetchone()
             self.head = Head(*row) if row else Head()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self._close()
             raise JournalUnavailable(f"cannot open {self.path}: {error}") from error
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from ingest.flaw import Flaw, Flaws, Progress, unwatched
 from ingest.inspection import connect
-from ingest.journal import FORMAT, SCHEMA
+from ingest.journal import FORMAT, SCHEMA, digest_file, file_digest
 from ingest.pages import HEADER, INTERIOR, LEAF, MAGIC, Pages, Walk, sequence_row
 from ingest.snapshot import FilePages, LoggedPages, read_log
 
@@ -47,11 +47,28 @@ def inspect_file(path: Path, progress: Progress = unwatched) -> FileReport:
             for line in found if found != ["ok"] else ():
                 report.flaws.add(Flaw(f"SQLite's own check: {line}", file=path.name))
             _walk(path, file, _roots(schema), report, progress)
+            if report.leftover_bytes:
+                _at_rest(path, report)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         report.flaws.add(Flaw(f"SQLite cannot read it: {error}", file=path.name))
         with path.open("rb") as file:
             _header(FilePages(file, path.name), report)
     return report
+
+
+def _at_rest(path: Path, report: FileReport) -> None:
+    """Bytes that mean nothing are as they were when the service stopped, where it stopped in order."""
+    try:
+        stopped = digest_file(path).read_text()
+    except FileNotFoundError:
+        return
+    if len(stopped) < 64:  # killed while it was written
+        return
+    if file_digest(path) == stopped:
+        report.leftover_bytes = 0
+    elif not report.flaws:
+        what = "it was changed since the service stopped, in bytes that mean nothing: its digest is another"
+        report.flaws.add(Flaw(what, file=path.name))
 
 
 def _schema(connection: sqlite3.Connection, report: FileReport, path: Path) -> list[tuple[Any, ...]]:
