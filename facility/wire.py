@@ -16,7 +16,7 @@ _JSON = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One reading as it is published: `time` int ns UTC, `value` in `unit` (empty: the point's own); nan is sent as null.
+    """One reading as it is published: `time` int ns UTC, `value` in `unit` (empty: the point's own); nan is sent as null, an infinity as text.
 
     A particle counter may give `count` and `volume_l` and no value. `origin` names the simulator or replay that made it up.
     """
@@ -64,8 +64,7 @@ def encode_state(time: int, state: str, origin: str = "") -> bytes:
 def _fields(reading: Published) -> dict[str, object]:
     fields: dict[str, object] = {"time": format_time(reading.time)}
     if reading.count is None:
-        number = reading.value
-        fields["value"] = number if number is None or isinstance(number, bool) or math.isfinite(number) else None
+        fields["value"] = _json_number(reading.value)
     else:
         fields |= {"count": reading.count, "volume_l": reading.volume_l}
     optional = {"unit": reading.unit, "quality": reading.quality, "origin": reading.origin}
@@ -73,3 +72,10 @@ def _fields(reading: Published) -> dict[str, object]:
     if reading.sequence >= 0:
         fields["seq"] = reading.sequence
     return fields
+
+
+def _json_number(value: float | None) -> float | str | None:
+    """JSON knows neither; null is no number at all, so an infinity keeps its sign as text."""
+    if value is None or math.isnan(value):
+        return None
+    return value if math.isfinite(value) else repr(value)

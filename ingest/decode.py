@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Union
 
@@ -207,7 +206,7 @@ def _count(found: Fields, unit: str, sent_unit: str, row: int) -> tuple[float, R
     volume_l, _ = fields.number("volume_l", found["volume_l"])
     if volume_l <= 0.0:
         raise NotUnderstood(Reason.VALUE_INVALID, f"volume_l is {volume_l}; it must be above 0")
-    value = _converted(_finite(count * _LITRES_PER_M3 / volume_l), COUNT_UNIT, unit)
+    value = _converted(count * _LITRES_PER_M3 / volume_l, COUNT_UNIT, unit)
     return value, Raw(row, None, sent_unit, count, volume_l)
 
 
@@ -217,11 +216,7 @@ def _optional(name: str, found: object) -> float | None:
 
 def _converted(value: float, source: str, target: str) -> float:
     try:
-        return _finite(conversion(source, target).of(value))
+        return conversion(source, target).of(value)
     except UnknownUnit as error:
         reason = Reason.UNIT_UNKNOWN if dimension(source) is None else Reason.UNIT_MISMATCH
         raise NotUnderstood(reason, f"the unit must be {error}") from None
-
-
-def _finite(value: float) -> float:
-    return value if math.isfinite(value) else math.nan

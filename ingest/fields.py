@@ -136,7 +136,7 @@ def _kind(element: object) -> str:
 
 
 def number(name: str, found: object) -> tuple[float, float | str | None]:
-    """The float64 of a value and what was received for it; (nan, as received) when that is null or not finite.
+    """The float64 of a value and what was received for it; (nan, as received) when that is null, (nan or an infinity, as received) when it is not finite.
 
     Numeric text is a number, true and false are 1 and 0. Raises NotUnderstood for anything else.
     """
@@ -148,12 +148,12 @@ def number(name: str, found: object) -> tuple[float, float | str | None]:
         raise NotUnderstood(Reason.VALUE_INVALID, f"{name} is {_kind(found)}, not a number")
     if not isinstance(found, Number):
         if _NOT_FINITE.fullmatch(found):
-            return math.nan, found
+            return float(found), found
         if not _DECIMAL.fullmatch(found):
             raise NotUnderstood(Reason.VALUE_INVALID, f"{name} is the text {found!r}, not a number")
     value = float(found)
     if not math.isfinite(value):
-        return math.nan, str(found)
+        return value, str(found)
     rounded = abs(value) >= EXACT and _INTEGER.fullmatch(found) is not None and int(found) != int(value)
     plain = isinstance(found, Number) and not rounded
     return value, value if plain else str(found)

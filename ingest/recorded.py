@@ -168,8 +168,7 @@ class RecordedIntake:
                 why[mine] = found
                 continue
             with np.errstate(over="ignore"):
-                converted = found.of(value[mine])
-            value[mine] = np.where(np.isfinite(converted), converted, np.nan)
+                value[mine] = found.of(value[mine])
         return value
 
     # What becomes of it

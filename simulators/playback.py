@@ -193,7 +193,6 @@ def _events(chunk: Chunk) -> Iterator[tuple[int, str, Published | StateRow]]:
         while states and states[-1].before <= index:
             state = states.pop()
             yield state.received, "", state
-        number = value if math.isfinite(value) else None
-        yield received, names[point], Published(time, number, units[unit], QUALITIES[quality] if quality != GOOD else "", origin=ORIGIN)
+        yield received, names[point], Published(time, value, units[unit], QUALITIES[quality] if quality != GOOD else "", origin=ORIGIN)
     for state in reversed(states):
         yield state.received, "", state

@@ -141,6 +141,11 @@ def test_the_same_again_is_a_duplicate(first: float, again: float) -> None:
     assert (outcome.stored, outcome.duplicates, outcome.quarantined) == (1, 1, 0)
 
 
+@pytest.mark.parametrize(("first", "again"), [(NAN, math.inf), (math.inf, NAN), (math.inf, -math.inf), (math.inf, 7.0)])
+def test_an_infinity_is_another_value(first: float, again: float) -> None:
+    assert reasons([Row("t", 0, first), Row("t", 0, again)]) == ["conflict"]
+
+
 def test_another_quality_is_a_conflict_also_when_range_made_the_first_bad() -> None:
     # 99 is out of range and stored as bad, but it was received as good: good again is a duplicate, bad a conflict.
     recording = [Row("t", 0, 99.0), Row("t", 0, 99.0, "good"), Row("t", 0, 99.0, "bad")]

@@ -35,7 +35,7 @@ def test_readings_survive_the_wire(rows: list[tuple[int, float, str, int]]) -> N
     assert arrivals.time == [reading.time for reading in published]
     assert arrivals.sequence == [reading.sequence for reading in published]
     for sent, got in zip(rows, arrivals.value, strict=True):
-        assert got == sent[1] if math.isfinite(sent[1]) else math.isnan(got)
+        assert math.isnan(got) if math.isnan(sent[1]) else got == sent[1]
 
 
 def test_counts_and_truths_survive_the_wire() -> None:

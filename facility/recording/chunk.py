@@ -68,10 +68,10 @@ class StateRow:
 class Chunk:
     """Consecutive rows of one recording file as columns, all of the length n of `point`.
 
-    `point` int32 indexes `names`; `time`, `received` int64 ns UTC; `value` float64, nan where the text is no finite number;
+    `point` int32 indexes `names`; `time`, `received` int64 ns UTC; `value` float64, nan where the text is no number;
     `quality` uint8 codes of facility.reading as received; `unit` int32 indexes `units`, 0 stands for the point's own;
     `row` int64 counts the records of `file` from 1, a header included. `names` and `units` only grow from chunk to chunk of one
-    recording, so codes stay valid. `raw` gives, by index into the columns, the text as received where `value` is nan.
+    recording, so codes stay valid. `raw` gives, by index into the columns, the text as received where `value` is not finite.
     `received_span` is the smallest and largest `received` of all rows in the chunk, readings or not, None without rows.
     `done` is the fraction of the recording's bytes read so far, for a progress bar.
     """

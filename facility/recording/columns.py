@@ -22,7 +22,7 @@ _CLOCK = r"(\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01]))T(([01]\d|2[0-3]):[0-5]\
 _UTC, _LOCAL = f"^{_CLOCK}Z$", f"^{_CLOCK}$"
 _NUMBER = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _NUMBER_AS_TYPED = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_NO_NUMBER = re.compile(r"[+-]?(nan|null|inf|infinity)", re.IGNORECASE)
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _TRUTH = {"true": 1.0, "false": 0.0}
 
 TimeOf = Callable[[str], int]
@@ -38,7 +38,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """A column of values: float64, nan where there is no finite number; `status` says READING, EMPTY, INVALID or STATE.
+    """A column of values: float64, nan where there is no number; `status` says READING, EMPTY, INVALID or STATE.
 
     `text` gives, by index, what stands there where `value` alone does not tell it.
     """
@@ -147,7 +147,7 @@ def _filled(array: pa.Array) -> NDArray[np.int64]:
 
 
 def values(array: pa.Array) -> Values:
-    """Numbers, `true`/`false` as 1/0, and NaN, null and infinities as nan with their text; null cells are EMPTY."""
+    """Numbers, `true`/`false` as 1/0, and NaN, null (as nan) and infinities with their text; null cells are EMPTY."""
     if not is_text(array):
         number = array.cast(pa.float64(), safe=False) if not pa.types.is_boolean(array.type) else array.cast(pa.uint8()).cast(pa.float64())
         return _finished(number, array, np.zeros(len(array), np.bool_), {})
@@ -187,7 +187,6 @@ def _finished(number: pa.Array, array: pa.Array, invalid: NDArray[np.bool_], tex
     if len(endless):
         cells = texts(array.take(pa.array(endless)).cast(pa.string()))
         text.update({index: cell or "" for index, cell in zip(endless.tolist(), cells, strict=True) if index not in text})
-        value[endless] = np.nan
     value[~present] = np.nan
     return Values(value, status, text)
 
@@ -197,9 +196,9 @@ def _number_as_typed(cell: str) -> float | None:
     bare = cell.strip()
     if bare.lower() in _TRUTH:
         return _TRUTH[bare.lower()]
-    if _NUMBER_AS_TYPED.fullmatch(bare):
+    if _NUMBER_AS_TYPED.fullmatch(bare) or _NOT_FINITE.fullmatch(bare):
         return float(bare)
-    return math.nan if _NO_NUMBER.fullmatch(bare) else None
+    return math.nan if bare.lower() == "null" else None
 
 
 def codes(array: pa.Array) -> tuple[NDArray[np.int32], list[str]]:

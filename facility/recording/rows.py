@@ -154,7 +154,6 @@ def _cells(array: pa.Array, cell: Cell, mapping: TableMapping, point: NDArray[np
     with np.errstate(over="ignore", invalid="ignore"):
         value = found.value * cell.scale + cell.offset
     overflow = np.flatnonzero(np.isfinite(found.value) & ~np.isfinite(value))
-    value[overflow] = np.nan
     return Values(value, found.status, found.text | {int(index): repr(float(found.value[index])) for index in overflow})
 
 
