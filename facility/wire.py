@@ -16,9 +16,10 @@ _JSON = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One reading as it is published: `time` int ns UTC, `value` in `unit` (empty: the point's own); nan is sent as null, an infinity as text.
+    """One reading as it is published: `time` int ns UTC, `value` in `unit` (empty: the point's own).
 
-    A particle counter may give `count` and `volume_l` and no value. `origin` names the simulator or replay that made it up.
+    A value that is nan is sent as null, an infinity as text. A particle counter may give `count` and `volume_l` and no value. `origin`
+    names the simulator or replay that made it up.
     """
 
     time: int

@@ -136,7 +136,7 @@ def _kind(element: object) -> str:
 
 
 def number(name: str, found: object) -> tuple[float, float | str | None]:
-    """The float64 of a value and what was received for it; (nan, as received) when that is null, (nan or an infinity, as received) when it is not finite.
+    """The float64 of a value and what was received for it; nan or an infinity, with what was received, when that is not finite or null.
 
     Numeric text is a number, true and false are 1 and 0. Raises NotUnderstood for anything else.
     """

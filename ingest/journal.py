@@ -10,10 +10,12 @@ import hashlib
 import sqlite3
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from ingest.page_digests import digests_file, record_all, record_logged
 
 FORMAT = 1
 GENESIS = bytes(32)
@@ -29,6 +31,8 @@ create table commits (
 )
 """
 _COLUMNS = "seq, kind, at, heard, readings, body, hash"
+_CHECKPOINT_PAGES = 1000
+"""About so many pages in the log are copied to the file, as SQLite would by itself."""
 _WRITER = int("{}{:03}{:03}".format(*sqlite3.sqlite_version_info))
 
 
@@ -68,17 +72,6 @@ def chained(before: bytes, seq: int, kind: str, at: int, heard: int, readings: i
     return digest.digest()
 
 
-def digest_file(path: Path) -> Path:
-    """Where the digest of a journal at rest lies: written when it is closed, removed before it is written again."""
-    return path.with_name(f"{path.name}.sha256")
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of the whole file in hex; OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read_only(path: Path) -> sqlite3.Connection:
     """A connection that reads only, for one thread at a time; sqlite3.Error when there is no such file."""
     return sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
@@ -92,6 +85,8 @@ class Journal:
         self._durable = durable
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._beside: sqlite3.Connection | None = None
+        self._logged_pages = 0
         self.head = Head()
         with self._lock:
             self._open()
@@ -119,7 +114,45 @@ class Journal:
                 self._close()
                 raise JournalUnavailable(f"cannot write {self.path}: {error}") from error
             self.head = Head(seq, at, heard, entry.hash)
+            self._logged_pages += 2 + len(body) // 4096
+            if self._logged_pages >= _CHECKPOINT_PAGES:
+                try:
+                    self._checkpoint(self._connection)
+                except (sqlite3.Error, OSError):  # the entry is durable; the next call tries afresh, and says what is wrong
+                    self._close()
             return entry
+
+    def checkpoint(self) -> None:
+        """Copy the log into the file, as happens by itself from time to time; sqlite3.Error, OSError."""
+        with self._lock:
+            if self._connection is not None:
+                self._checkpoint(self._connection)
+
+    def extend(self, entries: Sequence[Entry]) -> None:
+        """Append entries of another copy of this journal as they are, in one transaction; ValueError when they do not follow on the newest.
+
+        Raises JournalUnavailable as `append` does.
+        """
+        with self._lock:
+            if self._connection is None:
+                self._open()
+            assert self._connection is not None
+            before, rows = self.head.hash, []
+            for seq, entry in enumerate(entries, self.head.seq + 1):
+                before = chained(before, seq, entry.kind, entry.at, entry.heard, entry.readings, entry.body)
+                if before != entry.hash:
+                    raise ValueError(f"entry {entry.seq} does not follow on entry {seq - 1} of {self.path}")
+                rows.append((seq, entry.kind, entry.at, entry.heard, entry.readings, entry.body, before))
+            try:
+                self._connection.execute("begin immediate")
+                self._connection.executemany(f"insert into commits ({_COLUMNS}) values (?,?,?,?,?,?,?)", rows)
+                self._connection.execute("commit")
+                self._checkpoint(self._connection)
+            except (sqlite3.Error, OSError) as error:
+                self._close()
+                raise JournalUnavailable(f"cannot write {self.path}: {error}") from error
+            if entries:
+                self.head = Head(seq, entry.at, entry.heard, entry.hash)
 
     def reader(self) -> JournalReader:
         return JournalReader(self.path)
@@ -127,23 +160,26 @@ class Journal:
     def close(self) -> None:
         """Leave the file whole, without a write-ahead log beside it."""
         with self._lock:
-            if self._connection is not None:
-                with suppress(sqlite3.Error):
-                    self._connection.execute("pragma wal_checkpoint(truncate)")
+            if self._connection is not None and self._beside is not None:
+                with suppress(sqlite3.Error, OSError):
+                    self._checkpoint(self._connection)
+                    self._beside.close()  # so that nobody is beside, and SQLite removes the log
             self._close()
-            with suppress(OSError):  # without it verify says how many bytes it could not check
-                digest_file(self.path).write_text(file_digest(self.path))
 
     def _open(self) -> None:
         try:
-            digest_file(self.path).unlink(missing_ok=True)
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10)
             self._connection = connection
             connection.execute("pragma auto_vacuum = none")
             connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma wal_autocheckpoint = 0")
+            # While it is open, closing the other copies no page from the log that is not recorded then.
+            self._beside = read_only(self.path)
+            self._beside.execute("pragma user_version").fetchone()
             connection.execute(f"pragma synchronous = {'full' if self._durable else 'off'}")
             # Bytes without meaning are zero, so that verify can tell a changed byte anywhere.
             connection.execute("pragma secure_delete = on")
+            self._checkpoint(connection)  # before anything is written: the log could start over
             if not connection.execute("select 1 from sqlite_schema where name = 'commits'").fetchone():
                 connection.execute("begin immediate")
                 connection.execute(SCHEMA)
@@ -155,19 +191,30 @@ class Journal:
             # The header names the SQLite that wrote last: verify compares it with this, the same number said by us.
             if connection.execute("pragma application_id").fetchone()[0] != _WRITER:
                 connection.execute(f"pragma application_id = {_WRITER}")
-            # The file is whole in itself from its first moment on, so that verify can check it beneath its log.
-            connection.execute("pragma wal_checkpoint(truncate)")
+            self._checkpoint(connection)
             row = connection.execute("select seq, at, heard, hash from commits order by seq desc limit 1").fetchone()
             self.head = Head(*row) if row else Head()
         except (sqlite3.Error, OSError) as error:
             self._close()
             raise JournalUnavailable(f"cannot open {self.path}: {error}") from error
 
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        """Copy the log's pages to the file, and record what they are; where somebody reads old ones, the rest follows another time."""
+        _, frames, copied = connection.execute("pragma wal_checkpoint(passive)").fetchone()
+        self._logged_pages = 0
+        if frames != copied or not connection.execute("pragma page_count").fetchone()[0]:
+            return
+        if not digests_file(self.path).exists():
+            record_all(self.path, durable=self._durable)
+        elif frames > 0:
+            record_logged(self.path, frames, durable=self._durable)
+
     def _close(self) -> None:
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
+        for connection in (self._connection, self._beside):
+            if connection is not None:
+                with suppress(sqlite3.Error):
+                    connection.close()
+        self._connection = self._beside = None
 
 
 class JournalReader:

@@ -12,8 +12,9 @@ from typing import Any, BinaryIO
 
 from ingest.flaw import Flaw, Flaws, Progress, unwatched
 from ingest.inspection import connect
-from ingest.journal import FORMAT, SCHEMA, digest_file, file_digest
-from ingest.pages import HEADER, INTERIOR, LEAF, MAGIC, Pages, Walk, sequence_row
+from ingest.journal import FORMAT, SCHEMA
+from ingest.page_digests import digest, digests_file, recorded
+from ingest.pages import MAGIC, Pages, Walk, sequence_row
 from ingest.snapshot import FilePages, LoggedPages, read_log
 
 _COMMITS, _SEQUENCE = repr(b"commits"), repr(b"sqlite_sequence")
@@ -25,11 +26,11 @@ _SCHEMA_ROWS = (
 
 @dataclass(slots=True)
 class FileReport:
-    """What was examined: pages in the database, frames in its log, bytes of left-overs that mean nothing and cannot be checked."""
+    """What was examined: pages in the database, frames in its log, bytes that mean nothing and of which no digest tells."""
 
     pages: int = 0
     frames: int = 0
-    leftover_bytes: int = 0
+    unchecked_bytes: int = 0
     flaws: Flaws = field(default_factory=Flaws)
 
 
@@ -47,28 +48,11 @@ def inspect_file(path: Path, progress: Progress = unwatched) -> FileReport:
             for line in found if found != ["ok"] else ():
                 report.flaws.add(Flaw(f"SQLite's own check: {line}", file=path.name))
             _walk(path, file, _roots(schema), report, progress)
-            if report.leftover_bytes:
-                _at_rest(path, report)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         report.flaws.add(Flaw(f"SQLite cannot read it: {error}", file=path.name))
         with path.open("rb") as file:
             _header(FilePages(file, path.name), report)
     return report
-
-
-def _at_rest(path: Path, report: FileReport) -> None:
-    """Bytes that mean nothing are as they were when the service stopped, where it stopped in order."""
-    try:
-        stopped = digest_file(path).read_text()
-    except FileNotFoundError:
-        return
-    if len(stopped) < 64:  # killed while it was written
-        return
-    if file_digest(path) == stopped:
-        report.leftover_bytes = 0
-    elif not report.flaws:
-        what = "it was changed since the service stopped, in bytes that mean nothing: its digest is another"
-        report.flaws.add(Flaw(what, file=path.name))
 
 
 def _schema(connection: sqlite3.Connection, report: FileReport, path: Path) -> list[tuple[Any, ...]]:
@@ -98,20 +82,25 @@ def _walk(path: Path, file: BinaryIO, roots: dict[str, int], report: FileReport,
     try:
         log_file = log_path.open("rb")
     except FileNotFoundError:
-        _examine(alone, roots, report, progress)
+        divided = _examine(alone, roots, report, progress)
+        _compare(path, alone, divided, {}, report)
         return
     with log_file:
         log = read_log(log_path, log_file, alone.size, report.flaws)
         if log is None:
-            _examine(alone, roots, report, progress)
+            divided = _examine(alone, roots, report, progress)
+            _compare(path, alone, divided, {}, report)
             return
         report.frames = log.frames
         newest = LoggedPages(alone, log_file, log)
-        _examine(newest, roots, report, progress)
-        _examine_beneath(alone, newest, roots, report)
+        divided = _examine(newest, roots, report, progress)
+        beneath = {number: alone.size for number in log.images if number <= alone.count}
+        images = {number: {digest(newest.image(at)) for at in log.images[number]} for number in beneath}
+        _compare(path, alone, {number: room for number, room in divided.items() if number not in log.newest} | beneath, images, report)
 
 
-def _examine(pages: Pages, roots: dict[str, int], report: FileReport, progress: Progress) -> None:
+def _examine(pages: Pages, roots: dict[str, int], report: FileReport, progress: Progress) -> dict[int, int]:
+    """Check what the pages themselves can tell; the rooms that they cannot tell about, in bytes by page."""
     _header(pages, report)
     if isinstance(pages, FilePages) and pages.bytes != pages.count * pages.size:
         what = f"{pages.bytes - pages.count * pages.size} bytes after the last whole page"
@@ -120,7 +109,23 @@ def _examine(pages: Pages, roots: dict[str, int], report: FileReport, progress: 
     walk.visit(roots.values())
     _sequence(pages, roots, walk, report.flaws)
     report.pages += walk.visited
-    report.leftover_bytes += walk.leftover_bytes
+    return walk.divided
+
+
+def _compare(path: Path, alone: FilePages, rooms: dict[int, int], images: dict[int, set[bytes]], report: FileReport) -> None:
+    """Pages of the file are as the last checkpoint left them, or as one that was under way did: as in the log (`images`)."""
+    for _ in range(3):  # a service may be at its checkpoint
+        left = recorded(path)
+        wrong = {number for number in rooms if digest(alone.page(number)) not in images.get(number, set()) | {left.get(number)}}
+        if not wrong:
+            return
+    if not left:
+        report.unchecked_bytes = sum(rooms[number] for number in wrong)
+        return
+    for number in sorted(wrong):
+        file, offset = alone.place(number)
+        what = f"the page is not as the last checkpoint left it: {digests_file(path).name} has another digest"
+        report.flaws.add(Flaw(what, file=file, page=number, offset=offset))
 
 
 def _sequence(pages: Pages, roots: dict[str, int], walk: Walk, flaws: Flaws) -> None:
@@ -133,47 +138,6 @@ def _sequence(pages: Pages, roots: dict[str, int], walk: Walk, flaws: Flaws) -> 
         file, start = pages.place(table)
         what = f"sqlite_sequence does not say that {last} numbers were given out, and nothing else"
         flaws.add(Flaw(what, file=file, page=table, offset=start + pages.size - len(row)))
-
-
-def _examine_beneath(alone: FilePages, newest: LoggedPages, roots: dict[str, int], report: FileReport) -> None:
-    """The file under its log is what the last checkpoint left: whole in itself, and saying nothing else than what came after it.
-
-    Nothing is said where a checkpoint is under way or was interrupted: some pages are then old and others new, and none of them counts
-    before the log is copied over them again.
-    """
-    for _ in range(3):
-        changed = alone.changed_ns()
-        if alone.count < max(roots.values(), default=0):
-            return  # made, and nothing copied to it from the log yet
-        beneath = FileReport()
-        _examine(alone, roots, beneath, unwatched)
-        new, old = set[int](), set[int]()
-        for number, images in newest.log.images.items():
-            if number <= alone.count:
-                page = alone.page(number)
-                (new if any(newest.image(at) == page for at in images) else old).add(number)
-        _compare(alone, newest, old - {roots.get(_SEQUENCE, 0)}, beneath.flaws)
-        if alone.changed_ns() == changed:
-            break
-    else:
-        return
-    if not (new and old and max(new) < min(old)):
-        for flaw in beneath.flaws:
-            report.flaws.add(flaw)
-
-
-def _compare(alone: FilePages, newest: LoggedPages, old: set[int], flaws: Flaws) -> None:
-    """What was added to a leaf since then lies before what was there, which did not move; a page of a long record is written once."""
-    for number in sorted(old):
-        before, after = alone.page(number), newest.page(number)
-        base = HEADER if number == 1 else 0
-        if before[base] == INTERIOR:
-            continue
-        start = int.from_bytes(before[base + 5 : base + 7], "big") if before[base] == LEAF else 0
-        if before[start:] != after[start:]:
-            at = next(i for i in range(start, len(before)) if before[i] != after[i])
-            file, offset = alone.place(number)
-            flaws.add(Flaw(f"{before[at]:#04x}, where the log has {after[at]:#04x}", file=file, page=number, offset=offset + at))
 
 
 def _header(pages: Pages, report: FileReport) -> None:

@@ -4,7 +4,7 @@ SQLite passes over bytes that mean nothing to it. Here each byte either has its 
 unseen. That holds for what only grows and is written with `secure_delete`: no free pages, no left-overs.
 
 One exception: where SQLite divides an interior page in two, old cells stay behind in the room between its cell pointers and its cells. That
-begins with the third level of a table's tree, at some 2 MB. Such room means nothing and is not checked, but counted: `leftover_bytes`.
+begins with the third level of a table's tree, at some 2 MB. Such pages are gathered in `divided`: only their digest can tell.
 """
 
 from __future__ import annotations
@@ -98,9 +98,10 @@ class Walk:
         self._progress = progress
         self._reached = bytearray(pages.count + 1)
         self._interior: list[tuple[int, bytes, int, int]] = []
+        self.divided: dict[int, int] = {}
+        """The pages in which old cells may have stayed behind, and how many bytes."""
         self.last: dict[int, int | None] = {}
         self.visited = 0
-        self.leftover_bytes = 0
 
     def visit(self, roots: Iterable[int]) -> None:
         """Walk the schema and the tables with these root pages, then see that no page is left."""
@@ -109,7 +110,7 @@ class Walk:
             if len(self._interior) == 1:  # never divided
                 self._zero(*self._interior[0])
             else:
-                self.leftover_bytes += sum(end - start for _, _, start, end in self._interior)
+                self.divided |= {number: end - start for number, _, start, end in self._interior}
             self._interior = []
         lock = LOCK_BYTE // self.pages.size + 1
         for number in range(1, self.pages.count + 1):

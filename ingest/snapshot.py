@@ -27,10 +27,6 @@ class FilePages:
             self.size = 4096
         self.count = self.bytes // self.size
 
-    def changed_ns(self) -> int:
-        """When the file was last written, int ns UTC."""
-        return os.fstat(self._descriptor).st_mtime_ns
-
     def page(self, number: int) -> bytes:
         return os.pread(self._descriptor, self.size, (number - 1) * self.size).ljust(self.size, b"\0")
 

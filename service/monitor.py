@@ -83,6 +83,11 @@ class ServiceMonitor:
         self._adrift = ""
         self._begin()
 
+    def renew(self) -> None:
+        """Read the files anew, from the path where they are."""
+        for readers in (self._store, self._series, self._journal):
+            readers.renew()
+
     def close(self) -> None:
         """Publish what steps brought, end the event streams, close the readers."""
         self._announcer.close()

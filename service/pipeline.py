@@ -180,6 +180,7 @@ class Pipeline:
         self.store.close()
         self._series.close()
         self.store, self.memory, self.ledger = self._open(folder)
+        self.monitor.renew()
         return self.memory, self.ledger
 
     def _put_in_force(self) -> dict[str, int]:

@@ -29,6 +29,7 @@ class Readers(Generic[Reader]):
         self._open = open
         self._lock = threading.Lock()
         self._idle: list[Reader] = []
+        self._renewed = 0
         self._closed = False
 
     @contextmanager
@@ -36,6 +37,7 @@ class Readers(Generic[Reader]):
         """A reader for one look-up; raises MonitorUnavailable when it cannot be read."""
         with self._lock:
             reader = self._idle.pop() if self._idle else None
+            renewed = self._renewed
         try:
             reader = reader or self._open()
             yield reader
@@ -44,9 +46,17 @@ class Readers(Generic[Reader]):
                 reader.close()
             raise MonitorUnavailable(f"What is stored cannot be read: {error}. Look at the disk that holds data_dir.") from error
         except BaseException:
-            self._give_back(reader)
+            self._give_back(reader, renewed)
             raise
-        self._give_back(reader)
+        self._give_back(reader, renewed)
+
+    def renew(self) -> None:
+        """Open new readers from now on: another disk may be mounted where the files lay, and the old ones would go on reading those."""
+        with self._lock:
+            self._renewed += 1
+            idle, self._idle = self._idle, []
+        for reader in idle:
+            reader.close()
 
     def close(self) -> None:
         """Close the readers, those in use when they come back."""
@@ -56,11 +66,11 @@ class Readers(Generic[Reader]):
         for reader in idle:
             reader.close()
 
-    def _give_back(self, reader: Reader | None) -> None:
+    def _give_back(self, reader: Reader | None, renewed: int) -> None:
         if reader is None:
             return
         with self._lock:
-            if not self._closed:
+            if not self._closed and renewed == self._renewed:
                 self._idle.append(reader)
                 return
         reader.close()

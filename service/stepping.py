@@ -153,8 +153,11 @@ class Stepper:
             for request in requests:
                 self._journal_request(request)
             if self._anything_new():
-                self._record_step()
+                step = self._record_step()
                 self.catch_up()
+                if self.ledger.cursor < step:
+                    self._torn = True
+                    raise JournalUnavailable("the step just recorded cannot be read: something else is mounted where the data lay")
             self.vitals.failure = ""
         except (JournalUnavailable, StateUnavailable, SeriesUnavailable, sqlite3.Error) as error:
             self._fail(error, requests)
@@ -166,9 +169,10 @@ class Stepper:
         if not self.vitals.failure:
             self.vitals.ended_ns = ended
 
-    def _record_step(self) -> None:
+    def _record_step(self) -> int:
         entry = self._journal.append(STEP, encode(StepBody(self.vitals.steps + 1)), self._stamp_ns(), self._heard_ns())
         self._recorded = entry.seq
+        return entry.seq
 
     def _journal_request(self, request: Request) -> None:
         entry = self._journal.append(request.kind, encode(request.body), self._stamp_ns(), self._heard_ns())
@@ -222,6 +226,8 @@ class Stepper:
         """
         if self._journal.head.seq > self._recorded:
             self._record_step()
+        self._reader.close()
+        self._reader = self._journal.reader()
         self._memory, self.ledger = self._rebuild()
         self._torn = False
         self.catch_up()

@@ -94,7 +94,7 @@ class Verification:
         showed = f"chained up to {chain.head.hex()[:16]}…"
         counts = {
             "entries": chain.entries, "readings": chain.readings, "steps": chain.steps, "head": chain.head.hex(),
-            "pages": file.pages, "log_frames": file.frames, "leftover_bytes": file.leftover_bytes,
+            "pages": file.pages, "log_frames": file.frames, "unchecked_bytes": file.unchecked_bytes,
         }  # fmt: skip
         return Check("journal", checked, showed, counts, flaws, _RESTORE)
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from ingest.entries import IngestBody, StepBody, encode
+from ingest.flaw import Flaws
 from ingest.inspection import inspect_chain
-from ingest.journal import Journal, JournalReader, digest_file
+from ingest.journal import Journal, JournalReader, JournalUnavailable
 from ingest.journal_file import inspect_file
+from ingest.page_digests import digests_file, recorded
 from ingest.pages import INTERIOR, misspelt_record, spelt, varint
-from ingest.snapshot import FilePages
+from ingest.snapshot import FilePages, read_log
 from tests.support.verifying import flip, killed, named, stopped, verify, wrong
 
 
@@ -150,37 +152,123 @@ def test_a_deep_tree_has_no_false_alarm(tmp_path: Path, size: int) -> None:
     journal.close()
     report = inspect_file(path)
     assert [str(flaw) for flaw in report.flaws] == []
-    assert report.leftover_bytes == 0
-    digest_file(path).unlink()  # as after a kill
-    assert bool(inspect_file(path).leftover_bytes) == (size == 512)
+    assert report.unchecked_bytes == 0
+    digests_file(path).unlink()
+    assert bool(inspect_file(path).unchecked_bytes) == (size == 512)
 
 
-def test_at_rest_a_byte_that_means_nothing_is_named_too(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
+def deep(path: Path) -> Journal:
+    """A journal in 512-byte pages whose tree has three levels, still open."""
     journal = journal_of_pages(path, 512)
     for at in range(4000):
         journal.append("step", encode(StepBody(at)), at)
-    journal.close()
+    return journal
+
+
+def rooms(path: Path) -> list[int]:
+    """Offsets of bytes in interior pages that mean nothing and are not zero."""
     with path.open("rb") as file:
         pages = FilePages(file, path.name)
-        rooms = [
-            (number, offset)
+        return [
+            (number - 1) * pages.size + offset
             for number in range(2, pages.count + 1)
             if (page := pages.page(number))[0] == INTERIOR
             for offset in range(12 + 2 * int.from_bytes(page[3:5], "big"), int.from_bytes(page[5:7], "big"))
             if page[offset]
         ]
-    assert rooms
-    for number, offset in rooms[:20]:
-        flip(path, (number - 1) * 512 + offset, 1)
-        assert [str(flaw) for flaw in inspect_file(path).flaws] == [
-            "journal.db: it was changed since the service stopped, in bytes that mean nothing: its digest is another"
-        ]
-        flip(path, (number - 1) * 512 + offset, 1)
+
+
+def test_a_byte_that_means_nothing_is_named_too(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    deep(path).close()
+    meaningless = rooms(path)
+    assert meaningless
+    for offset in meaningless[:6]:
+        flip(path, offset, 1)
+        assert [flaw.page for flaw in inspect_file(path).flaws] == [offset // 512 + 1]
+        flip(path, offset, 1)
     assert not list(inspect_file(path).flaws)
-    journal = Journal(path)
-    assert not digest_file(path).exists()
+
+
+def test_so_it_is_while_the_service_runs_and_after_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = deep(path)
+    journal.checkpoint()
+    meaningless = rooms(path)
+    for at in range(4000, 4100):  # a log of some pages over the file
+        journal.append("step", encode(StepBody(at)), at)
+    copy = tmp_path / "killed"
+    copy.mkdir()
+    for part in tmp_path.glob("journal.db*"):
+        shutil.copy(part, copy)
+    beneath = range(101, path.stat().st_size, 29989)
+    for broken in (path, copy / "journal.db"):
+        assert inspect_file(broken).unchecked_bytes == 0
+        assert unnamed(broken, [(offset, 1) for offset in [*meaningless[-4:], *beneath]]) == []
     journal.close()
+    assert named(path) == []
+
+
+@pytest.mark.parametrize("copied", [1, 12])
+def test_a_checkpoint_that_was_interrupted(tmp_path: Path, copied: int) -> None:
+    """Some pages are as in the log, the others as before: that is no flaw, and each of their bytes counts."""
+    path = tmp_path / "journal.db"
+    journal = deep(path)
+    journal.checkpoint()
+    for at in range(4000, 4100):
+        journal.append("step", encode(StepBody(at)), at)
+    killed_at = tmp_path / "killed"
+    killed_at.mkdir()
+    for part in tmp_path.glob("journal.db*"):
+        shutil.copy(part, killed_at)
+    journal.close()
+    path = killed_at / path.name
+    with path.open("r+b") as file, path.with_name("journal.db-wal").open("rb") as log_file:
+        log = read_log(path, log_file, 512, Flaws())
+        assert log is not None
+        assert len(log.newest) > copied
+        for number in sorted(log.newest)[:copied]:
+            os.pwrite(file.fileno(), os.pread(log_file.fileno(), 512, log.newest[number]), (number - 1) * 512)
+    assert named(path) == []
+    assert inspect_file(path).unchecked_bytes == 0
+    under = [(number - 1) * 512 + offset for number in log.newest if number * 512 <= path.stat().st_size for offset in (0, 511)]
+    assert unnamed(path, [(offset, 0x20) for offset in under]) == []
+    Journal(path).close()
+    assert named(path) == []
+
+
+def test_digests_that_were_lost_are_written_anew_and_half_a_record_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    deep(path).close()
+    before = recorded(path)
+    digests_file(path).unlink()
+    Journal(path).close()
+    assert recorded(path) == before
+    with digests_file(path).open("ab") as file:
+        file.write(b"half a record")
+    journal = Journal(path)
+    journal.append("step", encode(StepBody(1)), 1)
+    journal.close()
+    assert digests_file(path).stat().st_size % 32 == 0
+    assert named(path) == []
+
+
+def test_what_cannot_be_recorded_keeps_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full at a checkpoint: the entry is durable, the next call says so, and nothing is copied unrecorded."""
+    path = tmp_path / "journal.db"
+    journal = deep(path)
+    journal.checkpoint()
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr("ingest.journal.record_logged", lambda *_, **__: (_ for _ in ()).throw(full))
+    for at in range(4000, 4500):
+        journal.append("step", encode(StepBody(at)), at)
+    with pytest.raises(JournalUnavailable, match="No space left"):
+        journal.append("step", encode(StepBody(0)), 5000)
+    assert path.with_name("journal.db-wal").stat().st_size > 0
+    monkeypatch.undo()
+    assert journal.append("step", encode(StepBody(0)), 5000).seq == 4501
+    journal.close()
+    assert named(path) == []
 
 
 # Numbers and records as SQLite writes them

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from service.watch import JOURNAL
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
-from tests.support.mount import small_disk
+from tests.support.mount import failing_disk, small_disk
 from tests.support.proof import Proof
 from tests.support.pump import Pump, messages_of
 from tests.support.recordings import sawtooth
@@ -65,6 +67,45 @@ def test_a_full_disk(killed: bool, tmp_path: Path) -> None:
         assert proof.readings == expected
         assert proof.holds(tmp_path / "again", service.pages) == 160
         assert proof.excursions == recording.judged(tmp_path / "offline")
+        assert problems(hook).count(JOURNAL) == 1, "paged once, not at every try"
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["goes on by itself", "is killed meanwhile"])
+def test_a_mount_that_turns_read_only(killed: bool, tmp_path: Path) -> None:
+    """The kernel does that under open files after an error; an administrator checks the disk and mounts it again."""
+    recording = sawtooth(tmp_path / "example")
+    sent = messages_of(recording)
+    third = len(sent) // 3
+    with failing_disk(tmp_path / "site" / "disk", 64) as disk, webhook_server() as hook, Mosquitto(tmp_path / "broker") as broker:
+        service = Service(
+            tmp_path / "site", recording.example, broker.url, data_dir="./disk/data", channels=channels(hook), evaluate_every="200ms"
+        )
+        with service:
+            service.until_listening()
+            Pump(broker.port, sent[:third], 0.5).start().join()
+            service.until_stored(third)
+            disk.fail()
+            Pump(broker.port, sent[third : 2 * third], 1.0).start().join()
+            service.until(lambda: JOURNAL in problems(hook))
+            service.until(lambda: "nothing is acknowledged" in service.log)
+            assert Proof(service.data_dir).readings.total() == third
+            if killed:
+                service.kill()
+            disk.mend()
+            assert Proof(service.data_dir).readings.total() == third
+            if killed:
+                service.start()
+            Pump(broker.port, sent[2 * third :], 0.5).start().join()
+            expected = recording.stored(tmp_path / "stored")
+            service.until_stored(expected.total())
+            answered = json.loads(urlopen(f"{service.url}api/v1/excursions?limit=1000", timeout=10).read())
+            offline = recording.judged(tmp_path / "offline")
+            assert len(answered["excursions"]) == len(offline)
+            service.stop()
+        proof = Proof(service.data_dir)
+        assert proof.readings == expected
+        assert proof.holds(tmp_path / "again", service.pages) == 160
+        assert proof.excursions == offline
         assert problems(hook).count(JOURNAL) == 1, "paged once, not at every try"
 
 

@@ -88,7 +88,7 @@ def stopped(folder: Path) -> Path:
 def killed(folder: Path) -> Path:
     """The data_dir of a service that was killed: the newest pages of each file are in its log; the file beneath is that of a checkpoint."""
     place = installation(folder / "site", rounds=1)
-    change(place.data_dir / "journal.db", "pragma wal_checkpoint")
+    place.journal.checkpoint()
     for second in range(1000, 1020):
         place.read("inc1.temp", 37.0, second)
     place.step()
