@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-SERVERS := mosquitto chromium
+SERVERS := mosquitto chromium prometheus prometheus-alertmanager node
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -17,6 +17,7 @@ demo: $(VENV)/.runtime ## the whole pipeline with simulated cleanrooms; Ctrl-C s
 
 test: $(VENV)/.development ## install what the tests need and run them all; ARGS="-k journal" for some
 	@scripts/servers $(SERVERS)
+	@scripts/node-tools
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.development ## lint, format, types and architecture; reports all before it fails
@@ -52,3 +53,7 @@ $(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
 	@echo "Installing what the tests need into $(VENV)"
 	@$(PIP) install --quiet --require-hashes -r requirements-dev.txt
 	@touch $@
+
+.PHONY: bundle
+bundle: $(VENV)/.runtime ## what a site without internet needs, as one file in dist/; ARGS="--platform ..." for another kind of machine
+	@scripts/bundle $(BIN) $(ARGS)

@@ -72,7 +72,7 @@ def restore(judgement: Judgement, newest_blob: bytes, under_way_blob: bytes, sin
     stale = judgement.plan.stale
     _put(stale, judgement.silences, kept.silences)
     _arrivals(stale, judgement.silences, arrived)
-    judgement.silences.open[:] = False
+    judgement.silences.open[:] = judgement.silences.dead[:] = False
     _put(stale, judgement.silences, going.silences)
 
 

@@ -18,7 +18,7 @@ from rules.occupancy import Occupancy, occupancy_of
 from rules.plan import Pairs, Plan
 from rules.revise import Revision, revise
 from rules.runs import RunState
-from rules.stale import Heard, StaleState, next_deadline, open_silences, silence
+from rules.stale import Heard, Life, StaleState, next_deadline, open_silences, silence
 from rules.transition import reconfigured, reconfigured_silence
 
 BEGINNING = np.iinfo(np.int64).min
@@ -63,11 +63,15 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What the journal brought between two configurations or steps: stored readings in order of arrival, states, moments of listening."""
+    """What the journal brought between two configurations or steps.
+
+    Stored readings in order of arrival, states, moments of listening, births and deaths of sources.
+    """
 
     readings: Readings
     states: Sequence[tuple[str, int, str]]
     heard: Heard
+    lives: Sequence[Life] = ()
 
 
 class Judgement:
@@ -136,10 +140,11 @@ class Judgement:
             found, revised = self._judge_lane(index, lane, stretch.readings, touched, clock)
             findings += found
             revisions += revised
-        self.silences, found = silence(self.plan.stale, self.silences, stretch.readings, stretch.heard, self.epochs[-1].occupancy)
+        occupancy = self.epochs[-1].occupancy
+        self.silences, found = silence(self.plan.stale, self.silences, stretch.readings, stretch.heard, occupancy, stretch.lives)
         findings += [self._signed(finding) for finding in found]
         revisions += self._silences_in_other_states(touched)
-        findings.sort(key=lambda finding: (finding.at, finding.excursion.rule, finding.excursion.point, finding.what == CLEARED))
+        findings.sort(key=lambda finding: (finding.at, finding.excursion.rule, finding.excursion.point))
         return findings, revisions
 
     def open(self) -> list[Excursion]:

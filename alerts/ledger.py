@@ -19,24 +19,32 @@ from ingest.entries import (
     CONFIGURATION,
     DELIVERY,
     INGEST,
+    PEOPLE,
     SERVICE,
+    SOURCE,
     STEP,
     ActionBody,
     ConfigurationBody,
     DeliveryBody,
+    IngestBody,
+    PeopleBody,
+    ReadmissionNote,
     ServiceBody,
+    SourceBody,
     decode,
     ingest_body,
     readings_of,
 )  # fmt: skip
 from ingest.intake import Sums
 from ingest.journal import Entry, JournalReader
+from ingest.lives import BORN, GAP, Lives
+from ingest.readmission import READMITTED
 from ingest.recollection import Recollection
 from rules.engine import RAISED, Finding
 from rules.excursion import CURRENT, Excursion
 from rules.plan import Plan
 from rules.revise import Revision
-from rules.stale import Heard
+from rules.stale import Heard, Life
 
 NEWEST_EVERY = 300
 """Steps between two checkpoints of what is newest: five minutes at one a second, read again at the start in well under one."""
@@ -70,6 +78,8 @@ class Ledger:
         self.configurations: list[int] = []
         """The entries up to the cursor that put one in force."""
         self.sums = Sums()
+        self.lives = Lives()
+        self._lived = False
         self._open: dict[tuple[str, str], Excursion] = {}
         self._issued = 0
         self._steps = 0
@@ -102,12 +112,14 @@ class Ledger:
         self._issued = int(self._store.get("issued", 0))
         self._steps = int(self._store.get("steps", 0))
         self.sums = sums_from(self._store.get("sums"))
+        self.lives = lives_from(self._store.get("lives", "[0, {}]"))
 
     def apply(self, entries: Sequence[Entry]) -> Applied:
         """Apply the entries up to and with a step; raises StateUnavailable, and then the ledger has to be loaded anew."""
         step = entries[-1]
         assert step.kind == STEP, "a step ends its entries"
         applied = Applied()
+        self._lived = False
         with self._store.transaction():
             configured = self._walk(entries, applied)
             self._progress(applied)
@@ -120,13 +132,21 @@ class Ledger:
             self._store.put("steps", self._steps)
             self._store.put("issued", self._issued)
             self._store.put("sums", sums_text(self.sums))
+            if self._lived:
+                self._store.put("lives", lives_text(self.lives))
             if self.judgement.epochs:
                 self._store.put("under_way", checkpoint.under_way(self.judgement))
                 if configured:  # so that the next start need not look through the whole journal for them
                     self._store.put("configurations", json.dumps(self.configurations))
-                if configured or self._steps % NEWEST_EVERY == 0:
+                # What births do to silence cannot be told from later readings, as the rest is.
+                if configured or self._lived or self._steps % NEWEST_EVERY == 0:
                     self._keep_newest()
         return applied
+
+    @property
+    def issued(self) -> int:
+        """How many excursions were found since the journal began."""
+        return self._issued
 
     def settle(self) -> None:
         """Before the service stops: write what the next start would have to read again."""
@@ -162,8 +182,26 @@ class Ledger:
                 body = decode(entry)
                 assert isinstance(body, ServiceBody)
                 self.audit.append(entry.at, SYSTEM, f"service {body.event}", "service", "", body.version, body.detail, entry.seq)
+            elif entry.kind == PEOPLE:
+                body = decode(entry)
+                assert isinstance(body, PeopleBody)
+                self._on_record(body, entry)
         self._judge(stretch, entries[-1], applied)
         return configured
+
+    def _readmitted(self, body: IngestBody, note: ReadmissionNote, entry: Entry) -> None:
+        taken = f"{len(note.records)} taken out of quarantine"
+        became = f"{entry.readings + len(body.states)} stored, {body.duplicates} duplicate, {len(body.quarantine)} quarantined again"
+        self.audit.append(entry.at, note.by, READMITTED, f"quarantine {note.filter}", taken, became, note.reason, entry.seq)
+
+    def _on_record(self, body: PeopleBody, entry: Entry) -> None:
+        """One row for each event, though a crash between journalling it and knowing that brings it twice."""
+        key = f"people {body.register}"
+        if body.number <= int(self._store.get(key, 0)):
+            return
+        self._store.put(key, body.number)
+        reason = "; ".join(part for part in (body.reason, f"from {body.source}" if body.source else "") if part)
+        self.audit.append(body.at_ns, body.by, body.event, body.target, body.old, body.new, reason, entry.seq)
 
     def _configure(self, entry: Entry, applied: Applied) -> None:
         body = decode(entry)
@@ -179,19 +217,29 @@ class Ledger:
     def _judge(self, entries: Sequence[Entry], last: Entry, applied: Applied) -> None:
         """Judge what a stretch of entries brought; its last entry is the clock."""
         batches, states = [], []
-        for entry in entries:
+        lives: list[Life] = []
+        for moment, entry in enumerate(entries):
             if entry.kind == INGEST:
                 body = ingest_body(entry)
                 self.sums.add(entry, body)
+                if body.readmission is not None:
+                    self._readmitted(body, body.readmission, entry)
                 batches.append(readings_of(entry, body))
                 states += [(state.place, state.time, state.state) for state in body.states]
+            elif entry.kind == SOURCE:
+                event = decode(entry)
+                assert isinstance(event, SourceBody)
+                self.lives.add(event)
+                self._lived = True
+                if event.event != GAP:
+                    lives.append(Life(event.event == BORN, np.unique(np.array(event.points, np.int64)), sum(map(len, batches)), moment))
         readings = Readings.concatenate(batches)
         self._memory.add(readings, states, last.seq)
         applied.readings = Readings.concatenate([applied.readings, readings])
         if not self.judgement.epochs:
             return
         heard = Heard(np.array([entry.at for entry in entries]), np.array([entry.heard for entry in entries]))
-        findings, revisions = self.judgement.judge(Stretch(readings, states, heard))
+        findings, revisions = self.judgement.judge(Stretch(readings, states, heard, lives))
         self._record(revisions, findings, last, applied)
 
     def _record(self, revisions: Iterable[Revision], findings: Iterable[Finding], entry: Entry, applied: Applied) -> None:
@@ -261,11 +309,24 @@ class Ledger:
 
 
 def sums_text(sums: Sums) -> str:
-    return json.dumps([sums.received, sums.stored, sums.duplicates, dict(sums.quarantined)])
+    readmitted = [dict(sums.readmitted)] if sums.readmitted else []
+    return json.dumps([sums.received, sums.stored, sums.duplicates, dict(sums.quarantined), *readmitted])
+
+
+def lives_text(lives: Lives) -> str:
+    return json.dumps([lives.lost, lives])
+
+
+def lives_from(text: str) -> Lives:
+    lost, points = json.loads(text)
+    lives = Lives(points)
+    lives.lost = lost
+    return lives
 
 
 def sums_from(text: str) -> Sums:
-    received, stored, duplicates, quarantined = json.loads(text)
+    received, stored, duplicates, quarantined, *readmitted = json.loads(text)
     sums = Sums(received, stored, duplicates)
     sums.quarantined.update(quarantined)
+    sums.readmitted.update(*readmitted)
     return sums

@@ -21,7 +21,7 @@ from ingest.recollection import Recollection
 from ingest.series import Series
 
 DIFFERENCES_MAX = 500
-_PROGRESS = ("cursor", "head", "clock", "heard", "steps", "issued")
+_PROGRESS = ("cursor", "head", "clock", "heard", "steps", "issued", "lives")
 _TIMES = {"onset", "raised", "ended", "cleared", "raised_at", "returned_at", "acknowledged_at", "at"}
 _UNTRIED = (0, 0, 0, None, 0, "")
 

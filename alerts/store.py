@@ -33,8 +33,16 @@ create table outbox (
     tried_at integer, sent_at integer, permanent integer, detail text, unique (page_id, target)
 );
 create index outbox_waiting on outbox (target) where sent_at is null;
-create index outbox_tallies on outbox (sent_at, attempts);
 """
+_TALLIES = "create index if not exists outbox_by_target on outbox (target, sent_at, attempts, queued_at)"
+"""So that what went to each target is counted without a look at the pages; a file of an earlier version gets it too."""
+_WRITTEN = (
+    "create table excursions_written (seq integer primary key autoincrement, id text, revision integer, unique (id, revision))",
+    "insert into excursions_written (id, revision) select id, revision from excursions order by onset, id, revision",
+    "create trigger excursions_write after insert on excursions begin"
+    " insert or replace into excursions_written (id, revision) values (new.id, new.revision); end",
+)
+"""Which rows of `excursions` changed, in which order: what follows them need not look at all. A file of an earlier version gets it too."""
 
 
 class StateUnavailable(Exception):
@@ -58,6 +66,11 @@ class StateStore:
                     for statement in _SCHEMA.split(";\n"):
                         self._connection.execute(statement)
                     self.put("format", FORMAT)
+            self._connection.execute(_TALLIES)
+            if not self._connection.execute("select 1 from sqlite_schema where name = 'excursions_written'").fetchone():
+                with self.transaction():
+                    for statement in _WRITTEN:
+                        self._connection.execute(statement)
         except sqlite3.Error as error:
             raise StateUnavailable(f"cannot open {path}: {error}") from error
 

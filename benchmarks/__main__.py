@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import journal, judging, messages, start, step
+from benchmarks import historian, journal, judging, messages, start, step
 from benchmarks.bench import Bench, machine
 from benchmarks.figure import Figure, as_json, table
 
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "judging": judging.run,
     "start": start.run,
     "step": step.run,
+    "historian": historian.run,
 }
 """In this order `step` goes on with the history that `start` has made."""
 

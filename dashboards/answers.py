@@ -181,7 +181,10 @@ class CheckAnswer(Answer):
 
 
 class HealthAnswer(Answer):
+    """`time` is the moment of looking, so that an answer that somebody kept is not taken for a new one."""
+
     ok: bool
+    time: str
     checks: list[CheckAnswer]
 
 

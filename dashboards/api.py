@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
+from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from dashboards import answers, asked
+from alerts.people.permissions import ACKNOWLEDGE, AUDIT, KNOWN, OPEN, READ
+from dashboards import answers, asked, people_api, quarantine_api
+from dashboards.access import Gate
 from dashboards.events import events_endpoint
 from dashboards.metrics import metrics_text
-from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, ExcursionQuery, Monitor, Page
+from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, Check, ExcursionQuery, Monitor, Page
 from dashboards.openapi import document
-from dashboards.problems_json import ProblemError, bad_parameters, nearest
-from dashboards.security import body_of
+from dashboards.operation import PREFIX, Operation, answered, endpoint_of
+from dashboards.problems_json import ProblemError, nearest
 from facility.times import format_time
 
-PREFIX = "/api/v1"
 Item = TypeVar("Item")
-Handler = Callable[[Monitor, Any, Any], BaseModel]
-Endpoint = Callable[[Request], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation: what is asked (query and path), what is answered, and either a plain function or an endpoint of its own."""
-
-    path: str
-    summary: str
-    handle: Handler | None = None
-    endpoint: Endpoint | None = None
-    parameters: type[asked.Asked] = asked.Nothing
-    answer: type[BaseModel] | None = None
-    method: str = "GET"
-    body: type[asked.Asked] | None = None
-    media: str = "application/json"
-    problems: tuple[int, ...] = ()
 
 
 def points(monitor: Monitor, query: asked.PointsAsked, _: None) -> answers.PointsAnswer:
@@ -81,6 +59,7 @@ def alarms(monitor: Monitor, query: asked.AlarmsAsked, _: None) -> answers.Alarm
 
 
 def acknowledge(monitor: Monitor, query: asked.AlarmAsked, body: asked.AcknowledgeBody) -> answers.AlarmAnswer:
+    assert body.by is not None
     result = monitor.acknowledge(query.id, by=body.by, comment=body.comment)
     if result.outcome == UNKNOWN or result.alarm is None:
         raise ProblemError(404, "unknown-alarm", "No such alarm", f"There is no alarm {query.id!r}; GET {PREFIX}/alarms lists them.")
@@ -115,19 +94,25 @@ def audit(monitor: Monitor, query: asked.AuditAsked, _: None) -> answers.AuditAn
 
 
 async def healthz(request: Request) -> Response:
-    health = await run_in_threadpool(request.app.state.monitor.health)
-    answer = answers.HealthAnswer(ok=health.is_alive, checks=[answers.CheckAnswer.of(check) for check in health.alive])
-    return _json(answer, 200 if answer.ok else 503)
+    monitor: Monitor = request.app.state.monitor
+    health = await run_in_threadpool(monitor.health)
+    return _health(monitor, health.is_alive, health.alive)
 
 
 async def readyz(request: Request) -> Response:
-    health = await run_in_threadpool(request.app.state.monitor.health)
-    checks = [answers.CheckAnswer.of(check) for check in (*health.alive, *health.ready)]
-    return _json(answers.HealthAnswer(ok=health.is_ready, checks=checks), 200 if health.is_ready else 503)
+    monitor: Monitor = request.app.state.monitor
+    health = await run_in_threadpool(monitor.health)
+    return _health(monitor, health.is_ready, (*health.alive, *health.ready))
+
+
+def _health(monitor: Monitor, ok: bool, checks: tuple[Check, ...]) -> Response:
+    answer = answers.HealthAnswer(ok=ok, time=format_time(monitor.now()), checks=[answers.CheckAnswer.of(check) for check in checks])
+    return answered(answer, 200 if ok else 503)
 
 
 async def metrics(request: Request) -> Response:
-    text, content_type = await run_in_threadpool(metrics_text, request.app.state.monitor, request.headers.get("accept", ""))
+    state, accept = request.app.state, request.headers.get("accept", "")
+    text, content_type = await run_in_threadpool(metrics_text, state.monitor, state.traffic, accept)
     return Response(text, headers={"Content-Type": content_type})
 
 
@@ -138,83 +123,47 @@ async def openapi(request: Request) -> Response:
 OPERATIONS = (
     Operation(
         f"{PREFIX}/points", "Every point with its latest reading, limits in force and state.",
-        points, parameters=asked.PointsAsked, answer=answers.PointsAnswer, problems=(404,),
+        points, parameters=asked.PointsAsked, answer=answers.PointsAnswer, problems=(404,), permission=READ,
     ),
     Operation(
         f"{PREFIX}/readings", "Stored readings of a point in time order, as columns, with start <= time < end.",
-        readings, parameters=asked.ReadingsAsked, answer=answers.ReadingsAnswer, problems=(404,),
+        readings, parameters=asked.ReadingsAsked, answer=answers.ReadingsAnswer, problems=(404,), permission=READ,
     ),
     Operation(
         f"{PREFIX}/excursions", "Excursions that overlap [start, end), sorted by onset, rule, point.",
-        excursions, parameters=asked.ExcursionsAsked, answer=answers.ExcursionsAnswer,
+        excursions, parameters=asked.ExcursionsAsked, answer=answers.ExcursionsAnswer, permission=READ,
     ),
     Operation(
         f"{PREFIX}/alarms", "Alarms, the newest raised first; without `state` those that are not done.",
-        alarms, parameters=asked.AlarmsAsked, answer=answers.AlarmsAnswer,
+        alarms, parameters=asked.AlarmsAsked, answer=answers.AlarmsAnswer, permission=READ,
     ),
     Operation(
-        f"{PREFIX}/alarms/{{id}}/acknowledge", "Acknowledge an alarm for a named person; 409 tells who was faster.",
+        f"{PREFIX}/alarms/{{id}}/acknowledge", "Acknowledge an alarm as who is signed in; 409 tells who was faster.",
         acknowledge, parameters=asked.AlarmAsked, answer=answers.AlarmAnswer, method="POST", body=asked.AcknowledgeBody,
-        problems=(403, 404, 409, 413, 415),
+        problems=(403, 404, 409, 413, 415), permission=ACKNOWLEDGE,
     ),
     Operation(
         f"{PREFIX}/audit", "The audit trail, the oldest entry first.",
-        audit, parameters=asked.AuditAsked, answer=answers.AuditAnswer,
+        audit, parameters=asked.AuditAsked, answer=answers.AuditAnswer, permission=AUDIT,
     ),
     Operation(
         f"{PREFIX}/events", "Server-sent events `readings`, `alarm`, `excursion`, `health`, `reload`; Last-Event-ID goes on from there.",
-        endpoint=events_endpoint, media="text/event-stream",
+        endpoint=events_endpoint, media="text/event-stream", permission=READ,
     ),
-    Operation(f"{PREFIX}/openapi.json", "This description.", endpoint=openapi),
-    Operation("/healthz", "200 while steps and ingest run, else 503.", endpoint=healthz, answer=answers.HealthAnswer),
-    Operation("/readyz", "200 when alive, connected and caught up, else 503.", endpoint=readyz, answer=answers.HealthAnswer),
-    Operation("/metrics", "Prometheus metrics.", endpoint=metrics, media="text/plain"),
+    Operation(f"{PREFIX}/openapi.json", "This description.", endpoint=openapi, permission=KNOWN),
+    Operation("/healthz", "200 while steps and ingest run, else 503.", endpoint=healthz, answer=answers.HealthAnswer, permission=OPEN),
+    Operation(
+        "/readyz", "200 when alive, connected and caught up, else 503.", endpoint=readyz, answer=answers.HealthAnswer, permission=OPEN,
+    ),
+    Operation("/metrics", "Prometheus metrics.", endpoint=metrics, media="text/plain", permission=READ),
+    *quarantine_api.OPERATIONS,
+    *people_api.OPERATIONS,
 )  # fmt: skip
 
 
-def routes() -> list[Route]:
-    """The table as Starlette routes."""
-    return [Route(operation.path, operation.endpoint or _endpoint(operation), methods=[operation.method]) for operation in OPERATIONS]
-
-
-def _endpoint(operation: Operation) -> Endpoint:
-    handle = operation.handle
-    assert handle is not None, operation.path
-
-    async def endpoint(request: Request) -> Response:
-        monitor: Monitor = request.app.state.monitor
-        context = {"zone": ZoneInfo(monitor.identity.timezone)}
-        query = _checked(operation.parameters, _single(request) | request.path_params, context, "query")
-        body = None
-        if operation.body is not None:
-            body = _checked(operation.body, await _json_body(request), context, "body")
-        return _json(await run_in_threadpool(handle, monitor, query, body))
-
-    return endpoint
-
-
-def _single(request: Request) -> dict[str, Any]:
-    names = [name for name, _ in request.query_params.multi_items()]
-    for name in names:
-        if names.count(name) > 1:
-            raise ProblemError(400, "bad-parameter", "A parameter in the query cannot be used", f"{name}: given twice; give it once.")
-    return dict(request.query_params)
-
-
-async def _json_body(request: Request) -> Any:
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-        raise ProblemError(415, "not-json", "Unsupported media type", "Send the body as application/json.")
-    try:
-        return json.loads(await body_of(request))
-    except (ValueError, RecursionError):
-        raise ProblemError(400, "not-json", "The body cannot be read", "The body is not valid JSON.") from None
-
-
-def _checked(model: type[asked.Asked], given: Any, context: dict[str, Any], place: str) -> asked.Asked:
-    try:
-        return model.model_validate(given, context=context)
-    except ValidationError as error:
-        raise bad_parameters(error, list(model.model_fields), place) from None
+def routes() -> list[Gate]:
+    """The table as routes, each behind its permission."""
+    return [Gate(operation.path, endpoint_of(operation), operation.permission, operation.method) for operation in OPERATIONS]
 
 
 def _page(cursor: str | None, read: Callable[[], Page[Item]]) -> Page[Item]:
@@ -232,7 +181,3 @@ def _known(parameter: str, value: str, known: list[str]) -> None:
         raise ProblemError(
             404, f"unknown-{parameter}", f"No such {parameter}", f"There is no {parameter} {value!r}{nearest(value, known)}."
         )
-
-
-def _json(answer: BaseModel, status: int = 200) -> Response:
-    return Response(answer.model_dump_json(), status, media_type="application/json")

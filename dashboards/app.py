@@ -8,47 +8,68 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
+from alerts.people.office import Office
+from alerts.people.people import People
+from alerts.people.register import PeopleUnavailable
 from dashboards import api
-from dashboards.console import pages
+from dashboards.access import MustChange, NotSignedIn
+from dashboards.console import pages, sign_in
 from dashboards.monitor import Monitor, MonitorUnavailable
+from dashboards.operation import PREFIX
 from dashboards.problems_json import ProblemError, problem
 from dashboards.security import Guard
+from dashboards.traffic import Counted, Traffic
 
 log = logging.getLogger(__name__)
 
 
-def build_app(monitor: Monitor, *, public_url: str = "") -> Starlette:
+def build_app(monitor: Monitor, *, public_url: str = "", people: People | None = None, host: str = "", grafana: str = "") -> Starlette:
     """The ASGI application; `public_url` is the address behind a reverse proxy, whose host is then allowed too.
 
-    Serve it on loopback only. Before the server stops, call `monitor.events.close()`: open event streams would keep it waiting.
+    `people` are those who may sign in; without them (None) anybody may do everything, so serve it on loopback only. `host` is the address
+    that it listens on, `grafana` that of the Grafana to link to. Before the server stops, call `monitor.events.close()`: open event streams
+    would keep it waiting.
     """
+    traffic = Traffic()
     app = Starlette(
-        routes=[*api.routes(), *pages.routes()],
-        middleware=[Middleware(Guard, public_url=public_url)],
+        routes=[*api.routes(), *sign_in.routes(), *pages.routes()],
+        middleware=[
+            Middleware(Counted, traffic=traffic),
+            Middleware(Guard, public_url=public_url, host=host, users=people is not None),
+        ],
         exception_handlers={
             ProblemError: _problem,
             HTTPException: _http,
             MonitorUnavailable: _unavailable,
+            PeopleUnavailable: _unavailable,
             Exception: _unexpected,
         },
     )
-    app.state.monitor = monitor
+    app.state.monitor, app.state.people, app.state.public_url = monitor, people, public_url
+    app.state.grafana = grafana
+    app.state.traffic = traffic
+    if people is not None:
+        app.state.office = Office(people.register, people.now_ns, lambda: people.passwords)
     return app
 
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
-    if pages.wanted_by(request):
-        return pages.failure(request, error.status, error.title, error.detail)
-    return error.response()
+    if not pages.wanted_by(request):
+        return error.response()
+    if isinstance(error, NotSignedIn):
+        return sign_in.led_there(request)
+    if isinstance(error, MustChange):
+        return RedirectResponse("/password", 303)
+    return pages.failure(request, error.status, error.title, error.detail)
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = {
-        404: f"There is nothing at {request.url.path}; the API is described at {api.PREFIX}/openapi.json.",
+        404: f"There is nothing at {request.url.path}; the API is described at {PREFIX}/openapi.json.",
         405: f"{request.method} is not possible at {request.url.path}.",
     }.get(error.status_code, error.detail)
     if pages.wanted_by(request):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
@@ -24,19 +24,22 @@ def _instant(value: object, info: ValidationInfo) -> int:
     return parse_time(text, zone)
 
 
-def _plain_text(value: str) -> str:
+def plain_text(value: str) -> str:
     if any(ord(character) < 32 and character not in "\n\t" for character in value):
         raise ValueError("text without control characters")
     return value.strip()
 
 
-def _name(value: str) -> str:
-    if not _plain_text(value) or "\n" in value.strip():
+def _name(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not plain_text(value) or "\n" in value.strip():
         raise ValueError("the name of the person, on one line")
-    return _plain_text(value)
+    return plain_text(value)
 
 
 Instant = Annotated[int, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
+BY = "Name of the person who does it, where there are no users; else it is who is signed in"
 AlarmState = Literal["unacknowledged", "returned", "acknowledged", "normal"]
 Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX, description="At most so many items; `next` is then the cursor of the rest")]
 Cursor = Annotated[str, Field(max_length=200, description="The `next` of an earlier answer: goes on after it")]
@@ -46,6 +49,9 @@ class Asked(BaseModel):
     """Parameters of a request: unknown ones are refused."""
 
     model_config = ConfigDict(extra="forbid", str_max_length=4000)
+
+
+Checked = TypeVar("Checked", bound=Asked)
 
 
 class Nothing(Asked):
@@ -104,6 +110,11 @@ class AlarmAsked(Asked):
     id: str = Field(description="Id of the alarm")
 
 
-class AcknowledgeBody(Asked):
-    by: Annotated[str, Field(max_length=100, description="Name of the person who acknowledges"), AfterValidator(_name)]
-    comment: Annotated[str, Field(max_length=2000, description="What was seen or done"), AfterValidator(_plain_text)] = ""
+class By(Asked):
+    """What is done in somebody's name."""
+
+    by: Annotated[str | None, Field(max_length=100, description=BY), AfterValidator(_name)] = None
+
+
+class AcknowledgeBody(By):
+    comment: Annotated[str, Field(max_length=2000, description="What was seen or done"), AfterValidator(plain_text)] = ""

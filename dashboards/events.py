@@ -19,6 +19,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from alerts.people.permissions import READ
+from dashboards.access import who_asks
 from dashboards.answers import AlarmAnswer, ExcursionAnswer, LiveHealth, ReadingNow
 from dashboards.problems_json import problem
 
@@ -187,8 +189,8 @@ class EventHub:
             subscription.offer(event)
 
 
-async def stream(monitor: Monitor, last_id: str) -> AsyncIterator[ServerSentEvent]:
-    """The events of one listener, with the service's health every `HEARTBEAT_S` between them."""
+async def stream(monitor: Monitor, last_id: str, allowed: Callable[[], bool] = lambda: True) -> AsyncIterator[ServerSentEvent]:
+    """The events of one listener, with the service's health every `HEARTBEAT_S` between them, as long as it is `allowed` then."""
     hub = monitor.events
     subscription = hub.subscribe(last_id)
     loop = asyncio.get_running_loop()
@@ -197,9 +199,13 @@ async def stream(monitor: Monitor, last_id: str) -> AsyncIterator[ServerSentEven
         beat = loop.time() + HEARTBEAT_S
         while True:
             try:
+                if loop.time() >= beat:  # events that come one upon the other must not hold up what the beat is for
+                    raise TimeoutError
                 async with asyncio.timeout_at(beat):
                     event = await subscription.take()
             except TimeoutError:
+                if not await run_in_threadpool(allowed):
+                    return
                 yield await _health(monitor)
                 beat = loop.time() + HEARTBEAT_S
                 continue
@@ -222,4 +228,11 @@ async def events_endpoint(request: Request) -> Response:
     if monitor.events.listeners >= LISTENERS_MAX:
         detail = f"{LISTENERS_MAX} listeners are connected already; close pages that nobody looks at, or ask again later."
         return problem(503, detail, kind="too-many-listeners", title="Too many listeners", headers={"Retry-After": "10"})
-    return EventSourceResponse(stream(monitor, request.headers.get("last-event-id", "")), ping=60, sep="\n", send_timeout=20)
+    people, who = request.app.state.people, who_asks(request)
+
+    def allowed() -> bool:
+        now = people.still(who) if people is not None else who
+        return now is not None and now.may(READ)
+
+    events = stream(monitor, request.headers.get("last-event-id", ""), allowed)
+    return EventSourceResponse(events, ping=60, sep="\n", send_timeout=20)

@@ -6,11 +6,13 @@ nobody changes afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from alerts.lifecycle import ACKNOWLEDGED, RETURNED, UNACKNOWLEDGED
+from dashboards.counts import Counts
+from ingest.readmission import Readmitted, Wanted
 from rules.excursion import Excursion
 
 if TYPE_CHECKING:
@@ -224,50 +226,6 @@ class Health:
         return self.is_alive and all(check.ok for check in self.ready)
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Conservation of readings: received = stored + duplicate + quarantined; `known_lost` are gaps in numbered sources."""
-
-    received: int = 0
-    stored: int = 0
-    duplicate: int = 0
-    quarantined: Mapping[str, int] = field(default_factory=dict)
-    known_lost: int = 0
-
-    @property
-    def quarantined_total(self) -> int:
-        return sum(self.quarantined.values())
-
-    @property
-    def closes(self) -> bool:
-        return self.received == self.stored + self.duplicate + self.quarantined_total
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """A frozen snapshot for /metrics. `commit_buckets` are (upper bound in seconds, commits at most that long), cumulative, without +Inf.
-
-    Counters never fall while the journal lives; durations are in seconds; `last_step_age_s` is None before the first step.
-    """
-
-    sums: Sums = field(default_factory=Sums)
-    journal_commits: int = 0
-    commit_seconds: float = 0.0
-    commit_buckets: tuple[tuple[float, int], ...] = ()
-    link_up: bool = False
-    drained: bool = False
-    heard_s: float = 0.0
-    steps: int = 0
-    step_duration_s: float = 0.0
-    step_lag_s: float = 0.0
-    last_step_age_s: float | None = None
-    excursions_open: Mapping[str, int] = field(default_factory=dict)
-    alarms: Mapping[str, int] = field(default_factory=dict)
-    pages_pending: int = 0
-    pages_sent: int = 0
-    pages_failed: int = 0
-
-
 class Monitor(Protocol):
     """The running service as its pages see it. Methods raise MonitorUnavailable when they cannot answer."""
 
@@ -305,9 +263,13 @@ class Monitor(Protocol):
     def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
         """Entries with start <= at < end, the oldest first. A ValueError for a foreign cursor."""
 
+    def readmit(self, wanted: Wanted, *, by: str, reason: str, dry_run: bool = False) -> Readmitted:
+        """Take records in quarantine in again; returns when that is durable."""
+
     def health(self) -> Health: ...
 
-    def counts(self) -> Counts: ...
+    def counts(self) -> Counts:
+        """Never raises, also when what is stored cannot be read."""
 
 
 def point_state(open_excursions: Iterable[tuple[str, str]], latest: Latest | None) -> str:

@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from alerts.people.permissions import OPEN, PERSON
 from dashboards.answers import ProblemAnswer
 from dashboards.problems_json import MEDIA_TYPE
 
 if TYPE_CHECKING:
-    from dashboards.api import Operation
+    from dashboards.operation import Operation
 
 REF = "#/components/schemas/{model}"
 COMMON_PROBLEMS = (400, 421, 503)
+SECURITY_SCHEMES = {
+    "session": {
+        "type": "apiKey", "in": "cookie", "name": "__Host-renrum",
+        "description": "What POST /api/v1/session sets; `renrum` where there is no TLS. Without users (`http.users`) none is asked for.",
+    },
+    "token": {"type": "http", "scheme": "bearer", "description": "For programs: `renrum users token add`."},
+}  # fmt: skip
 
 
 def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
@@ -39,7 +47,7 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
             "An answer that was cut off at `limit` has a `next`: pass it as `cursor`.",
         },
         "paths": paths,
-        "components": {"schemas": schemas["$defs"]},
+        "components": {"schemas": schemas["$defs"], "securitySchemes": SECURITY_SCHEMES},
     }
 
 
@@ -49,10 +57,16 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "parameters": _parameters(operation),
         "responses": _responses(operation),
+        "security": [{scheme: []} for scheme in _schemes(operation.permission)],
+        "x-permission": operation.permission,
     }
     if operation.body is not None:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": _reference(operation.body)}}}
     return described
+
+
+def _schemes(permission: str) -> tuple[str, ...]:
+    return () if permission == OPEN else ("session",) if permission == PERSON else ("session", "token")
 
 
 def _name(operation: Operation) -> str:
@@ -83,8 +97,12 @@ def _responses(operation: Operation) -> dict[str, Any]:
     schema = _reference(operation.answer) if operation.answer is not None else {"type": "string"}
     if operation.media == "application/json" and operation.answer is None:
         schema = {"type": "object"}
-    responses: dict[str, Any] = {"200": {"description": "Done.", "content": {operation.media: {"schema": schema}}}}
-    problems: Iterable[int] = sorted({*COMMON_PROBLEMS, *operation.problems})
+    done: dict[str, Any] = {"description": "Done."}
+    if operation.status != 204:
+        done["content"] = {operation.media: {"schema": schema}}
+    responses: dict[str, Any] = {str(operation.status): done}
+    closed = () if operation.permission == OPEN else (401, 403)
+    problems: Iterable[int] = sorted({*COMMON_PROBLEMS, *operation.problems, *closed})
     for status in problems:
         content = {MEDIA_TYPE: {"schema": _reference(ProblemAnswer)}}
         responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}

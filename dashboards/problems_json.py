@@ -40,7 +40,13 @@ def problem(
         "detail": detail,
         **members,
     }
-    return ProblemResponse(document, status, headers)
+    return ProblemResponse(document, status, (headers or {}) | _told_by(status, members))
+
+
+def _told_by(status: int, members: dict[str, Any]) -> dict[str, str]:
+    """What clients look for in the headers."""
+    told = {"Retry-After": str(members["retry_after_s"])} if "retry_after_s" in members else {}
+    return told | ({"WWW-Authenticate": 'Bearer realm="Renrum"'} if status == 401 else {})
 
 
 def bad_parameters(error: ValidationError, known: Sequence[str], place: str) -> ProblemError:
@@ -57,7 +63,8 @@ def _one(entry: Any, known: Sequence[str]) -> dict[str, str]:
     if entry["type"] == "missing":
         return {"parameter": name, "found": "nothing", "allowed": "a value: this parameter is required"}
     message = str(entry["msg"]).removeprefix("Value error, ")
-    return {"parameter": name, "found": shortened(repr(entry["input"])), "allowed": message[:1].lower() + message[1:]}
+    found = "a text that is not shown here" if "password" in name else shortened(repr(entry["input"]))
+    return {"parameter": name, "found": found, "allowed": message[:1].lower() + message[1:]}
 
 
 def allowed_names(name: str, known: Iterable[str]) -> str:

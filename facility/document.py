@@ -132,7 +132,10 @@ def parse_document(file: str, text: str) -> tuple[Document, list[Problem]]:
 
 def _hint(text: str, line: int) -> str:
     lines = text.splitlines()
-    return "Indent with blanks, not tabs." if 0 < line <= len(lines) and "\t" in lines[line - 1] else ""
+    faulty = lines[line - 1] if 0 < line <= len(lines) else ""
+    if "\t" in faulty:
+        return "Indent with blanks, not tabs."
+    return "Within [ ] or { } a text with { or a blank after : needs quotes." if "{" in faulty else ""
 
 
 class _TooMuch(Exception):

@@ -89,6 +89,7 @@ _UNITS = {
     "L": _Unit("volume"),
     "mL": _Unit("volume", down=1000),
     "m3": _Unit("volume", up=1000),
+    "ft3": _Unit("volume", up=_FOOT3_E12, down=10**9),
     # flow, base m3/h
     "m3/h": _Unit("flow"),
     "m3/s": _Unit("flow", up=3600),

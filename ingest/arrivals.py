@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -38,8 +39,24 @@ class Reason(StrEnum):
     STATE_UNKNOWN = "state_unknown"
     SIMULATED = "simulated"
     """It carries `origin`, and this service does not accept what is simulated or replayed."""
+    NOT_MAPPED = "not_mapped"
+    """A message of a source in sources.yaml to which none of its readings applies."""
     TOO_LARGE = "too_large"
     """The payload is over 1 MiB."""
+    NOT_SPARKPLUG = "not_sparkplug"
+    """No Sparkplug B payload, on a topic of its namespace."""
+    BEFORE_BIRTH = "before_birth"
+    """Sparkplug data whose metrics are not known for certain: no birth since we came, after a death, or one may have been missed."""
+    METRIC_UNKNOWN = "metric_unknown"
+    """An alias or a name that the birth did not have: the message is whole in quarantine."""
+    DATATYPE_UNSUPPORTED = "datatype_unsupported"
+    """A data set, template, array, or bytes: no number."""
+    TRANSIENT = "transient"
+    """A metric that its source says is not to be stored."""
+    POINT_TAKEN = "point_taken"
+    """Another living metric reports this point."""
+    RETAINED = "retained"
+    """Kept by the broker, where nothing may be: nobody knows how old it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +112,18 @@ class Arrivals:
     raw: list[Raw] = field(default_factory=list)
     states: list[StateArrival] = field(default_factory=list)
     quarantine: list[Quarantined] = field(default_factory=list)
+    parts: dict[int, Callable[[], bytes]] = field(default_factory=dict)
+    """By row of a mapped message, what gives the part of it that holds this reading."""
     ignored_keys: dict[str, int] = field(default_factory=dict)
+
+    def add(self, point: int, time: int, value: float, quality: int, sequence: int, source: int) -> None:
+        """Append a row."""
+        self.point.append(point)
+        self.time.append(time)
+        self.value.append(value)
+        self.quality.append(quality)
+        self.sequence.append(sequence)
+        self.source.append(source)
 
     @property
     def readings_received(self) -> int:

@@ -44,7 +44,8 @@ def inspect_sums(journal: JournalReader, upto: int, last: int, conservation: Con
         sums = Sums()
         sums.add(entry, body)
         if sums.lost:
-            parts = f"{sums.stored} stored + {sums.duplicates} duplicate + {sums.quarantined.total()} quarantined"
+            quarantined = sums.quarantined.total() - sums.readmitted.total()
+            parts = f"{sums.stored} stored + {sums.duplicates} duplicate + {quarantined} quarantined"
             _name(conservation.flaws, entry, f"{sums.received} received, but {parts}")
         if entry.seq <= upto:
             conservation.sums.add(entry, body)

@@ -8,12 +8,15 @@ from typing import Union
 import msgspec
 
 from facility.site import OCCUPANCIES, Facility
-from facility.units import UnknownUnit, conversion, dimension
+from facility.sources.source import Source
 from ingest import fields
 from ingest.arrivals import Arrivals, Quarantined, Raw, Reason, StateArrival
 from ingest.fields import Fields
 from ingest.instant import Instants
+from ingest.mapped import MappedDecoder
 from ingest.message import Message
+from ingest.sparkplug.again import Again
+from ingest.sparkplug.host import Host
 from ingest.topics import Addressed, NotUnderstood, Topics
 
 LARGEST_PAYLOAD_BYTES = 1024 * 1024
@@ -41,21 +44,41 @@ class Decoder:
     `number_of` gives each point's number in the journal; with `accept_simulated` false, what carries `origin` goes to quarantine.
     """
 
-    def __init__(self, facility: Facility, number_of: Mapping[str, int], accept_simulated: bool) -> None:
+    def __init__(
+        self,
+        facility: Facility,
+        number_of: Mapping[str, int],
+        accept_simulated: bool,
+        sources: Sequence[Source] = (),
+        sparkplug: Host | Again | None = None,
+    ) -> None:
+        self._sparkplug = sparkplug
         self._topics = Topics(facility, number_of)
+        self._mapped = MappedDecoder(sources, facility, number_of)
+        self.stamped_ns = 0
+        """The last time of reception that a reading got."""
         self._accept_simulated = accept_simulated
         self._instants = Instants()
         self._strict = msgspec.json.Decoder(Union[_Plain, list[_Plain]])  # noqa: UP007
 
-    def decode(self, messages: Sequence[Message]) -> Arrivals:
-        """Everything that the messages hold, each piece once: a row, a room state, or quarantined. No payload makes it raise."""
+    def decode(self, messages: Sequence[Message], received_ns: int = 0) -> Arrivals:
+        """Everything that the messages hold, each piece once: a row, a room state, or quarantined. No payload makes it raise.
+
+        `received_ns` is when they came (int ns UTC), for sources whose readings carry no time.
+        """
         arrivals = Arrivals()
+        self.stamped_ns = received_ns - 1
         points = self._topics.points
         for index, message in enumerate(messages):
             addressed = points.get(message.topic)
             if addressed is None or not self._plain(addressed, message.payload, index, arrivals):
                 self._patient(addressed, message, index, arrivals)
         return arrivals
+
+    def _stamp(self) -> int:
+        """The time of reception; no two readings get the same, as those of one point would be one."""
+        self.stamped_ns += 1
+        return self.stamped_ns
 
     # The fast path: all of a message or nothing of it. What it understands, the patient path would have read the same.
 
@@ -87,13 +110,18 @@ class Decoder:
         if not usual or not (reading.seq is None or 0 <= sequence < 2**63) or (reading.origin is not None and not self._accept_simulated):
             raise ValueError
         if reading.unit and reading.unit != addressed.point.unit:
-            value = _converted(value, reading.unit, addressed.point.unit)
+            value = fields.converted(value, reading.unit, addressed.point.unit)
         return time, value, quality, sequence
 
     # The patient path: each element by itself.
 
     def _patient(self, addressed: Addressed | None, message: Message, index: int, arrivals: Arrivals) -> None:
         place = self._topics.places.get(message.topic)
+        if addressed is None and place is None:
+            if self._sparkplug is not None and self._sparkplug.take(message, index, arrivals):
+                return
+            if self._mapped.take(message, index, arrivals, self._stamp):
+                return
         try:
             if addressed is None and place is None:
                 raise self._topics.why_unknown(message.topic)
@@ -190,7 +218,7 @@ def _value(found: Fields, unit: str, row: int) -> tuple[float, Raw | None]:
     if "value" not in found:
         return _count(found, unit, sent_unit, row)
     number, received = fields.number("value", found["value"])
-    value = _converted(number, sent_unit, unit) if sent_unit and sent_unit != unit else number
+    value = fields.converted(number, sent_unit, unit) if sent_unit and sent_unit != unit else number
     if not counted:
         plain = received == number and sent_unit in ("", unit)
         return value, None if plain else Raw(row, received, sent_unit)
@@ -206,17 +234,9 @@ def _count(found: Fields, unit: str, sent_unit: str, row: int) -> tuple[float, R
     volume_l, _ = fields.number("volume_l", found["volume_l"])
     if volume_l <= 0.0:
         raise NotUnderstood(Reason.VALUE_INVALID, f"volume_l is {volume_l}; it must be above 0")
-    value = _converted(count * _LITRES_PER_M3 / volume_l, COUNT_UNIT, unit)
+    value = fields.converted(count * _LITRES_PER_M3 / volume_l, COUNT_UNIT, unit)
     return value, Raw(row, None, sent_unit, count, volume_l)
 
 
 def _optional(name: str, found: object) -> float | None:
     return None if found is None else fields.number(name, found)[0]
-
-
-def _converted(value: float, source: str, target: str) -> float:
-    try:
-        return conversion(source, target).of(value)
-    except UnknownUnit as error:
-        reason = Reason.UNIT_UNKNOWN if dimension(source) is None else Reason.UNIT_MISMATCH
-        raise NotUnderstood(reason, f"the unit must be {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,8 +12,8 @@ from facility.reading import Readings
 from ingest.arrivals import Quarantined, Raw
 from ingest.journal import Entry, JournalUnavailable
 
-INGEST, STEP, LINK, CLOCK, CONFIGURATION, ACTION, DELIVERY, SERVICE = (
-    "ingest", "step", "link", "clock", "configuration", "action", "delivery", "service",
+INGEST, STEP, LINK, CLOCK, CONFIGURATION, ACTION, DELIVERY, SERVICE, PEOPLE, SOURCE = (
+    "ingest", "step", "link", "clock", "configuration", "action", "delivery", "service", "people", "source",
 )  # fmt: skip
 
 
@@ -24,8 +25,21 @@ class State(msgspec.Struct, array_like=True, frozen=True):
     state: str
 
 
+class ReadmissionNote(msgspec.Struct, array_like=True, frozen=True):
+    """Who had records taken in again and why, by which filter; `records` are taken out of quarantine: entry, index, the reason there."""
+
+    by: str
+    reason: str
+    filter: str
+    records: list[tuple[int, int, str]]
+
+
 class IngestBody(msgspec.Struct, array_like=True, frozen=True):
-    """One batch: the sums, the columns of the stored readings (little endian), and everything else that it held."""
+    """One batch: the sums, the columns of the stored readings (little endian), and everything else that it held.
+
+    `origin` is empty for what came over MQTT, else says how it came: `recovered` from the historian after a restore,
+    `readmitted` from quarantine, where `readmission` says more.
+    """
 
     received: int
     duplicates: int
@@ -37,6 +51,8 @@ class IngestBody(msgspec.Struct, array_like=True, frozen=True):
     raw: list[Raw]
     states: list[State]
     quarantine: list[Quarantined]
+    origin: str = ""
+    readmission: ReadmissionNote | None = None
 
 
 class StepBody(msgspec.Struct, frozen=True):
@@ -99,7 +115,36 @@ class ServiceBody(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-Body = IngestBody | StepBody | LinkBody | ClockBody | ConfigurationBody | ActionBody | DeliveryBody | ServiceBody
+class PeopleBody(msgspec.Struct, frozen=True):
+    """Somebody signed in or failed to, or rights changed, at `at_ns`: event `number` of the people.db with the id `register`."""
+
+    register: str
+    number: int
+    at_ns: int
+    event: str
+    target: str
+    by: str
+    old: str = ""
+    new: str = ""
+    source: str = ""
+    reason: str = ""
+
+
+class SourceBody(msgspec.Struct, frozen=True):
+    """A source that announces its life: `event` is born, died or gap; `points` are the numbers of those that it speaks for.
+
+    `lost` messages are missing where there was a gap. `source` is group/node or group/node/device; the death of a node is that of its
+    devices too.
+    """
+
+    source: str
+    event: str
+    points: list[int] = []
+    lost: int = 0
+    detail: str = ""
+
+
+Body = IngestBody | StepBody | LinkBody | ClockBody | ConfigurationBody | ActionBody | DeliveryBody | ServiceBody | PeopleBody | SourceBody
 _KINDS: dict[str, type[Body]] = {
     INGEST: IngestBody,
     STEP: StepBody,
@@ -109,7 +154,11 @@ _KINDS: dict[str, type[Body]] = {
     ACTION: ActionBody,
     DELIVERY: DeliveryBody,
     SERVICE: ServiceBody,
+    PEOPLE: PeopleBody,
+    SOURCE: SourceBody,
 }
+_NO_SEQUENCE = b"\xff" * 8
+"""-1: none."""
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODERS = {kind: msgspec.msgpack.Decoder(body) for kind, body in _KINDS.items()}
 
@@ -146,4 +195,19 @@ def readings_of(entry: Entry, body: IngestBody) -> Readings:
         received=np.full(count, entry.at),
         heard=np.full(count, entry.heard),
         sequence=np.frombuffer(body.sequence, "<i8") if body.sequence else np.full(count, -1),
+    )
+
+
+def gathered(entries: Sequence[Entry], bodies: Sequence[IngestBody]) -> Readings:
+    """The stored readings of ingest entries one after the other, column by column: entries may be many and small."""
+    counts = [entry.readings for entry in entries]
+    sequences = (body.sequence or _NO_SEQUENCE * count for body, count in zip(bodies, counts, strict=True))
+    return Readings(
+        point=np.frombuffer(b"".join(body.point for body in bodies), "<u4").astype(np.uint32, copy=False),
+        time=np.frombuffer(b"".join(body.time for body in bodies), "<i8"),
+        value=np.frombuffer(b"".join(body.value for body in bodies), "<f8"),
+        quality=np.frombuffer(b"".join(body.quality for body in bodies), "u1"),
+        received=np.repeat(np.array([entry.at for entry in entries], np.int64), counts),
+        heard=np.repeat(np.array([entry.heard for entry in entries], np.int64), counts),
+        sequence=np.frombuffer(b"".join(sequences), "<i8"),
     )

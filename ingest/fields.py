@@ -7,8 +7,10 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
+from facility.units import UnknownUnit, conversion, dimension
 from ingest.arrivals import Reason
 from ingest.topics import NotUnderstood, readable
 
@@ -31,9 +33,12 @@ class Number(str):
 
 
 class Repeated(dict[str, object]):
-    """An object in which a key stands twice."""
+    """An object in which a key stands twice: nobody takes anything out of it."""
 
     key = ""
+
+    def get(self, key: str, default: object = None) -> object:
+        raise NotUnderstood(Reason.KEY_REPEATED, f"the key {self.key} stands twice")
 
 
 def _object(pairs: list[tuple[str, object]]) -> Fields:
@@ -52,20 +57,44 @@ def _object(pairs: list[tuple[str, object]]) -> Fields:
 _JSON = json.JSONDecoder(object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=Number)
 
 
-def split(payload: bytes) -> list[tuple[bytes, object]]:
-    """The elements of a payload, each with its own JSON text as received; a lone object is one element.
-
-    Raises NotUnderstood when it cannot be split: then it counts one.
-    """
+@contextmanager
+def _json(payload: bytes) -> Iterator[None]:
+    """What cannot be parsed, as the reason why."""
     try:
-        text = payload.decode("utf-8-sig")
-        return [(text[start:end].encode(), element) for start, end, element in _elements(text)]
+        yield
     except RecursionError:
         raise NotUnderstood(Reason.NOT_JSON, "nested too deep") from None
     except UnicodeDecodeError as error:
         raise NotUnderstood(Reason.NOT_JSON, f"not UTF-8 at byte {error.start}") from None
     except ValueError as error:
         raise NotUnderstood(Reason.NOT_JSON, str(error) if payload else "an empty payload (it clears a retained message)") from None
+
+
+def split(payload: bytes) -> list[tuple[bytes, object]]:
+    """The elements of a payload, each with its own JSON text as received; a lone object is one element.
+
+    Raises NotUnderstood when it cannot be split: then it counts one.
+    """
+    with _json(payload):
+        text = payload.decode("utf-8-sig")
+        return [(text[start:end].encode(), element) for start, end, element in _elements(text)]
+
+
+def parse(payload: bytes) -> object:
+    """A payload as it is, numbers as their texts; raises NotUnderstood."""
+    with _json(payload):
+        return _JSON.decode(payload.decode("utf-8-sig"))
+
+
+def json_text(value: object) -> str:
+    """JSON of what `parse` gave, its numbers digit for digit as they were received."""
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)}: {json_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(json_text, value)) + "]"
+    return json.dumps(value)
 
 
 def _elements(text: str) -> Iterator[tuple[int, int, object]]:
@@ -104,7 +133,7 @@ def fields_of(element: object, known: tuple[str, ...], ignored: dict[str, int]) 
     is passed over makes a bad reading good.
     """
     if not isinstance(element, dict):
-        raise NotUnderstood(Reason.NOT_AN_OBJECT, f"found {_kind(element)}; a reading is an object")
+        raise NotUnderstood(Reason.NOT_AN_OBJECT, f"found {kind(element)}; a reading is an object")
     if isinstance(element, Repeated):
         raise NotUnderstood(Reason.KEY_REPEATED, f"the key {element.key} stands twice")
     others = [key for key in element if key not in known]
@@ -127,7 +156,8 @@ def _nearly(key: str, known: tuple[str, ...]) -> str | None:
     return matches[0] if matches else None
 
 
-def _kind(element: object) -> str:
+def kind(element: object) -> str:
+    """What sort of JSON value it is, for people."""
     if element is None:
         return "null"
     if isinstance(element, Number):
@@ -145,7 +175,7 @@ def number(name: str, found: object) -> tuple[float, float | str | None]:
     if isinstance(found, bool):
         return float(found), float(found)
     if not isinstance(found, str):
-        raise NotUnderstood(Reason.VALUE_INVALID, f"{name} is {_kind(found)}, not a number")
+        raise NotUnderstood(Reason.VALUE_INVALID, f"{name} is {kind(found)}, not a number")
     if not isinstance(found, Number):
         if _NOT_FINITE.fullmatch(found):
             return float(found), found
@@ -175,6 +205,15 @@ def sequence(found: object) -> int:
         return -1
     count = integer(found)
     if not isinstance(count, int) or not 0 <= count < 2**63:
-        shown = found if isinstance(found, str) else _kind(found)
+        shown = found if isinstance(found, str) else kind(found)
         raise NotUnderstood(Reason.SEQUENCE_INVALID, f"seq is {shown}, not an integer from 0 to 2**63 - 1")
     return count
+
+
+def converted(value: float, source: str, target: str) -> float:
+    """A value in another unit; raises NotUnderstood."""
+    try:
+        return conversion(source, target).of(value)
+    except UnknownUnit as error:
+        reason = Reason.UNIT_UNKNOWN if dimension(source) is None else Reason.UNIT_MISMATCH
+        raise NotUnderstood(reason, f"the unit must be {error}") from None

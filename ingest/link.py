@@ -6,8 +6,11 @@ So every connection is a Link of its own, and what is left of an old one can ack
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,10 +20,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from ingest.message import Message
+from ingest.message import Message, Outgoing
 
 NEVER_EXPIRES = 0xFFFFFFFF
 READ_MESSAGES = 1000
+HANG_UP_S = 1.0
 READ_BYTES = 64 * 1024 * 1024
 _VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 _NO_SUCH_VERSION = "Unsupported protocol version"
@@ -55,6 +59,8 @@ class Connection:
 class Link:
     """Reads and writes one connection; what happens on it is collected in its attributes, for the session to act on.
 
+    It subscribes to `filters`, of which the first must be granted, and no longer to those `dropped`; the broker publishes `will` when it
+    is lost.
     `messages` and `markers` were read, `unacked` holds the packet ids of both in the order of arrival; `connected`, `session_present`,
     `subscribed` follow the handshake; `refused` says why the broker refused us (`refused_version`: the protocol), `complaints` what it
     did not grant, `lost` why the connection is gone. Callbacks record and never raise.
@@ -64,10 +70,12 @@ class Link:
         self,
         settings: Connection,
         version: str,
-        topic_filter: str | None,
+        filters: Sequence[str],
         marker_levels: str = "$",
         clean: bool = False,
         wake: socket.socket | None = None,
+        dropped: Sequence[str] = (),
+        will: Outgoing | None = None,
     ) -> None:
         self.settings = settings
         self.version = version
@@ -80,14 +88,17 @@ class Link:
         self.complaints: list[str] = []
         self.published = 0
         self._needs_attention = False
-        self._filter = topic_filter
+        self._filters, self._dropped = tuple(filters), tuple(dropped)
         self._marker_levels = marker_levels
         self._clean = clean
         self._selector = selectors.DefaultSelector()
         self._listens_for = 0
         if wake is not None:
             self._selector.register(wake, selectors.EVENT_READ)
+        self._sent: dict[int, str] = {}
         self._client = self._new_client()
+        if will is not None:
+            self._client.will_set(will.topic, will.payload, will.qos, will.retain)
         if settings.tls:
             self._client.tls_set(settings.ca_file, settings.cert_file, settings.key_file)
 
@@ -159,8 +170,9 @@ class Link:
         if not self.lost:
             self._client.loop_misc()
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        self._client.publish(topic, payload, qos=1)
+    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> None:
+        sent = self._client.publish(topic, payload, qos, retain)
+        self._sent[sent.mid] = topic
 
     def acknowledge(self) -> None:
         """PUBACK everything read so far, in the order in which it came, and let it go."""
@@ -172,16 +184,38 @@ class Link:
         self.messages.clear()
         self.bytes_held = 0
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, farewell: Sequence[Outgoing] = ()) -> None:
         """Say goodbye and close; what was not acknowledged the broker sends again to the next Link of the session."""
         self._client.on_disconnect = None
         if not self.lost:
             self.lost = reason
-            self._client.disconnect()
-            self._client.loop_write()
+            for message in farewell:
+                self.publish(*message)
+            with self._hanging_up() if farewell else nullcontext():
+                self._client.disconnect()
+                self._client.loop_write()
         self.connected = False
         self._client._sock_close()  # no public way closes at once when the goodbye could not be written
         self._selector.close()
+
+    @contextmanager
+    def _hanging_up(self) -> Iterator[None]:
+        """Wait until the broker has closed too.
+
+        paho closes its socket with the goodbye; what the broker sent meanwhile then resets the connection, and one that is reset before the
+        goodbye is read is lost in the broker's eyes: it would publish the will.
+        """
+        connection = self._client.socket()
+        if not isinstance(connection, socket.socket):
+            yield
+            return
+        with socket.socket(fileno=os.dup(connection.fileno())) as kept:
+            yield
+            with suppress(OSError):
+                kept.settimeout(HANG_UP_S)
+                for _ in range(READ_MESSAGES):
+                    if not kept.recv(65_536):
+                        break
 
     def _on_connect(self, client: Client, userdata: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None) -> None:
         self._needs_attention = True
@@ -191,23 +225,27 @@ class Link:
             return
         self.connected = True
         self.session_present = flags.session_present
-        if self._filter is not None:
-            client.subscribe(self._filter, qos=1)
+        if self._dropped:  # the session at the broker keeps what an earlier configuration subscribed to
+            client.unsubscribe(list(self._dropped))
+        if self._filters:
+            client.subscribe([(topic_filter, 1) for topic_filter in self._filters])
 
     def _on_subscribe(self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Properties | None) -> None:
         self._needs_attention = True
-        if any(reason.is_failure for reason in reasons):
-            self.complaints.append(f"the broker refuses the subscription to {self._filter}: {reasons[0]}")
-            return
-        if any(reason.value < 1 for reason in reasons):
-            self.complaints.append(f"the broker grants {self._filter} with QoS 0 only, so it keeps nothing for us")
-        self.subscribed = True
+        for topic_filter, reason in zip(self._filters, reasons, strict=False):
+            if reason.is_failure:
+                self.complaints.append(f"the broker refuses the subscription to {topic_filter}: {reason}")
+            elif reason.value < 1:
+                self.complaints.append(f"the broker grants {topic_filter} with QoS 0 only, so it keeps nothing for us")
+        # Of a source that is refused people hear; the rest must be heard all the same. The first filter is our own.
+        self.subscribed = not reasons[0].is_failure
 
     def _on_publish(self, client: Client, userdata: Any, mid: int, reason: ReasonCode, properties: Properties | None) -> None:
         self.published += 1
+        topic = self._sent.pop(mid, self._marker_levels)
         if reason.is_failure:
             self._needs_attention = True
-            self.complaints.append(f"the broker refuses what we publish below {self._marker_levels}: {reason}")
+            self.complaints.append(f"the broker refuses what we publish to {topic}: {reason}")
 
     def _on_message(self, client: Client, userdata: Any, received: MQTTMessage) -> None:
         try:

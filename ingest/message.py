@@ -15,3 +15,12 @@ class Message(NamedTuple):
     payload: bytes
     mid: int = 0
     retained: bool = False
+
+
+class Outgoing(NamedTuple):
+    """A message of ours to publish."""
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from uuid import uuid4
 
@@ -27,8 +27,8 @@ def broker_keeps_queue(settings: Connection, version: str, site: str, monotonic_
     payload = uuid4().hex.encode()
     end_ns = monotonic_ns() + BOUND_NS
 
-    def visit(who: Connection, topic_filter: str | None, done: Callable[[Link], bool], patience_ns: int, clean: bool = False) -> Link:
-        link = Link(who, version, topic_filter, "", clean)
+    def visit(who: Connection, filters: Sequence[str], done: Callable[[Link], bool], patience_ns: int, clean: bool = False) -> Link:
+        link = Link(who, version, filters, "", clean)
         until_ns = min(end_ns, monotonic_ns() + patience_ns)
         try:
             link.open()
@@ -46,11 +46,11 @@ def broker_keeps_queue(settings: Connection, version: str, site: str, monotonic_
         return link
 
     try:
-        visit(subscriber, None, lambda link: link.connected, BOUND_NS, clean=True)  # what an earlier probe may have left
-        visit(subscriber, topic, lambda link: link.subscribed, BOUND_NS)
-        visit(publisher, None, lambda link: link.published > 0, BOUND_NS, clean=True)
-        back = visit(subscriber, topic, lambda link: any(marker.payload == payload for marker in link.markers), PATIENCE_NS)
-        visit(subscriber, None, lambda link: link.connected, BOUND_NS, clean=True)
+        visit(subscriber, (), lambda link: link.connected, BOUND_NS, clean=True)  # what an earlier probe may have left
+        visit(subscriber, (topic,), lambda link: link.subscribed, BOUND_NS)
+        visit(publisher, (), lambda link: link.published > 0, BOUND_NS, clean=True)
+        back = visit(subscriber, (topic,), lambda link: any(marker.payload == payload for marker in link.markers), PATIENCE_NS)
+        visit(subscriber, (), lambda link: link.connected, BOUND_NS, clean=True)
     except (OSError, ValueError) as error:
         return False, f"could not be found out: {error}"
     if any(marker.payload == payload for marker in back.markers):

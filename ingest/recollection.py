@@ -22,6 +22,11 @@ class Recollection:
         self._tail_states: list[tuple[str, int, str]] = []
         self.cursor = series.cursor()
 
+    @property
+    def tail(self) -> int:
+        """How many readings are not yet in the series; any thread may ask."""
+        return sum(map(len, list(self._tail)))
+
     def recall(self, journal: JournalReader, upto: int) -> None:
         """Read again what the series does not have, up to entry `upto`."""
         for entry in journal.entries(self.cursor, upto, (INGEST,)):

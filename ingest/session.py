@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import selectors
 import socket
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ from ingest.journal import JournalUnavailable
 from ingest.link import READ_MESSAGES, Connection, Link
 from ingest.listening import SECOND_NS, Listening
 from ingest.marker import PATIENCE_NS, Marker
-from ingest.message import Message
+from ingest.message import Message, Outgoing
 from ingest.probe import broker_keeps_queue
 
 TURN_S = 0.5
@@ -42,6 +41,31 @@ class Sink(Protocol):
     def link(self, event: LinkEvent, heard_ns: int) -> None: ...
 
 
+class Companion(Protocol):
+    """Who else speaks over the session, besides listening: the host application of Sparkplug B."""
+
+    def connecting(self) -> Outgoing | None:
+        """A connection is about to be made; returns what the broker publishes when it is lost."""
+
+    def subscribed(self) -> None:
+        """The subscriptions stand."""
+
+    def outgoing(self) -> Sequence[Outgoing]:
+        """What is to be published now."""
+
+    def farewell(self) -> Sequence[Outgoing]:
+        """What is published before the connection is closed in good order."""
+
+    def due(self) -> bool:
+        """Whether the sink is to be called though there is no message."""
+
+
+class Stop(Protocol):
+    """What ends a session: a threading.Event is one."""
+
+    def is_set(self) -> bool: ...
+
+
 class Session:
     """Owns the connection to the broker and is driven by the one thread that calls `run`.
 
@@ -49,7 +73,7 @@ class Session:
     acknowledged and the sink is asked again every second; the receive maximum holds the broker back, so at most that and one read are in
     memory. Should the link break meanwhile, it is taken up again when there is a place for what it brings. Whatever else the sink raises
     ends `run` without an acknowledgement. `heard_ns` continues the listening time of earlier runs; `expect_session` says that the broker
-    should know us already.
+    should know us already. It subscribes to the topics of the site and to `filters`, and no longer to those `dropped`.
     `connected`, `drained`, `protocol`, `heard` and `wake` may be used from any thread.
     """
 
@@ -62,6 +86,9 @@ class Session:
         heard_ns: int = 0,
         expect_session: bool = False,
         check_queue: bool = True,
+        filters: Sequence[str] = (),
+        dropped: Sequence[str] = (),
+        companion: Companion | None = None,
     ) -> None:
         self._settings = settings
         self._site = site
@@ -71,6 +98,9 @@ class Session:
         self._marker = Marker(site, settings.client_id)
         self._expect_session = expect_session
         self._check_queue = check_queue
+        self._filters = (f"renrum/{site}/+/+", *filters)
+        self._dropped = tuple(dropped)
+        self._companion = companion
         self._version = "3.1.1" if settings.protocol == "3.1.1" else "5"
         self._version_known = settings.protocol != "auto"
         self._link: Link | None = None
@@ -112,12 +142,13 @@ class Session:
         with suppress(OSError):  # full of earlier calls, or `run` has ended: either way there is nobody to wake
             self._wake_there.send(b"\0")
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: Stop) -> None:
         """Connect, read, store, acknowledge, until `stop` is set. A session runs once."""
         ended = "ended by an error of ours"
         try:
             while not stop.is_set():
                 self._turn()
+            self._store()  # of what was read last, the broker keeps nothing that came with QoS 0
             ended = "the service stops"
         finally:
             self._drop_link(ended)
@@ -140,6 +171,9 @@ class Session:
         if self._link is None or self._events:
             return
         self._mark(link)
+        if self._companion is not None and self._begun:
+            for message in self._companion.outgoing():
+                link.publish(*message)
         link.write()
         link.wait(TURN_S)
         self._drain_wake()
@@ -153,14 +187,14 @@ class Session:
         link = self._link
         try:
             self._flush_events()
-            if link is not None and link.messages:
+            if link is not None and (link.messages or (self._companion is not None and self._companion.due())):
                 self._sink.accept(link.messages, self.heard(self._now()))
         except JournalUnavailable:
             self._store_again_ns = self._now() + STORE_AGAIN_NS
             self._listening.stop(self._now())
             self._marker.stop()
             return False
-        if link is not None and link.unacked:
+        if link is not None and (link.unacked or link.messages):  # these without those: all of them came with QoS 0
             self._marker.traffic(self._now())
             link.acknowledge()
         if self._store_again_ns is not None:
@@ -198,7 +232,10 @@ class Session:
         self._opened_ns = self._now()
         link = None
         try:
-            link = Link(self._settings, self._version, f"renrum/{self._site}/+/+", self._marker.levels, wake=self._wake_here)
+            will = self._companion.connecting() if self._companion is not None else None
+            link = Link(
+                self._settings, self._version, self._filters, self._marker.levels, wake=self._wake_here, dropped=self._dropped, will=will
+            )
             self._link = link
             link.open()
         except (OSError, ValueError) as error:
@@ -214,6 +251,8 @@ class Session:
         if link.subscribed and not self._begun:
             self._begun = True
             self._marker.begin(now)
+            if self._companion is not None:
+                self._companion.subscribed()
         for marker in link.markers:
             if self._marker.came_back(marker.payload):
                 self._listening.start(now)
@@ -255,7 +294,7 @@ class Session:
             return
         self._listening.stop(self._now())
         self._marker.stop()
-        link.close(reason)
+        link.close(reason, self._companion.farewell() if self._companion is not None and self._begun else ())
         self._link = None
         if self._greeted:
             self._tell("disconnected", reason)

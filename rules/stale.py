@@ -1,7 +1,8 @@
-"""Silence: `stale` excursions from the arrival of readings and the listening time (docs/rules.md, stale)."""
+"""Silence: `stale` excursions from the arrival of readings, the listening time and the lives of sources (docs/rules.md, stale)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -18,17 +19,22 @@ from rules.plan import Pairs
 
 @dataclass(slots=True)
 class StaleState:
-    """When each pair's point last reported, n rows: `received` (int64 ns UTC) and `heard` (listening time) of it; `raised` while open."""
+    """When each pair's point last reported, n rows: `received` (int64 ns UTC) and `heard` (listening time) of it; `raised` while open.
+
+    `received` of a silence that a death began is the death; `dead` until the point reports or is born again, and open as long.
+    """
 
     received: NDArray[np.int64]
     heard: NDArray[np.int64]
     open: NDArray[np.bool_]
     raised: NDArray[np.int64]
+    dead: NDArray[np.bool_]
 
     @classmethod
     def since(cls, count: int, received: int, heard: int) -> StaleState:
         """Points that never reported count from here."""
-        return cls(np.full(count, received), np.full(count, heard), np.zeros(count, np.bool_), np.zeros(count, np.int64))
+        closed, alive = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+        return cls(np.full(count, received), np.full(count, heard), closed, np.zeros(count, np.int64), alive)
 
     def rows(self, which: NDArray[np.intp]) -> StaleState:
         return StaleState(*(getattr(self, f.name)[which] for f in fields(self)))
@@ -54,18 +60,63 @@ class Heard:
         return self.at[first] - (self.heard[first] - deadlines)
 
 
-def silence(pairs: Pairs, state: StaleState, arrivals: Readings, clock: Heard, occupancy: Occupancy) -> tuple[StaleState, list[Finding]]:
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A source that speaks for `points` (numbers) was born or died: after so many arrivals of the call, at that moment of its clock."""
+
+    born: bool
+    points: NDArray[np.int64]
+    arrivals: int
+    moment: int
+
+
+def silence(
+    pairs: Pairs, state: StaleState, arrivals: Readings, clock: Heard, occupancy: Occupancy, lives: Sequence[Life] = ()
+) -> tuple[StaleState, list[Finding]]:
     """Raise and clear `stale` excursions up to, not including, the clock.
 
-    `arrivals` are the readings stored since the last call, in order of arrival, all qualities; `state` is not changed.
+    `arrivals` are the readings stored since the last call, in order of arrival, all qualities; `lives` stand in the order of the journal.
+    `state` is not changed.
     """
     new = state.copy()
     if not len(pairs):
         return new, []
-    findings = _arrived(pairs, new, arrivals, clock, occupancy) if len(arrivals) else []
-    findings += _silent(pairs, new, clock, occupancy)
-    findings.sort(key=lambda finding: (finding.at, finding.excursion.rule, finding.excursion.point, finding.what == CLEARED))
+    findings: list[Finding] = []
+    done = 0
+    for life in lives:
+        until = Heard(clock.at[: life.moment + 1], clock.heard[: life.moment + 1])
+        findings += _waited(pairs, new, arrivals.take(slice(done, life.arrivals)), until, occupancy)
+        findings += _lived(pairs, new, life, until, occupancy)
+        done = life.arrivals
+    findings += _waited(pairs, new, arrivals.take(slice(done, None)) if done else arrivals, clock, occupancy)
+    # Stable: what happens to a pair at one moment stays in its order.
+    findings.sort(key=lambda finding: (finding.at, finding.excursion.rule, finding.excursion.point))
     return new, findings
+
+
+def _waited(pairs: Pairs, state: StaleState, arrivals: Readings, clock: Heard, occupancy: Occupancy) -> list[Finding]:
+    findings = _arrived(pairs, state, arrivals, clock, occupancy) if len(arrivals) else []
+    return findings + _silent(pairs, state, clock, occupancy)
+
+
+def _lived(pairs: Pairs, state: StaleState, life: Life, clock: Heard, occupancy: Occupancy) -> list[Finding]:
+    """A death raises what is not open; a birth ends what is open at a point that was dead."""
+    at, heard = int(clock.at[-1]), int(clock.heard[-1])
+    number = life.points[life.points < len(pairs.offsets) - 1]
+    rows = ranges(pairs.offsets[number], pairs.offsets[number + 1] - pairs.offsets[number])
+    rows = rows[state.dead[rows] if life.born else ~state.dead[rows] & (at < pairs.retired[rows])]
+    findings = []
+    for row in rows.tolist():
+        if life.born:
+            done = _excursion(pairs, row, int(state.received[row]), int(state.raised[row]), occupancy, ended=at)
+            findings.append(Finding(CLEARED, at, done))
+        elif not state.open[row]:
+            state.received[row] = state.raised[row] = at
+            findings.append(Finding(RAISED, at, _excursion(pairs, row, at, at, occupancy)))
+    if life.born:
+        state.received[rows], state.heard[rows] = at, heard
+    state.open[rows] = state.dead[rows] = not life.born
+    return findings
 
 
 def _arrived(pairs: Pairs, state: StaleState, arrivals: Readings, clock: Heard, occupancy: Occupancy) -> list[Finding]:
@@ -92,6 +143,7 @@ def _arrived(pairs: Pairs, state: StaleState, arrivals: Readings, clock: Heard, 
         findings.append(Finding(RAISED, raised, _excursion(pairs, pair, onset, raised, occupancy)))
         findings.append(Finding(CLEARED, int(received[i]), _excursion(pairs, pair, onset, raised, occupancy, ended=int(received[i]))))
     state.received[row[last]], state.heard[row[last]], state.open[row[last]] = received[last], heard[last], False
+    state.dead[row[last]] = False
     return findings
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -85,6 +86,12 @@ class Board:
             PointStanding(_latest(*row) if row[0] != NO_TIME else None, *state)
             for row, state in zip(zip(*columns, strict=True), states, strict=True)
         ]
+
+    def by_state(self) -> Counter[str]:
+        """How many points are in each state."""
+        with self._lock:
+            states = list(self._state)
+        return Counter(state for state, _ in states)
 
     def changed(self) -> list[int]:
         """The rows that changed since the last call."""

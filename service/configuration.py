@@ -12,6 +12,8 @@ from facility.files import FilePath, Files, Unreadable
 from facility.limits import SHIPPED, LimitTable, shipped_text
 from facility.problems import ConfigurationError, Problem
 from facility.site import Facility
+from facility.sources.source import Source, subscriptions
+from facility.sources.source_file import SourcesRead, read_sources
 from rules.rule import Rule
 from rules.rule_checks import Unspecified
 from service.judging import ENTRY_FORMAT, judging_from_entry, judging_hash, read_judging
@@ -39,10 +41,11 @@ class Configuration:
     judging_hash: str
     warnings: tuple[Problem, ...] = ()
     unspecified: tuple[Unspecified, ...] = ()
+    sources: tuple[Source, ...] = ()
 
     def as_entry(self) -> dict[str, Any]:
         """What the journal keeps, JSON-able: from it alone `judging_from_entry` gives back what judged."""
-        return {
+        entry = {
             "format": ENTRY_FORMAT,
             "hash": self.judging_hash,
             "environment": self.settings.environment,
@@ -54,6 +57,9 @@ class Configuration:
             "files": dict(self.files),
             "shipped": dict(self.shipped),
         }
+        if self.settings.sources:
+            entry |= {"sources": self.settings.sources, "subscriptions": list(subscriptions(self.sources))}
+        return entry
 
 
 def load_configuration(path: FilePath, environment: Mapping[str, str]) -> Configuration:
@@ -75,7 +81,8 @@ def load_configuration(path: FilePath, environment: Mapping[str, str]) -> Config
         return read.document.problem(path, str(error), "a file that can be read")
 
     judging = read_judging(files, settings.facility, settings.rules, settings.limits, shipped, unreadable)
-    if problems := [*read.problems, *problems, *judging.problems]:
+    mapped = _sources(files, read, judging.facility)
+    if problems := [*read.problems, *problems, *judging.problems, *mapped.problems]:
         raise ConfigurationError(dict.fromkeys(problems))
     if not settings.mqtt.client_id:
         settings = replace(settings, mqtt=replace(settings.mqtt, client_id=f"renrum-{judging.facility.site.id}"))
@@ -89,9 +96,29 @@ def load_configuration(path: FilePath, environment: Mapping[str, str]) -> Config
         files=dict(files.texts),
         shipped=shipped,
         judging_hash=judging_hash(judging.facility, judging.rules, judging.tables),
-        warnings=(*read.warnings, *warnings, *judging.warnings),
+        warnings=(*read.warnings, *warnings, *judging.warnings, *mapped.warnings),
         unspecified=judging.unspecified,
+        sources=mapped.sources,
     )
+
+
+def _sources(files: Files, read: SettingsRead, facility: Facility) -> SourcesRead:
+    if not read.settings.sources:
+        return SourcesRead()
+    try:
+        return read_sources(files, read.settings.sources, facility)
+    except Unreadable as error:
+        return SourcesRead(problems=(read.document.problem(("sources",), str(error), "a file that can be read"),))
+
+
+def sources_from_entry(entry: Mapping[str, Any], facility: Facility) -> tuple[Source, ...]:
+    """The sources of a configuration from its journal entry alone; raises ConfigurationError when this version does not read them."""
+    if not entry.get("sources"):
+        return ()
+    found = read_sources(Files(texts=entry["files"]), entry["sources"], facility)
+    if found.problems:
+        raise ConfigurationError(found.problems)
+    return found.sources
 
 
 def _oncall(files: Files, read: SettingsRead, environment: Mapping[str, str]) -> tuple[OnCall, list[Problem], list[Problem]]:

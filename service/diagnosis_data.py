@@ -128,7 +128,7 @@ def _conservation(archive: Archive) -> Finding:
     if not (archive.data_dir / STATE).is_file() or (text := archive.state.get("sums")) is None:
         return Finding("sums", "ok", "no step was taken yet")
     sums = sums_from(text)
-    quarantined = sums.quarantined.total()
+    quarantined = sums.in_quarantine.total()
     words = f"received {sums.received:,} = stored {sums.stored:,} + duplicate {sums.duplicates:,} + quarantined {quarantined:,}"
     if sums.lost:
         remedy = "This is a fault of Renrum: keep the data_dir, run `renrum verify`, and report it."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -69,8 +70,8 @@ def broker(configuration: Configuration, clock: Clock) -> Iterator[Finding]:
 
 def _health(settings: Settings, holder: DataDirInUse) -> Iterator[Finding]:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.http.host, settings.http.host)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{settings.http.port}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    address = f"{settings.http.scheme}://{f'[{host}]' if ':' in host else host}:{settings.http.port}"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_trusting(settings)))
     for path, words in (("/healthz", "alive"), ("/readyz", "connected and caught up")):
         try:
             with opener.open(address + path, timeout=_PATIENCE_S) as answer:
@@ -86,6 +87,16 @@ def _health(settings: Settings, holder: DataDirInUse) -> Iterator[Finding]:
             remedy = f"If it started just now, wait; else see its log: process {holder.pid} holds the data_dir and does not answer."
             yield Finding("health", "problem", f"{address}{path} does not answer: {reason}", remedy)
             return
+
+
+def _trusting(settings: Settings) -> ssl.SSLContext:
+    """Trusts the very certificate that the service is to show, whatever name it is for: we ask on this machine."""
+    trust = ssl.create_default_context()
+    trust.check_hostname = False
+    if settings.http.tls is not None:
+        trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        trust.load_verify_locations(settings.http.tls.cert_file)
+    return trust
 
 
 def _failed_checks(body: bytes) -> str:

@@ -6,6 +6,7 @@ from dashboards.monitor import Check, Health
 from service.vitals import Vitals
 
 SECOND_NS = 10**9
+HISTORIAN_LAG_S = 600.0
 STEP_AGE_NS = 30 * SECOND_NS
 """Younger than this a step is never too old, however short `evaluate_every` is."""
 
@@ -13,7 +14,10 @@ STEP_AGE_NS = 30 * SECOND_NS
 def health_of(vitals: Vitals, *, now_ns: int, evaluate_every_ns: int, config: str, console_failure: str = "") -> Health:
     """The checks; `now_ns` is monotonic, `config` the hash of what should judge, `console_failure` says why pages may be old."""
     alive = (_judgement(vitals, now_ns, evaluate_every_ns), _ingest(vitals), _journal(vitals))
-    ready = (_series(vitals), _broker(vitals), _caught_up(vitals), _configuration(vitals, config), _console(console_failure))
+    ready = (
+        _series(vitals), _instance(vitals), _broker(vitals), _caught_up(vitals), _configuration(vitals, config), _console(console_failure),
+        *_historian(vitals),
+    )  # fmt: skip
     return Health(alive, ready)
 
 
@@ -47,17 +51,21 @@ def _series(vitals: Vitals) -> Check:
     return Check("series", False, words)
 
 
+def _instance(vitals: Vitals) -> Check:
+    return Check("instance", not vitals.link.other_instance, vitals.instance)
+
+
 def _broker(vitals: Vitals) -> Check:
     at = f" to {vitals.broker}" if vitals.broker else ""
-    if vitals.link_up:
+    if vitals.link.up:
         return Check("broker", True, f"connected{at}")
     return Check("broker", False, f"not connected{at}: is it running, are address and password right? The log says why")
 
 
 def _caught_up(vitals: Vitals) -> Check:
-    if vitals.drained:
+    if vitals.link.drained:
         return Check("backlog", True, "what the broker had queued is received")
-    why = "the broker still sends what it had queued; wait" if vitals.link_up else "unknown until the broker is connected"
+    why = "the broker still sends what it had queued; wait" if vitals.link.up else "unknown until the broker is connected"
     return Check("backlog", False, f"{why}. Until then silence of an instrument is not noticed")
 
 
@@ -66,6 +74,17 @@ def _configuration(vitals: Vitals, config: str) -> Check:
         return Check("configuration", True, f"{config[:12]} is in force")
     found = f"{vitals.config[:12]} judges, not" if vitals.config else "nothing judges yet, not even"
     return Check("configuration", False, f"{found} {config[:12]}: the first step puts it in force; if this stays, look at the log")
+
+
+def _historian(vitals: Vitals) -> tuple[Check, ...]:
+    """Only where one is configured; that it is away for a while is no fault of the service."""
+    historian = vitals.historian
+    if historian is None:
+        return ()
+    if not historian.failure:
+        return (Check("historian", True, f"{historian.target} takes what is written"),)
+    do = "alarms go on without it, and nothing is lost; `renrum doctor` says what to mend"
+    return (Check("historian", not historian.misconfigured and historian.lag_s < HISTORIAN_LAG_S, f"{historian.failure}; {do}"),)
 
 
 def _console(failure: str) -> Check:

@@ -12,6 +12,9 @@ from service.clock import Clock, SystemClock
 LOCK_FILE = "lock"
 """In the data_dir. The file stays behind after a service ended; what counts is the kernel's lock on it, which dies with its process."""
 
+RESTORING = "restoring"
+"""In a data_dir that `renrum restore` has begun and not finished."""
+
 _ATTEMPTS = 5
 _PAUSE_S = 0.05
 """`holder_of` holds the lock for a moment to look; a service that starts in that moment must not be turned away."""
@@ -29,15 +32,21 @@ class DataDirInUse(Exception):
         )
 
 
+class RestoreUnfinished(OSError):
+    """A data_dir of which only a part was restored."""
+
+
 class DataDirLock:
     """Holds a data_dir for this process, as a context manager; makes the folder when it is missing.
 
-    Entering raises DataDirInUse when another process (or this one, elsewhere) holds it, and OSError when the folder cannot be made or
-    written. The lock is an flock: the kernel frees it when the process ends in whatever way, so nothing is to be cleaned up after a crash.
+    Entering raises DataDirInUse when another process (or this one, elsewhere) holds it, RestoreUnfinished when `renrum restore` was
+    interrupted there (not with `to_restore`), and OSError when the folder cannot be made or written. The lock is an flock: the kernel
+    frees it when the process ends in whatever way, so nothing is to be cleaned up after a crash.
     """
 
-    def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None, *, to_restore: bool = False) -> None:
         self.path = Path(path)
+        self._to_restore = to_restore
         self._clock = clock or SystemClock()
         self._descriptor: int | None = None
 
@@ -46,6 +55,8 @@ class DataDirLock:
         descriptor = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             self._take(descriptor)
+            if not self._to_restore and (self.path / RESTORING).exists():
+                raise RestoreUnfinished(f"{self.path} is only partly restored. Run the same `renrum restore` again: it begins anew.")
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except BaseException:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,10 +16,12 @@ from alerts.lifecycle import ACKNOWLEDGE
 from alerts.store import StateStore, StateUnavailable
 from dashboards import monitor as m
 from dashboards.console.view import value_text
+from dashboards.counts import Counts, Sums, TargetCounts
 from dashboards.events import EventHub
 from facility.reading import quality_name
 from ingest.entries import ActionBody
 from ingest.journal import JournalReader, JournalUnavailable
+from ingest.readmission import Readmitted, Wanted
 from ingest.series import SeriesReader
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy, occupancy_of
@@ -28,7 +32,9 @@ from service.board import Board
 from service.clock import Clock
 from service.configuration import Configuration
 from service.health import health_of
+from service.machine import machine_of
 from service.readers import Readers
+from service.stepping import StepsEnded
 from service.stored import StoredReadings
 from service.views import LimitsInForce, Words, audit_entry, limit_codes, place_views, point_view
 from service.vitals import Vitals
@@ -56,11 +62,12 @@ class ServiceMonitor:
         series: Callable[[], SeriesReader],
         journal: Callable[[], JournalReader],
         act: Callable[[ActionBody], Answer],
+        readmit: Callable[[Wanted, str, str, bool], Readmitted],
         vitals: Callable[[], Vitals],
         version: str = "",
     ) -> None:
         facility, settings = configuration.facility, configuration.settings
-        self._clock, self._act, self._vitals = clock, act, vitals
+        self._clock, self._act, self._readmit, self._vitals = clock, act, readmit, vitals
         self._evaluate_every_ns, self._facility, self._number_of = settings.evaluate_every_ns, facility, dict(number_of)
         site = facility.site
         self.identity = m.Identity(settings.environment, site.id, site.name, site.timezone, version, configuration.judging_hash)
@@ -70,6 +77,8 @@ class ServiceMonitor:
         self._words = Words(configuration.rules, facility)
         plan = plan_of(facility, configuration.rules, configuration.tables, self._number_of, configuration.judging_hash)
         self._limits = LimitsInForce(plan, self._number_of)
+        self._data_dir = settings.data_dir
+        self._targets = tuple(configuration.oncall.channels)
         self._points = [point for point in facility.points if point.retired_ns is None]
         place_row = {place.id: row for row, place in enumerate(facility.places)}
         self._place_of = np.array([place_row[point.place] for point in self._points], np.int64)
@@ -78,7 +87,7 @@ class ServiceMonitor:
         self._views: list[m.PointView] = []
         self._codes = np.full(len(facility.places), -1, np.int8)
         self._occupancy: tuple[object, Occupancy] | None = None
-        self._tallies: tuple[int, records.Tallies] | None = None
+        self._tallies: tuple[int, records.Tallies | None] | None = None
         self._announcer = Announcer(self.events, self._board, self._points, self._words, self._store)
         self._adrift = ""
         self._begin()
@@ -180,6 +189,8 @@ class ServiceMonitor:
                 "No step confirmed the acknowledgement in time; it may still be recorded. Look whether the alarm is acknowledged before you"
                 " try again."
             ) from error
+        except StepsEnded as error:
+            raise m.MonitorUnavailable("The service is stopping: try again when it runs.") from error
         except (JournalUnavailable, StateUnavailable) as error:
             raise m.MonitorUnavailable(
                 f"The acknowledgement could not be recorded: {error}. Look at the disk that holds data_dir, then try again."
@@ -198,6 +209,12 @@ class ServiceMonitor:
             page = records.audit(store, start, end, limit, cursor)
         return m.Page(tuple(audit_entry(row) for row in page.items), page.next)
 
+    def readmit(self, wanted: Wanted, *, by: str, reason: str, dry_run: bool = False) -> Readmitted:
+        try:
+            return self._readmit(wanted, by, reason, dry_run)
+        except (JournalUnavailable, StateUnavailable) as error:
+            raise m.MonitorUnavailable(str(error)) from error
+
     def health(self) -> m.Health:
         return health_of(
             self._vitals(),
@@ -207,34 +224,42 @@ class ServiceMonitor:
             console_failure=self._adrift or self._announcer.failure,
         )
 
-    def counts(self) -> m.Counts:
+    def counts(self) -> Counts:
         vitals, tallies = self._vitals(), self._recent_tallies()
         sums = vitals.sums
-        return m.Counts(
-            sums=m.Sums(sums.received, sums.stored, sums.duplicates, dict(sums.quarantined), vitals.known_lost),
-            journal_commits=vitals.journal_commits,
-            commit_seconds=vitals.commit_seconds,
-            commit_buckets=vitals.commit_buckets,
-            link_up=vitals.link_up,
-            drained=vitals.drained,
-            heard_s=vitals.heard_ns / 1e9,
-            steps=vitals.steps,
-            step_duration_s=vitals.step_duration_ns / 1e9,
-            step_lag_s=vitals.step_lag_ns / 1e9,
-            last_step_age_s=max(0, self._clock.monotonic_ns() - vitals.step_ended_ns) / 1e9 if vitals.steps else None,
+        age_s = max(0, self._clock.monotonic_ns() - vitals.step_ended_ns) / 1e9 if vitals.steps.steps else None
+        return Counts(
+            sums=Sums(sums.received, sums.stored, sums.duplicates, dict(sums.quarantined), vitals.known_lost, sums.readmitted.total()),
+            config=vitals.config,
+            failing={
+                "journal": bool(vitals.journal_failure),
+                "steps": bool(vitals.step_failure),
+                "series": bool(vitals.series_failure),
+                "state": tallies is None,
+                "console": bool(self._adrift or self._announcer.failure),
+            },
+            threads=vitals.threads,
+            link=vitals.link,
+            ingest=vitals.ingest,
+            journal=vitals.journal,
+            steps=replace(vitals.steps, age_s=age_s),
+            points=self._board.by_state(),
             excursions_open=self._board.open_by_level,
-            alarms=tallies.alarms,
-            pages_pending=tallies.pending,
-            pages_sent=tallies.sent,
-            pages_failed=tallies.failed,
+            alarms=None if tallies is None else tallies.alarms,
+            pages=None if tallies is None else {target: TargetCounts() for target in self._targets} | dict(tallies.pages),
+            publish_to_page=vitals.publish_to_page,
+            historian=vitals.historian,
+            machine=machine_of(self._data_dir, self._clock.now_ns(), vitals.clock_steps),
         )
 
-    def _recent_tallies(self) -> records.Tallies:
+    def _recent_tallies(self) -> records.Tallies | None:
+        """None while state.db cannot be read: the other counts are needed then more than ever."""
         known, now = self._tallies, self._clock.monotonic_ns()
         if known is not None and 0 <= now - known[0] < TALLIES_EVERY_NS:
             return known[1]
-        with self._store.borrowed() as store:
-            found = records.tallies(store)
+        found: records.Tallies | None = None
+        with suppress(m.MonitorUnavailable), self._store.borrowed() as store:
+            found = records.tallies(store, self._clock.now_ns())
         self._tallies = (now, found)
         return found
 

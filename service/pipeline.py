@@ -7,46 +7,61 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from alerts.alarms import Alarms, Answer
-from alerts.delivery import Courier, DeliveryResult, OutboxItem
+from alerts.delivery import Courier, OutboxItem
 from alerts.emergency import Emergency
 from alerts.ledger import Ledger
-from alerts.page import Letterhead, decode
+from alerts.page import Letterhead
+from alerts.people.people import People
+from alerts.people.register import PeopleUnavailable
 from alerts.store import StateStore, StateUnavailable
 from dashboards.app import build_app
+from facility.secret import Secret
+from facility.sources.source import subscriptions
 from ingest.broker import BrokerFailed, EmbeddedBroker
-from ingest.entries import ACTION, CONFIGURATION, DELIVERY, SERVICE, ActionBody, ConfigurationBody, DeliveryBody, ServiceBody, encode
+from ingest.entries import ACTION, CONFIGURATION, SERVICE, ActionBody, ConfigurationBody, ServiceBody, encode
 from ingest.entries import decode as decode_entry
 from ingest.intake import Intake
-from ingest.journal import Journal, JournalUnavailable
+from ingest.journal import JournalUnavailable
 from ingest.recollection import Recollection
 from ingest.series import Series, SeriesUnavailable
-from ingest.session import Session
+from ingest.session import LinkEvent, Session
+from ingest.sparkplug.host import host_of
+from service.attendance import Attendance, first_administrator, open_people
 from service.clock import Clock, Onward
 from service.configuration import Configuration
 from service.connection import connection_of
+from service.continuity.guard import alone
+from service.continuity.presence import Presence
 from service.judging import Judges
 from service.lock import DataDirInUse, DataDirLock
 from service.monitor import ServiceMonitor
+from service.outbox import ANSWER_S, Outbox
 from service.paging import Paging
+from service.readmitting import Readmitting
 from service.receiving import Ballast, Receiver
 from service.stepping import Stepper
-from service.vitals import vitals_of
-from service.watch import Watchdog
+from service.timing import TimedJournal
+from service.vitals import Parts, Vitals
+from service.watch import STEP_AGE_NS, Watchdog
+
+if TYPE_CHECKING:
+    from service.feeding import Feeding
 
 SEMANTICS = 1
 """The number of docs/rules.md that this version judges by."""
-ANSWER_S = 30.0
-CANNOT_START = (DataDirInUse, JournalUnavailable, StateUnavailable, SeriesUnavailable, BrokerFailed, OSError, sqlite3.Error)
+CANNOT_START = (
+    DataDirInUse, JournalUnavailable, StateUnavailable, SeriesUnavailable, PeopleUnavailable, BrokerFailed, OSError, sqlite3.Error,
+)  # fmt: skip
 """What `start` raises, with words for people."""
 
 log = logging.getLogger(__name__)
@@ -67,12 +82,16 @@ class Pipeline:
         self._broker: EmbeddedBroker | None = None
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
+        self._feeding = _feeding(configuration, clock)
+        self._historian: threading.Thread | None = None
+        self.people: People | None = None
+        self.first_password: Secret | None = None
 
     @property
     def url(self) -> str:
         """Where the console is."""
         host, port = self.socket.getsockname()[:2]
-        return f"http://{host}:{port}/"
+        return f"{self.configuration.settings.http.scheme}://{host}:{port}/"
 
     @property
     def mqtt_url(self) -> str:
@@ -90,6 +109,8 @@ class Pipeline:
         with ExitStack() as opened:
             self._build(opened)
             self._run_threads()
+            if self.people is not None:  # last: whoever is told of the password must find a service to sign in to
+                self.first_password = first_administrator(self.people)
             self._opened = opened.pop_all()
 
     def _build(self, opened: ExitStack) -> None:
@@ -101,7 +122,7 @@ class Pipeline:
         ballast = Ballast(folder / "ballast")
         ballast.take()
 
-        self.journal = opened.enter_context(closing(Journal(folder / "journal.db")))
+        self.journal = opened.enter_context(closing(TimedJournal(folder / "journal.db", self._clock.monotonic_ns)))
         self._stamps = Onward(self._clock, self.journal.head.at)
         self.store, self.memory, self.ledger = self._open(folder)
         opened.callback(lambda: self.store.close())  # the one of that time: after a failed step there are others
@@ -118,6 +139,10 @@ class Pipeline:
             lambda applied, at: self.monitor.after_step(applied, at),
             self._stamps.now_ns,
         )
+        self._outbox = Outbox(self._reader, self.stepper.ask)
+        if settings.http.users:
+            self.people = open_people(opened, folder, settings.http, self._clock.now_ns)
+            self._attendance = Attendance(self.people.register, self.stepper.ask)
         number_of = self._put_in_force()
         self.monitor = opened.enter_context(closing(self._build_monitor(number_of)))
         self.stepper.catch_up()
@@ -125,12 +150,21 @@ class Pipeline:
             log.error("%d pages wait for %s, which is no channel any more: nobody delivers them", count, target)
         # After that: catching up writes the series, of which the intake takes a picture.
         self.intake = Intake(self.journal, self._series.reader(), self._stamps.now_ns)
-        self.intake.configure(self.configuration.facility, number_of, accept_simulated=settings.environment != "production")
-        self.intake.recall(self.stepper.ledger.sums.copy(), self.stepper.ledger.cursor)
+        real_only, sources = settings.environment == "production", self.configuration.sources
+        host = host_of(sources, self.configuration.facility, number_of, self._stamps.now_ns, self._clock.monotonic_ns)
+        self.intake.configure(self.configuration.facility, number_of, not real_only, sources, host)
+        ledger = self.stepper.ledger
+        self.intake.recall(ledger.sums.copy(), ledger.cursor, ledger.lives.copy())
         if settings.mqtt.embedded:
             self._broker = opened.enter_context(EmbeddedBroker(folder / "broker"))
-        self.receiver = Receiver(self.intake, ballast, self._clock, self._session)
-        self._watchdog = Watchdog(self._emergency, self.stepper, self.receiver, ballast, self._clock)
+        site = self.configuration.facility.site.id
+        own, telling = connection_of(settings.mqtt), self._told_of_another
+        self._presence = None if self._broker else Presence(own, site, self._clock, self._fit, telling)
+        self.guard = self._presence.guard if self._presence else alone()
+        self.receiver = Receiver(self.intake, ballast, self._clock, self._session, self._may_act)
+        self._readmitting = Readmitting(self.intake, self.journal.reader, self._reader, self.receiver.heard_ns)
+        self._parts = Parts(self._clock, self._stamps.now_ns, self.journal, self.receiver, self.intake, self.stepper, self.guard)
+        self._watchdog = Watchdog(self._emergency, self.stepper, self.receiver, ballast, self._clock, self._dead, self.guard)
 
     def stop(self) -> None:
         """Stop in the order that data flows, so that all that was received is judged and recorded."""
@@ -140,10 +174,15 @@ class Pipeline:
         self._join("ingest")
         for name in [thread.name for thread in self._threads if thread.name.startswith("pages")]:
             self._join(name)
+        if self.people is not None:
+            self._join("people")
+            self._attendance.settle()
         self.stepper.ask(SERVICE, ServiceBody("stopped", version("renrum")))
         self._steps_stop.set()
         self.stepper.tick()
         self._join("steps")
+        if self._historian is not None:
+            self._historian.join(timeout=2.0)  # it may wait for InfluxDB for long; what it has not finished it does at the next start
         self.monitor.settle()
         self.monitor.events.close()
         if self._server is not None:
@@ -197,6 +236,8 @@ class Pipeline:
             body = ConfigurationBody(self.configuration.judging_hash, SEMANTICS, added, content, reason="applied on start")
             entry = self.journal.append(CONFIGURATION, encode(body), self._stamps.now_ns())
             journalled.append((entry.at, body))
+        now = set(content.get("subscriptions", ()))
+        self._dropped = {name for _, body in journalled for name in body.entry.get("subscriptions", ())} - now
         self._paging = Paging(self._letterhead, self._judges, journalled)
         self.journal.append(SERVICE, encode(ServiceBody("started", version("renrum"))), self._stamps.now_ns())
         return number_of | added
@@ -209,7 +250,10 @@ class Pipeline:
         site = self.configuration.facility.site.id
         heard_ns = self.journal.head.heard
         expected = heard_ns > 0 and not self._broker  # who has listened before has a session there
-        return Session(connection, site, receiver, self._clock.monotonic_ns, heard_ns, expect_session=expected)
+        return Session(
+            connection, site, receiver, self._clock.monotonic_ns, heard_ns, expect_session=expected,
+            filters=subscriptions(self.configuration.sources), dropped=sorted(self._dropped), companion=self.intake.host,
+        )  # fmt: skip
 
     def _build_monitor(self, number_of: dict[str, int]) -> ServiceMonitor:
         return ServiceMonitor(
@@ -220,7 +264,8 @@ class Pipeline:
             series=lambda: self._series.reader(),
             journal=self.journal.reader,
             act=self._act,
-            vitals=lambda: vitals_of(self.receiver, self.intake, self.stepper, self.mqtt_url),
+            readmit=lambda *asked: self._readmitting(*asked),
+            vitals=self._vitals,
             version=version("renrum"),
         )
 
@@ -231,18 +276,48 @@ class Pipeline:
         self._thread("steps", lambda: self.stepper.run(self._steps_stop))
         self._thread("ingest", lambda: self.receiver.run(self._stop))
         for target, channel in self.configuration.oncall.channels.items():
-            courier = Courier(target, channel, self._pending, self._delivered, self._clock.now_ns)
+            courier = Courier(target, channel, self._pending, self._outbox.record, self._clock.now_ns)
             self._thread(f"pages to {target}", partial(courier.run, self._stop))
         self._thread("watchdog", lambda: self._watchdog.run(self._stop))
-        app = build_app(self.monitor, public_url=self.configuration.settings.http.public_url)
-        config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=3)
+        if self._presence is not None:
+            self._thread("presence", partial(self._presence.run, self._stop))
+        if self._feeding is not None:
+            self._historian = self._thread("historian", partial(self._feeding.run, self._stop))
+        if self.people is not None:
+            self._thread("people", lambda: self._attendance.run(self._stop))
+        settings = self.configuration.settings
+        http = settings.http
+        config = uvicorn.Config(
+            build_app(self.monitor, public_url=http.public_url, people=self.people, host=http.host, grafana=settings.grafana),
+            log_config=None,
+            lifespan="off",
+            timeout_graceful_shutdown=3,
+            proxy_headers=bool(http.trusted_proxies),
+            forwarded_allow_ips=list(http.trusted_proxies),
+            ssl_certfile=http.tls.cert_file if http.tls else None,
+            ssl_keyfile=http.tls.key_file if http.tls else None,
+        )
         self._server = uvicorn.Server(config)
         self._thread("http", lambda: self._server.run([self.socket]) if self._server else None)
 
-    def _thread(self, name: str, work: Callable[[], None]) -> None:
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=work, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
+        return thread
+
+    def _dead(self) -> list[str]:
+        """Threads that ended although nobody stopped the service."""
+        dead = [thread.name for thread in self._threads if not thread.is_alive()]
+        return [] if self._stop.is_set() else dead
+
+    def _vitals(self) -> Vitals:
+        threads = {"couriers": True}
+        for thread in self._threads:
+            name = "couriers" if thread.name.startswith("pages") else thread.name
+            threads[name] = threads.get(name, True) and thread.is_alive()
+        historian = self._feeding.vitals() if self._feeding is not None else None
+        return self._parts.vitals(self.mqtt_url, threads, self._outbox.publish_to_page.now(), historian)
 
     def _spawn(self, work: Callable[[], None]) -> None:
         threading.Thread(target=work, name="emergency", daemon=True).start()
@@ -262,26 +337,24 @@ class Pipeline:
         return answer
 
     def _pending(self, target: str) -> list[OutboxItem]:
-        with closing(self._reader()) as store:
-            rows = store.rows(
-                "select id, page, target, attempts, next_try, tried_at from outbox where target = ? and sent_at is null"
-                " order by attempts, id limit 100",
-                (target,),
-            )
-        return [OutboxItem(id, decode(page.encode()), to, attempts, due, tried) for id, page, to, attempts, due, tried in rows]
+        """What a courier has to deliver: nothing while another instance does."""
+        return self._outbox.pending(target) if self._may_act() else []
 
-    def _delivered(self, result: DeliveryResult) -> None:
-        with closing(self._reader()) as store:
-            rows = store.rows("select page_id from outbox where id = ?", (result.item,))
-        body = DeliveryBody(
-            rows[0][0], result.target, result.attempt, result.at_ns, result.ok, result.permanent, result.detail, result.next_try_ns
-        )
-        done: Future[Answer | None] = self.stepper.ask(DELIVERY, body)
-        done.result(timeout=ANSWER_S)
+    def _may_act(self) -> bool:
+        return self.guard.may_act(self._clock.monotonic_ns())
+
+    def _fit(self) -> bool:
+        """Whether this instance does what others need not do then."""
+        age_ns = self._clock.monotonic_ns() - self.stepper.vitals.ended_ns
+        return not self.receiver.vitals.failure and age_ns < STEP_AGE_NS
+
+    def _told_of_another(self, state: str, words: str) -> None:
+        with suppress(JournalUnavailable):
+            self.receiver.link(LinkEvent(f"instance_{state}", words), self.receiver.heard_ns())
 
     def _own_url(self) -> str:
         http = self.configuration.settings.http
-        return f"http://{http.host}:{http.port}"
+        return f"{http.scheme}://{http.host}:{http.port}"
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -290,6 +363,16 @@ def _listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         words = f"the console cannot listen on {host} port {port}: {error.strerror or error}. Give another `http.port`"
         raise OSError(words) from error
+
+
+def _feeding(configuration: Configuration, clock: Clock) -> Feeding | None:
+    """The historian's feed, where one is configured."""
+    target = configuration.settings.historian
+    if target is None:
+        return None
+    from service.feeding import Feeding  # its client takes half a second to load
+
+    return Feeding(target, configuration.settings.data_dir, configuration, clock)
 
 
 def _series(folder: Path, cursor: int) -> Series:

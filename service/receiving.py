@@ -6,12 +6,13 @@ import logging
 import os
 import sqlite3
 import threading
-from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ingest.histogram import Histogram
 from ingest.intake import Intake
 from ingest.journal import JournalUnavailable
 from ingest.message import Message
@@ -20,7 +21,6 @@ from service.clock import Clock
 
 BALLAST_BYTES = 8 << 20
 """Kept free for the moment when the disk is full: room for some 100,000 readings, and for the alarm that says so."""
-BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 log = logging.getLogger(__name__)
 
@@ -54,39 +54,60 @@ class Ballast:
 
 @dataclass(slots=True)
 class IngestVitals:
-    """How ingest fares, for health and metrics; `buckets` counts commits by BUCKETS_S, cumulative, and the rest.
+    """How ingest fares, for health and metrics; `batches` is the time from read to durable, `events` what happened to the link, by kind.
 
     `failure` says why nothing can be stored now, empty when it can; `failures` counts how often that began or went on.
     """
 
     commits: int = 0
-    commit_ns: int = 0
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
+    batches: Histogram = field(default_factory=Histogram)
+    events: Counter[str] = field(default_factory=Counter)
     failure: str = ""
     failures: int = 0
     alive: bool = False
     restarts: int = 0
 
 
-class Receiver:
-    """The sink of the sessions: the intake, timed, with the ballast freed at its first failure; and the thread's work."""
+@dataclass(frozen=True, slots=True)
+class _Until:
+    """Ends a session when the service stops, or when it may not listen any more."""
 
-    def __init__(self, intake: Intake, ballast: Ballast, clock: Clock, connect: Callable[[Receiver], Session]) -> None:
+    stop: threading.Event
+    may_listen: Callable[[], bool]
+
+    def is_set(self) -> bool:
+        return self.stop.is_set() or not self.may_listen()
+
+
+class Receiver:
+    """The sink of the sessions: the intake, timed, with the ballast freed at its first failure; and the thread's work.
+
+    There is a session while `may_listen`.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        ballast: Ballast,
+        clock: Clock,
+        connect: Callable[[Receiver], Session],
+        may_listen: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._intake, self._ballast, self._clock, self._connect = intake, ballast, clock, connect
+        self._may_listen = may_listen
         self.session: Session | None = None
         self.vitals = IngestVitals()
 
     def accept(self, messages: Sequence[Message], heard_ns: int) -> None:
         begun = self._clock.monotonic_ns()
         self._store(lambda: self._intake.accept(messages, heard_ns))
-        took = self._clock.monotonic_ns() - begun
         self.vitals.commits += 1
-        self.vitals.commit_ns += took
-        self.vitals.buckets[bisect_left(BUCKETS_S, took / 1e9)] += 1
+        self.vitals.batches.observe((self._clock.monotonic_ns() - begun) / 10**9)
 
     def link(self, event: LinkEvent, heard_ns: int) -> None:
         log.info("broker: %s %s", event.kind.replace("_", " "), event.detail)
         self._store(lambda: self._intake.link(event, heard_ns))
+        self.vitals.events[event.kind] += 1
 
     def _store(self, work: Callable[[], None]) -> None:
         try:
@@ -106,9 +127,12 @@ class Receiver:
         """Run sessions until stopped; a fault of ours ends one, and the next begins after a second."""
         self.vitals.alive = True
         while not stop.is_set():
+            if not self._may_listen():
+                stop.wait(0.05)
+                continue
             try:
                 self.session = self._connect(self)
-                self.session.run(stop)
+                self.session.run(_Until(stop, self._may_listen))
             except Exception:
                 log.exception("ingest met an error of its own and starts again; what was not acknowledged comes again")
                 self.vitals.restarts += 1

@@ -14,6 +14,7 @@ from typing import TypeVar
 from alerts.audit import AuditRow
 from alerts.lifecycle import Alarm
 from alerts.store import StateStore
+from dashboards.counts import TargetCounts
 from dashboards.monitor import STANDING, ExcursionQuery, Page
 from rules.excursion import CURRENT, Excursion
 
@@ -89,20 +90,23 @@ def audit(store: StateStore, start: int | None, end: int | None, limit: int, cur
 
 @dataclass(frozen=True, slots=True)
 class Tallies:
-    """Alarms that are not done, by state; pages that wait and that were delivered, and attempts that failed."""
+    """Alarms that are not done, by (priority, state); pages by target."""
 
-    alarms: Mapping[str, int]
-    pending: int = 0
-    sent: int = 0
-    failed: int = 0
+    alarms: Mapping[tuple[str, str], int]
+    pages: Mapping[str, TargetCounts]
 
 
-def tallies(store: StateStore) -> Tallies:
-    """What state.db counts."""
+def tallies(store: StateStore, now: int) -> Tallies:
+    """What state.db counts; `now` (int ns UTC) is what the age of a page is counted to."""
     marks = ", ".join("?" * len(STANDING))
-    found = store.rows(f"select state, count(*) from alarms where state in ({marks}) group by state", STANDING)
-    queued, sent, attempts = store.rows("select count(*), count(sent_at), coalesce(sum(attempts), 0) from outbox")[0]
-    return Tallies(dict(found), queued - sent, sent, attempts - sent)
+    found = store.rows(f"select priority, state, count(*) from alarms where state in ({marks}) group by priority, state", STANDING)
+    pages = {}
+    oldest = "min(case when sent_at is null then queued_at end)"
+    rows = store.rows(f"select target, count(*), count(sent_at), sum(attempts), {oldest} from outbox group by target")
+    for target, queued, sent, attempts, since in rows:
+        age_s = 0.0 if since is None else max(0, now - since) / 1e9
+        pages[target] = TargetCounts(queued - sent, age_s, attempts, sent)
+    return Tallies({(priority, state): number for priority, state, number in found}, pages)
 
 
 def _overlapping(query: ExcursionQuery) -> tuple[list[str], list[object]]:

@@ -12,6 +12,9 @@ from facility.files import Files, Unreadable
 from facility.problems import Problem
 from facility.secret import Secret, exposed, read_secret
 from facility.sections import Section, validated
+from historian.target import Target
+from service.settings_historian import read_historian
+from service.settings_http import Http, read_http
 from service.settings_sections import EMBEDDED, MqttSection, RenrumSection
 
 MQTT_PASSWORD = "RENRUM_MQTT_PASSWORD"
@@ -43,15 +46,6 @@ class Mqtt:
 
 
 @dataclass(frozen=True, slots=True)
-class Http:
-    """Where the console listens, and the address that people open it by, empty when it is the same."""
-
-    host: str = "127.0.0.1"
-    port: int = 8480
-    public_url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """renrum.yaml: `folder` is where it lies, paths are absolute, file names as Files knows them; an empty name stands for none."""
 
@@ -62,10 +56,13 @@ class Settings:
     oncall: str
     data_dir: Path
     limits: str = ""
+    sources: str = ""
     mqtt: Mqtt = field(default_factory=Mqtt)
     http: Http = field(default_factory=Http)
     evaluate_every_ns: int = 10**9
     apply: str = "on_start"
+    historian: Target | None = None
+    grafana: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +85,8 @@ def read_settings(files: Files, name: str, environment: Mapping[str, str]) -> Se
     if section is None:
         return SettingsRead(Settings(folder, "demo", "", (), "", folder / "data"), document, (*problems, *faults))
     reading = _Reading(document, folder, environment)
+    http, http_problems = read_http(section.http, document, folder)
+    historian, historian_problems, historian_warnings = read_historian(section.historian, document, folder, environment)
     settings = Settings(
         folder=folder,
         environment=section.environment,
@@ -96,12 +95,16 @@ def read_settings(files: Files, name: str, environment: Mapping[str, str]) -> Se
         oncall="" if "oncall" in missing or section.oncall == "-" else section.oncall,
         data_dir=folder / section.data_dir,
         limits=section.limits or "",
+        sources=section.sources or "",
         mqtt=reading.mqtt(section.mqtt),
-        http=Http(section.http.host, section.http.port, section.http.public_url or ""),
+        http=http,
         evaluate_every_ns=section.evaluate_every,
         apply=section.apply,
+        historian=historian,
+        grafana="" if section.grafana is None else section.grafana.url,
     )
-    return SettingsRead(settings, document, (*problems, *faults, *reading.problems), tuple(reading.warnings))
+    found = (*problems, *faults, *reading.problems, *http_problems, *historian_problems)
+    return SettingsRead(settings, document, found, (*reading.warnings, *historian_warnings))
 
 
 class _Reading:

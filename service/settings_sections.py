@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from facility.sections import PeriodNs, Section, refused
+from service.settings_historian import HistorianSection
 
 EMBEDDED = "embedded"
+REQUIRED = "required"
 _BROKER = re.compile(r"mqtts?://(?:\[[0-9a-fA-F:.]+\]|[^\s/?#@:\[\]]+)(?::(\d{1,5}))?/?")
 
 
@@ -24,19 +26,22 @@ def _broker(url: str) -> str:
     return url
 
 
-def _loopback(host: str) -> str:
-    try:
-        loopback = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise refused("127.0.0.1, ::1 or localhost, as there are no users yet", "Put a reverse proxy that knows your users in front of it.")
+def _host(host: str) -> str:
+    if re.fullmatch(r"[0-9A-Za-z.:_-]+", host) is None:
+        raise refused("the address or name to listen on, such as 127.0.0.1 or 0.0.0.0")
     return host
+
+
+def _networks(value: Any) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_network(address)) for address in (value if isinstance(value, list) else [value]))
+    except ValueError:
+        raise refused("addresses or networks of reverse proxies, such as [127.0.0.1, 172.18.0.0/16]") from None
 
 
 def _page(url: str) -> str:
     if re.fullmatch(r"https?://[^\s@/?#]+(/[^\s?#]*)?", url) is None:
-        raise refused("the address of the console as people open it, such as https://em.example.org")
+        raise refused("the address as people open it, such as https://em.example.org")
     return url.rstrip("/")
 
 
@@ -49,7 +54,9 @@ def _names(value: Any) -> tuple[str, ...]:
 
 _NAMES_SCHEMA = {"type": ["string", "array"], "items": {"type": "string"}, "description": "Rules file, or a list of them."}
 BrokerUrl = Annotated[str, AfterValidator(_broker)]
-LoopbackHost = Annotated[str, AfterValidator(_loopback)]
+_NETWORKS_SCHEMA = {"type": ["string", "array"], "items": {"type": "string"}, "examples": [["127.0.0.1"]]}
+Host = Annotated[str, AfterValidator(_host)]
+Networks = Annotated[tuple[str, ...], PlainValidator(_networks), WithJsonSchema(_NETWORKS_SCHEMA)]
 PageUrl = Annotated[str, AfterValidator(_page)]
 FileNames = Annotated[tuple[str, ...], PlainValidator(_names), WithJsonSchema(_NAMES_SCHEMA)]
 FileName = Annotated[str, Field(min_length=1)]
@@ -78,12 +85,35 @@ class MqttSection(Section):
     tls: TlsSection | None = None
 
 
+class HttpTlsSection(Section):
+    cert_file: FileName
+    """Our certificate with those that it is chained to, PEM."""
+    key_file: FileName
+    """Its key, PEM."""
+
+
 class HttpSection(Section):
-    host: LoopbackHost = "127.0.0.1"
+    host: Host = "127.0.0.1"
+    """Beyond loopback it needs users, and tls or trusted_proxies."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8480
     """0 takes a free one."""
     public_url: PageUrl | None = None
     """Address of the console as people open it; it stands in pages."""
+    users: Literal["none", "required"] = "none"
+    """required: people sign in, programs have tokens; none is for loopback only."""
+    tls: HttpTlsSection | None = None
+    """Serve HTTPS."""
+    trusted_proxies: Networks = ()
+    """Reverse proxies whose X-Forwarded headers count: addresses or networks."""
+    session_idle: PeriodNs = 30 * 60 * 10**9
+    """A session ends so long after its person's last request."""
+    session_at_most: PeriodNs = 12 * 3600 * 10**9
+    """A session ends so long after the sign-in."""
+
+
+class GrafanaSection(Section):
+    url: PageUrl
+    """Address of Grafana as people open it."""
 
 
 class RenrumSection(Section):
@@ -94,6 +124,8 @@ class RenrumSection(Section):
     facility: FileName
     limits: FileName | None = None
     """The site's limit table, limits.csv."""
+    sources: FileName | None = None
+    """Foreign payloads, and which points they feed: sources.yaml."""
     rules: FileNames
     oncall: FileName
     data_dir: FileName = "./data"
@@ -104,3 +136,7 @@ class RenrumSection(Section):
     apply: Literal["on_start"] = "on_start"
     """A changed configuration is put in force when the service starts."""
     http: HttpSection = Field(default_factory=HttpSection)
+    historian: HistorianSection | None = None
+    """An InfluxDB that everything is written to as well; leave it out for none."""
+    grafana: GrafanaSection | None = None
+    """The Grafana that pages of the console link to; leave it out for none."""

@@ -19,6 +19,7 @@ from alerts.alarms import Answer
 from alerts.ledger import Applied, Ledger
 from alerts.store import StateUnavailable
 from ingest.entries import ACTION, CLOCK, CONFIGURATION, DELIVERY, INGEST, LINK, SERVICE, STEP, Body, ClockBody, StepBody, encode
+from ingest.histogram import Histogram
 from ingest.journal import Journal, JournalReader, JournalUnavailable
 from ingest.recollection import Recollection
 from ingest.series import SeriesUnavailable
@@ -31,6 +32,10 @@ MISSED = 3
 """So many missed steps, and the guard on the monotonic clock takes one itself and sets the schedule again."""
 
 log = logging.getLogger(__name__)
+
+
+class StepsEnded(Exception):
+    """The service stops and takes no step any more. What was asked may be in the journal: then the next start does it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,10 @@ class StepVitals:
     """How the steps fare, for health and metrics; monotonic ns. The texts say why none is committed, why the series is not written."""
 
     steps: int = 0
-    duration_ns: int = 0
+    failures: int = 0
+    durations: Histogram = field(default_factory=Histogram)
     lag_ns: int = 0
+    clock_steps: int = 0
     ended_ns: int = 0
     failure: str = ""
     series_failure: str = ""
@@ -80,6 +87,8 @@ class Stepper:
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._waiting: dict[int, Request] = {}
         self._torn = False
+        self._ended = False
+        self._ending = threading.Lock()
         self._recorded = journal.head.seq
         self._wall_ahead_ns = clock.now_ns() - clock.monotonic_ns()
         self._due_ns = clock.monotonic_ns()
@@ -88,8 +97,22 @@ class Stepper:
     def ask(self, kind: str, body: Body) -> Future[Answer | None]:
         """Have an entry journalled and a step taken; the future ends when that is durable, or with the error that prevented it."""
         request = Request(kind, body)
-        self._requests.put(request)
+        with self._ending:
+            if self._ended:
+                request.answer.set_exception(StepsEnded())
+            else:
+                self._requests.put(request)
         return request.answer
+
+    @property
+    def queued(self) -> int:
+        """What is asked for and not taken up yet: steps that are due, people's actions, deliveries."""
+        return self._requests.qsize()
+
+    @property
+    def tail(self) -> int:
+        """Readings that are in memory and not yet in the series."""
+        return self._memory.tail
 
     def tick(self) -> None:
         """A step is due."""
@@ -111,7 +134,7 @@ class Stepper:
             log.error("%s; the next start reads more of the journal", error)
 
     def run(self, stop: threading.Event) -> None:
-        """Take steps until stopped, and one last."""
+        """Take steps until stopped, and one last; whoever asks after that hears of it at once."""
         schedule = self._schedule()
         patience_s = MISSED * self._every_ns / SECOND_NS
         try:
@@ -128,6 +151,17 @@ class Stepper:
         finally:
             schedule.shutdown(wait=False)
         self._take([])
+        self._end()
+
+    def _end(self) -> None:
+        with self._ending:
+            self._ended = True
+        waiting, self._waiting = list(self._waiting.values()), {}
+        while not self._requests.empty():
+            if (request := self._requests.get()) is not None:
+                waiting.append(request)
+        for request in waiting:
+            request.answer.set_exception(StepsEnded())
 
     def _schedule(self) -> BackgroundScheduler:
         scheduler = BackgroundScheduler(
@@ -158,16 +192,15 @@ class Stepper:
                 if self.ledger.cursor < step:
                     self._torn = True
                     raise JournalUnavailable("the step just recorded cannot be read: something else is mounted where the data lay")
+                self.vitals.durations.observe((self._clock.monotonic_ns() - begun) / SECOND_NS)
             self.vitals.failure = ""
         except (JournalUnavailable, StateUnavailable, SeriesUnavailable, sqlite3.Error) as error:
             self._fail(error, requests)
         except Exception as error:  # a fault of ours must not end the thread: readings are still stored, and the next step tries afresh
             log.exception("a step met an error of its own")
             self._fail(error, requests)
-        ended = self._clock.monotonic_ns()
-        self.vitals.duration_ns = ended - begun
         if not self.vitals.failure:
-            self.vitals.ended_ns = ended
+            self.vitals.ended_ns = self._clock.monotonic_ns()
 
     def _record_step(self) -> int:
         entry = self._journal.append(STEP, encode(StepBody(self.vitals.steps + 1)), self._stamp_ns(), self._heard_ns())
@@ -214,6 +247,7 @@ class Stepper:
         if not self.vitals.failure:
             log.error("a step failed: %s", error)
         self.vitals.failure = str(error) or type(error).__name__
+        self.vitals.failures += 1
         journalled = {id(request) for request in self._waiting.values()}
         for request in requests:
             if id(request) not in journalled and not request.answer.done():
@@ -238,6 +272,7 @@ class Stepper:
         if abs(stepped) > CLOCK_STEP_NS:
             log.warning("the wall clock was stepped by %.3f s", stepped / SECOND_NS)
             self._journal.append(CLOCK, encode(ClockBody(stepped)), self._stamp_ns(), self._heard_ns())
+            self.vitals.clock_steps += 1
         self._wall_ahead_ns = ahead
 
 

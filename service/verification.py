@@ -164,13 +164,15 @@ class Verification:
             flaws.add(Flaw(f"it cannot be counted: {error}", file=JOURNAL))
         sums = conservation.sums
         self._compare_sums(sums, flaws)
-        quarantined = sums.quarantined.total()
+        quarantined, readmitted = sums.in_quarantine.total(), sums.readmitted.total()
         sums_up = f"{sums.received:,} received = {sums.stored:,} stored + {sums.duplicates:,} duplicate + {quarantined:,} quarantined"
+        if readmitted:
+            sums_up += f" ({readmitted:,} more were readmitted)"
         checked = f"{_many(sums.received, 'reading')} received, {conservation.in_series:,} in series.db"
         showed = f"{sums_up}; series.db has all up to entry {conservation.series_cursor}"
         counts: dict[str, object] = {
             "received": sums.received, "stored": sums.stored, "duplicates": sums.duplicates, "quarantined": quarantined,
-            "reasons": dict(sorted(sums.quarantined.items())), "in_series": conservation.in_series,
+            "reasons": dict(sorted(sums.in_quarantine.items())), "readmitted": readmitted, "in_series": conservation.in_series,
             "series_cursor": conservation.series_cursor,
         }  # fmt: skip
         return Check("completeness", checked, showed, counts, flaws, _WRITE)
@@ -194,7 +196,7 @@ def verify(data_dir: Path, clock: Clock, watch: Watch) -> list[Check]:
 
 def _summed(sums: Sums) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(sums.quarantined.items()))
-    quarantined = f"{sums.quarantined.total()} quarantined ({reasons or 'nothing'})"
+    quarantined = f"{sums.quarantined.total()} quarantined ({reasons or 'nothing'}), {sums.readmitted.total()} readmitted"
     return f"{sums.received} received, {sums.stored} stored, {sums.duplicates} duplicate, {quarantined}"
 
 

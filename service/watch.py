@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Sequence
 
 from alerts.emergency import Emergency
 from service.clock import Clock
+from service.continuity.guard import TWO, Guard
 from service.receiving import Ballast, Receiver
 from service.stepping import Stepper
 
@@ -17,22 +19,43 @@ INGEST = "Ingest meets an error of its own and starts again. What it could not s
 LINK_AGE_NS = 120 * 10**9
 """A broker that restarts is back by then; a silence of the pipeline raises no alarm point by point, so a person is told of it as one."""
 LINK = "No readings arrive: the broker cannot be reached, or does not deliver. What instruments send raises no alarm until it is back."
+ENDED = "A part of the service has ended without being told to: {}. What it does is not done until the service is started again."
+RIVALS = "Two instances of Renrum listen and page for this site: readings are divided between them, and neither sees all."
 STEPS = "No step has ended for 30 s. Readings are stored, but no alarm is raised."
 
 log = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """Looks every second; pages from memory, without the disk."""
+    """Looks every second; pages from memory, without the disk. `dead` names the threads that ended though nobody stopped them.
 
-    def __init__(self, emergency: Emergency, stepper: Stepper, receiver: Receiver, ballast: Ballast, clock: Clock) -> None:
+    While another instance pages for the site (`guard`), it does not.
+    """
+
+    def __init__(
+        self,
+        emergency: Emergency,
+        stepper: Stepper,
+        receiver: Receiver,
+        ballast: Ballast,
+        clock: Clock,
+        dead: Callable[[], Sequence[str]] = tuple,
+        guard: Guard | None = None,
+    ) -> None:
         self._emergency, self._stepper, self._receiver, self._ballast, self._clock = emergency, stepper, receiver, ballast, clock
+        self._dead, self._guard = dead, guard
         self._failures = self._restarts = self._commits = 0
         self._heard_ns = clock.monotonic_ns()
 
     def look(self) -> None:
         """Page for what fails, and for what failed since the last look: freed ballast may have ended it already."""
         at = self._clock.now_ns()
+        if self._guard is not None:
+            if self._guard.silent:
+                self._heard_ns = self._clock.monotonic_ns()
+                return
+            if self._guard.state == TWO:
+                self._emergency.page(RIVALS, at, do="Stop one of them at once; /readyz says where the other one runs.")
         ingest, steps = self._receiver.vitals, self._stepper.vitals
         if ingest.failure or ingest.failures > self._failures:
             self._emergency.page(JOURNAL, at, do="Free disk space, or repair the disk or its mount; Renrum goes on by itself.")
@@ -48,6 +71,8 @@ class Watchdog:
             self._emergency.page(
                 LINK, at, do="Look at the broker and the network; /readyz and the log say what was tried. Renrum keeps trying."
             )
+        for thread in self._dead():
+            self._emergency.page(ENDED.format(thread), at, do="Restart the service, and report the fault with its log.")
         self._failures, self._restarts = ingest.failures, ingest.restarts
 
     def _deaf_ns(self) -> int:

@@ -10,9 +10,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from dashboards.api import OPERATIONS, PREFIX
+from dashboards.api import OPERATIONS
 from dashboards.app import build_app
 from dashboards.monitor import Latest, MonitorUnavailable, point_state
+from dashboards.operation import PREFIX
 from tests.support.monitor import FakeMonitor
 
 HERE = "http://127.0.0.1:8480"
@@ -238,12 +239,12 @@ def test_metrics_are_those_that_dashboards_rely_on(client: TestClient) -> None:
     assert samples["renrum_readings_quarantined_total", "conflict"] == 9
     received, stored, duplicate = (samples[f"renrum_readings_{name}_total",] for name in ("received", "stored", "duplicate"))
     assert received == stored + duplicate + sum(value for key, value in samples.items() if key[0] == "renrum_readings_quarantined_total")
-    assert samples["renrum_journal_commit_seconds_bucket", "0.05"] == 9_100
-    assert samples["renrum_journal_commit_seconds_count",] == samples["renrum_journal_commits_total",] == 9_120
+    assert samples["renrum_journal_append_seconds_bucket", "0.05"] == 9_100
+    assert samples["renrum_journal_append_seconds_count",] == samples["renrum_journal_entries_total",] == 9_120
     assert samples["renrum_link_up",] == 1
     assert samples["renrum_excursions_open", "action"] == 1
-    assert samples["renrum_alarms", "returned"] == 1
-    assert samples["renrum_known_lost_total",] == 2
+    assert samples["renrum_alarms", "medium", "returned"] == 1
+    assert samples["renrum_readings_known_lost_total",] == 2
     assert "openmetrics" in client.get("/metrics", headers={"Accept": "application/openmetrics-text"}).headers["content-type"]
 
 

@@ -6,15 +6,19 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.figure import Figure, Limit, number, ratio, table
+from tests.support.influx import needs_influxd
 from tests.support.mosquitto import needs_mosquitto
 
 ROOT = Path(__file__).parent.parent
-FIGURES = {"messages": 3, "journal": 3, "judging": 6, "start": 3, "step": 13}
+FIGURES = {"messages": 3, "journal": 3, "judging": 6, "start": 3, "step": 13, "historian": 5}
+
+NEEDS: dict[str, Any] = {"messages": needs_mosquitto, "start": needs_mosquitto, "historian": (needs_mosquitto, needs_influxd)}
 
 
 def bench(folder: Path, *arguments: str) -> str:
@@ -24,9 +28,7 @@ def bench(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=needs_mosquitto if name in ("messages", "start") else ()) for name in BENCHMARKS]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=NEEDS.get(name, ())) for name in BENCHMARKS])
 def test_a_benchmark_runs_and_gives_its_figures(name: str, tmp_path: Path) -> None:
     told = json.loads(bench(tmp_path, name, "--json"))
     assert told["benchmark"] == name
@@ -50,7 +52,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(tmp_path: Path) -> None
     command = [sys.executable, "-m", "benchmarks", "stepp", "--folder", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "no benchmark stepp; there are messages, journal, judging, start, step" in done.stderr
+    assert "no benchmark stepp; there are messages, journal, judging, start, step, historian" in done.stderr
 
 
 def test_a_limit_is_kept_at_its_value_and_over_beyond() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -140,3 +141,11 @@ def test_schemas_name_what_is_allowed() -> None:
     assert '"from"' in json.dumps(schema_of("oncall"))
     assert '"stale"' in json.dumps(schema_of("rules"))
     assert run("schema", "nothing").exit_code == 2
+
+
+def test_who_acts_has_a_name_where_the_machine_knows_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 10001")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert re.fullmatch(r"user \d+ at the command line", cli_options.actor())

@@ -12,11 +12,14 @@ import pytest
 
 from facility.reading import SPOILT
 from facility.site import Facility, Place, Point, Site
-from ingest.entries import INGEST, ingest_body, readings_of
+from facility.sources.sparkplug import Metric, SparkplugSource
+from ingest.entries import INGEST, SOURCE, SourceBody, decode, ingest_body, readings_of
 from ingest.intake import Intake, Sums
 from ingest.journal import Journal, JournalUnavailable
 from ingest.message import Message
 from ingest.series import Series
+from ingest.sparkplug.host import host_of
+from tests.support.edge import metric, payload
 
 FACILITY = Facility(Site("lab", "Lab"), places=(Place("cp1", "One"),), points=(Point("cp1.temp", "temperature", "degC", "cp1"),))
 READING = Message("renrum/lab/cp1/cp1.temp", b'{"time":1800000000,"value":21}', 1)
@@ -75,4 +78,47 @@ def test_ranges_and_clocks_are_checked_after_a_start_that_found_readings_in_the_
         *_, entry = reader.entries(kinds=(INGEST,))
     assert readings_of(entry, ingest_body(entry)).quality.tolist() == [SPOILT]
     assert intake.sums.quarantined == {"clock_ahead": 1}
+    journal.close()
+
+
+def test_births_and_deaths_stand_in_the_journal_after_the_readings_of_their_batch(tmp_path: Path) -> None:
+    source = SparkplugSource("a", "plant", "", (Metric("edge", "", "T", "cp1.temp"),), 1, 1, 1, frozenset({"cp1.temp"}))
+    journal = Journal(tmp_path / "journal.db", durable=False)
+    series = Series(tmp_path / "series.db")
+    birth = Message("spBv1.0/plant/NBIRTH/edge", payload(metric("T", 1, 1_800_000_000_000, 10, double=21.0), seq=0))
+    death = Message("spBv1.0/plant/NDEATH/edge", payload())
+
+    def intake() -> Intake:
+        numbers = {"cp1.temp": 0}
+        started = Intake(journal, series.reader(), lambda: NOW_NS)
+        host = host_of([source], FACILITY, numbers, lambda: NOW_NS, lambda: 0)
+        started.configure(FACILITY, numbers, False, [source], host)
+        started.recall(Sums(), 0)
+        return started
+
+    first, append, refused = intake(), journal.append, [SOURCE]
+
+    def failing(kind: str, *arguments: Any, **named: Any) -> Any:
+        if kind in refused:
+            refused.remove(kind)
+            raise JournalUnavailable("disk full")
+        return append(kind, *arguments, **named)
+
+    journal.append = failing  # type: ignore[method-assign]
+    with pytest.raises(JournalUnavailable):
+        first.accept([birth], 0)
+    first.accept([birth], 0)  # the session offers it again: the reading is there already, the birth is not
+    with closing(journal.reader()) as reader:
+        assert [entry.kind for entry in reader.entries()] == [INGEST, INGEST, SOURCE]
+    assert (first.sums.received, first.sums.stored, first.sums.duplicates, first.sums.lost) == (2, 1, 1, 0)
+    second = intake()
+    assert second.host is not None
+    second.host.drained()
+    assert [message.topic for message in second.host.outgoing()] == ["spBv1.0/plant/NCMD/edge"]
+    second.accept([birth], 0)
+    second.accept([death], 0)
+    with closing(journal.reader()) as reader:
+        *_, entry = reader.entries()
+        assert (entry.kind, decode(entry)) == (SOURCE, SourceBody("plant/edge", "died", [0], 0, "death of the node, bdSeq None"))
+    assert second.sums.lost == 0
     journal.close()

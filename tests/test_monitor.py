@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
 from dashboards.app import build_app
+from dashboards.counts import LinkCounts, StepCounts, TargetCounts
 from dashboards.events import Event
 from dashboards.monitor import LimitInForce
 from service import records
@@ -202,8 +203,8 @@ def test_health_says_what_is_wrong_and_what_to_do(site: Watched) -> None:
         "ingest": (replace(well, ingest_alive=False), "restart"),
         "journal": (replace(well, journal_failure="cannot write journal.db: database or disk is full"), "full: nothing is acknowledged"),
         "judgement": (replace(well, step_ended_ns=site.clock.monotonic - 31 * SECOND), "no step for 31 s: readings are stored"),
-        "broker": (replace(well, link_up=False, broker="mqtt://b:1883"), "not connected to mqtt://b:1883: is it running"),
-        "backlog": (replace(well, drained=False), "wait"),
+        "broker": (replace(well, link=LinkCounts(False, True), broker="mqtt://b:1883"), "not connected to mqtt://b:1883: is it running"),
+        "backlog": (replace(well, link=LinkCounts(True, False)), "wait"),
         "configuration": (replace(well, config=""), "nothing judges yet"),
     }
     for name, (vitals, words) in wrong.items():
@@ -233,11 +234,12 @@ def test_counts_close_and_follow_what_happened(site: Watched) -> None:
     assert (counts.sums.received, counts.sums.stored, counts.sums.duplicate) == (4, 2, 1)
     assert dict(counts.sums.quarantined) == {"conflict": 1}
     assert dict(counts.excursions_open) == {"alert": 1, "action": 1}
-    assert dict(counts.alarms) == {UNACKNOWLEDGED: 2}
+    assert counts.alarms == {("medium", UNACKNOWLEDGED): 1, ("critical", UNACKNOWLEDGED): 1}
+    assert counts.pages == {"sink": TargetCounts(waiting=1, oldest_age_s=4.0, attempts=3, sent=1)}
     assert (counts.pages_pending, counts.pages_sent, counts.pages_failed) == (1, 1, 2)
-    assert counts.last_step_age_s == 0.0
-    site.vitals = replace(site.vitals, steps=0)
-    assert site.monitor.counts().last_step_age_s is None
+    assert counts.steps.age_s == 0.0
+    site.vitals = replace(site.vitals, steps=StepCounts())
+    assert site.monitor.counts().steps.age_s is None
 
 
 # The whole of it

@@ -179,7 +179,7 @@ def test_limits_are_read(site: Path) -> None:
             ["rec.csv", "--mqtt", "mqtt://127.0.0.1:1", "--facility", "facility.yaml"],
             ["no connection to mqtt://127.0.0.1:1", "check the address"],
         ),
-        (["--out", "e.csv"], ["Missing argument 'REC...'"]),
+        (["--out", "e.csv"], ["give either REC... or --from-influx"]),
     ],
 )
 def test_options_that_do_not_go_together(site: Path, arguments: list[str], said: list[str]) -> None:

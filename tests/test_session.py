@@ -45,7 +45,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 def read_without_acknowledging(settings: Connection, count: int) -> list[bytes]:
     """What a service does that is killed before it could store: reads, and vanishes without a word."""
-    link = Link(settings, "3.1.1" if settings.protocol == "3.1.1" else "5", "renrum/lab/+/+")
+    link = Link(settings, "3.1.1" if settings.protocol == "3.1.1" else "5", ("renrum/lab/+/+",))
     link.open()
     deadline = time.monotonic() + 5
     while len(link.messages) < count and time.monotonic() < deadline:
@@ -56,6 +56,23 @@ def read_without_acknowledging(settings: Connection, count: int) -> list[bytes]:
     link._client._sock_close()
     link.close("killed")
     return payloads
+
+
+@needs_mosquitto
+@both_protocols
+def test_what_comes_with_qos_0_is_handed_on_once(broker: Mosquitto, protocol: Protocol) -> None:
+    sink = Recorder()
+    with running(settings_for(broker.port, protocol), sink), publisher(broker.port) as publish:
+        eventually(lambda: "drained" in sink.kinds)
+        hasty = Client(CallbackAPIVersion.VERSION2, "hasty")
+        hasty.connect("127.0.0.1", broker.port)
+        hasty.publish(TOPIC, b"hasty", qos=0)
+        hasty.loop_write()
+        eventually(lambda: b"hasty" in sink.payloads)
+        publish(numbered(0, 3))
+        eventually(lambda: len(sink.payloads) >= 4)
+        hasty.disconnect()
+    assert sink.payloads == [b"hasty", *numbered(0, 3)]
 
 
 @needs_mosquitto

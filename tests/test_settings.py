@@ -9,7 +9,8 @@ import pytest
 from facility.files import Files
 from facility.problems import Problem
 from facility.secret import Secret
-from service.settings import Http, Mqtt, SettingsRead, Tls, read_settings
+from service.settings import Mqtt, SettingsRead, Tls, read_settings
+from service.settings_http import Http
 
 SECRET = "hunter2-is-secret"
 NAMES = "environment: demo\nfacility: facility.yaml\nrules: rules.yaml\noncall: oncall.yaml\n"
@@ -99,6 +100,12 @@ def test_a_password_may_come_from_the_environment(folder: Path) -> None:
         ("mqtt: {url: mqtt://h, receive_maximum: 65536}", "mqtt.receive_maximum"),
         ("http: {host: 0.0.0.0}", "http.host"),
         ("http: {host: em.example.org}", "http.host"),
+        ("http: {host: 0.0.0.0, users: required}", "http.host"),
+        ("http: {host: 'em example'}", "http.host"),
+        ("http: {users: off}", "http.users"),
+        ("http: {trusted_proxies: [10.0.0.1/8]}", "http.trusted_proxies"),
+        ("http: {tls: {cert_file: none.pem, key_file: secret}}", "http.tls.cert_file"),
+        ("http: {session_idle: 13h}", "http.session_idle"),
         ("http: {port: -1}", "http.port"),
         ("http: {public_url: em.example.org}", "http.public_url"),
         ("apply: signed", "apply"),
@@ -139,3 +146,22 @@ def test_a_secret_shows_nowhere() -> None:
     assert SECRET not in f"{secret} {secret!r} {[secret]}"
     assert secret == Secret(SECRET)
     assert secret != Secret("x")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("host: 0.0.0.0", "without users"),
+        ("host: 0.0.0.0, users: required", "in the clear"),
+        ("host: 0.0.0.0, users: required, trusted_proxies: 172.18.0.0/16", ""),
+        ("host: 0.0.0.0, users: required, tls: {cert_file: secret, key_file: secret}", ""),
+        ("host: 0.0.0.0, tls: {cert_file: secret, key_file: secret}", "without users"),
+        ("host: '::1'", ""),
+    ],
+)
+def test_beyond_loopback_there_are_users_whose_passwords_are_out_of_hearing(folder: Path, line: str, words: str) -> None:
+    text = f"{NAMES}mqtt: {{url: embedded}}\nhttp: {{{line}}}\n"
+    if words:
+        assert words in str(refused(folder, text)[0])
+    else:
+        assert read(folder, text).settings.http.host in ("0.0.0.0", "::1")

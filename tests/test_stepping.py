@@ -30,7 +30,7 @@ from ingest.recollection import Recollection
 from ingest.series import Series, SeriesUnavailable
 from rules.plan import Plan
 from service.clock import Onward
-from service.stepping import Stepper
+from service.stepping import Stepper, StepsEnded
 from tests.support.hands import Hands
 from tests.support.recordings import sawtooth
 
@@ -288,6 +288,38 @@ def test_steps_that_were_recorded_but_not_committed_are_caught_up(bench: Bench) 
     stepper.catch_up()
     assert stepper.ledger.cursor == bench.journal.head.seq == 2
     assert stepper.vitals.steps == 1
+
+
+def test_whoever_asks_after_the_last_step_hears_so_at_once(bench: Bench) -> None:
+    with bench.running():
+        early = bench.stepper.ask(SERVICE, ServiceBody("started", "1"))
+    assert early.result(0) is None, "the last step did it"
+    with pytest.raises(StepsEnded):
+        bench.stepper.ask(ACTION, ActionBody("acknowledge", "A1", "Anna")).result(0)
+
+
+def test_what_no_step_could_do_is_answered_when_the_steps_end(bench: Bench) -> None:
+    with bench.running():
+        assert wait_for(lambda: bench.stepper.vitals.steps == 1)
+        bench.failing = [StateUnavailable("disk full")] * 1000
+        late = bench.stepper.ask(ACTION, ActionBody("acknowledge", "A1", "Anna"))
+        assert wait_for(lambda: bench.stepper.vitals.failures > 0)
+    with pytest.raises(StepsEnded):
+        late.result(0)
+
+
+def test_vitals_tell_of_the_work_of_the_steps(bench: Bench) -> None:
+    bench.stepper.tick()
+    assert bench.stepper.queued == 1
+    bench.take()
+    bench.take()
+    assert (bench.stepper.queued, bench.stepper.vitals.durations.now().count) == (0, 1), "one had nothing to do"
+    bench.failing = [StateUnavailable("disk full")]
+    bench.journal.append(SERVICE, encode(ServiceBody("started", "1")), bench.clock.now_ns())
+    bench.take()
+    bench.clock.step_s(-3600)
+    bench.take()
+    assert (bench.stepper.vitals.failures, bench.stepper.vitals.clock_steps) == (1, 1)
 
 
 def test_a_series_that_cannot_be_written_is_said_once_and_seen_in_the_vitals(

@@ -17,7 +17,7 @@ from ingest.message import Message
 from ingest.session import LinkEvent, Session
 from service.receiving import BALLAST_BYTES, Ballast, Receiver
 from service.stepping import Stepper, StepVitals
-from service.watch import INGEST, JOURNAL, LINK, STEPS, Watchdog
+from service.watch import ENDED, INGEST, JOURNAL, LINK, STEPS, Watchdog
 from tests.support.hands import Hands
 
 NOTHING: Sequence[Message] = ()
@@ -90,7 +90,7 @@ def test_ballast_takes_its_room_whole_and_gives_it_back(tmp_path: Path) -> None:
 def test_all_is_well(post: Post) -> None:
     post.receiver.accept(NOTHING, 0)
     assert post.look() == []
-    assert post.receiver.vitals.commits == sum(post.receiver.vitals.buckets) == 1
+    assert post.receiver.vitals.commits == post.receiver.vitals.batches.now().count == 1
 
 
 @pytest.mark.parametrize("error", [JournalUnavailable("disk full"), sqlite3.OperationalError("disk I/O error")])
@@ -144,6 +144,24 @@ def test_two_minutes_without_a_link_are_told_but_not_a_long_queue(post: Post) ->
     assert after(121) == [LINK]
     link.drained = True
     assert after(1) == []
+
+
+def test_a_thread_that_ended_is_told_by_its_name(post: Post) -> None:
+    ended: list[str] = []
+    dog = Watchdog(
+        cast(Any, post.told), cast(Stepper, SimpleNamespace(vitals=post.steps)), post.receiver, post.ballast, post.clock, lambda: ended
+    )
+    dog.look()
+    assert post.told.reasons == []
+    ended.append("http")
+    dog.look()
+    assert post.told.reasons == [ENDED.format("http")]
+
+
+def test_what_happens_to_the_link_is_counted_by_kind(post: Post) -> None:
+    for kind in ("connected", "disconnected", "connected"):
+        post.receiver.link(LinkEvent(kind), 0)
+    assert post.receiver.vitals.events == {"connected": 2, "disconnected": 1}
 
 
 def test_steps_that_fail_get_the_ballast_too(post: Post) -> None:

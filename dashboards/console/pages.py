@@ -12,15 +12,18 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
 from alerts.lifecycle import RETURNED, UNACKNOWLEDGED
+from alerts.people.permissions import ACKNOWLEDGE, READ
+from dashboards.access import Gate, attributed, who_asks
 from dashboards.asked import AcknowledgeBody
 from dashboards.console import view
 from dashboards.monitor import ACCEPTED, ALREADY, STANDING, UNKNOWN, ExcursionQuery, Monitor
 from dashboards.problems_json import ProblemError, bad_parameters
 from dashboards.security import body_of
+from dashboards.trend_links import TrendLinks
 
 HERE = Path(__file__).parent
 PARTS = ("summary", "alarms", "rooms", "excursions", "system")
@@ -47,10 +50,10 @@ class Static(StaticFiles):
 def routes() -> list[BaseRoute]:
     """What people open in a browser."""
     return [
-        Route("/", home),
-        Route("/parts/{part}", part_of_home),
-        Route("/alarms/{id}", alarm_page),
-        Route("/alarms/{id}/acknowledge", acknowledge_form, methods=["POST"]),
+        Gate("/", home, READ),
+        Gate("/parts/{part}", part_of_home, READ),
+        Gate("/alarms/{id}", alarm_page, READ),
+        Gate("/alarms/{id}/acknowledge", acknowledge_form, ACKNOWLEDGE, "POST"),
         Mount("/static", Static(directory=HERE / "static"), name="static"),
     ]
 
@@ -73,11 +76,12 @@ async def alarm_page(request: Request) -> Response:
 
 async def acknowledge_form(request: Request) -> Response:
     """What the API does, for a form: then back to the alarm's page, which says what is recorded."""
-    fields = {name: values[0] for name, values in parse_qs((await body_of(request)).decode("utf-8", "replace")).items()}
     try:
-        body = AcknowledgeBody.model_validate(fields)
+        body = AcknowledgeBody.model_validate(await form(request))
     except ValidationError as error:
         raise bad_parameters(error, list(AcknowledgeBody.model_fields), "form") from None
+    body = attributed(body, who_asks(request))
+    assert body.by is not None
     monitor: Monitor = request.app.state.monitor
     alarm_id = request.path_params["id"]
     result = await run_in_threadpool(monitor.acknowledge, alarm_id, by=body.by, comment=body.comment)
@@ -87,6 +91,11 @@ async def acknowledge_form(request: Request) -> Response:
     return RedirectResponse(f"/alarms/{quote(alarm_id, safe='')}?said={said}", 303)
 
 
+async def form(request: Request) -> dict[str, str]:
+    """The fields of a form, each once; empty ones are left out."""
+    return {name: values[0] for name, values in parse_qs((await body_of(request)).decode("utf-8", "replace")).items()}
+
+
 def wanted_by(request: Request) -> bool:
     """Whether an error should be a page for a person rather than a problem document."""
     return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
@@ -94,34 +103,36 @@ def wanted_by(request: Request) -> bool:
 
 def failure(request: Request, status: int, title: str, detail: str) -> Response:
     """An error as a page."""
-    identity = request.app.state.monitor.identity
-    return HTMLResponse(templates.get_template("failure.html").render(identity=identity, title=title, detail=detail), status)
+    told = {"identity": request.app.state.monitor.identity, "title": title, "detail": detail, "who": who_asks(request)}
+    return HTMLResponse(templates.get_template("failure.html").render(told), status)
 
 
 async def _page(request: Request, template: str, context: Any, **more: Any) -> Response:
     monitor: Monitor = request.app.state.monitor
 
     def render() -> str:
-        return templates.get_template(template).render(context(monitor, request), **more)
+        return templates.get_template(template).render(context(monitor, request), who=who_asks(request), **more)
 
     return HTMLResponse(await run_in_threadpool(render))
 
 
-def _common(monitor: Monitor) -> dict[str, Any]:
+def _common(monitor: Monitor, request: Request) -> dict[str, Any]:
     now = monitor.now()
+    points, places = {point.id: point for point in monitor.points()}, {place.id: place for place in monitor.places()}
     return {
         "identity": monitor.identity,
         "now": now,
         "times": view.Times(ZoneInfo(monitor.identity.timezone), now),
-        "points": {point.id: point for point in monitor.points()},
-        "places": {place.id: place for place in monitor.places()},
+        "points": points,
+        "places": places,
+        "trends": TrendLinks(request.app.state.grafana, points, places),
     }
 
 
 def _overview(monitor: Monitor, request: Request) -> dict[str, Any]:
     """What the page needs, or the part of it that is asked for."""
     part = request.path_params.get("part")
-    context = _common(monitor)
+    context = _common(monitor, request)
     if part in (None, "rooms"):
         context["tiles"] = view.tiles(context["places"].values(), context["points"].values())
     if part in (None, "summary", "alarms"):
@@ -140,7 +151,7 @@ def _one_alarm(monitor: Monitor, request: Request) -> dict[str, Any]:
     alarm = monitor.alarm(request.path_params["id"])
     if alarm is None:
         raise _unknown(request.path_params["id"])
-    return _common(monitor) | {"alarm": alarm}
+    return _common(monitor, request) | {"alarm": alarm}
 
 
 def _unknown(alarm_id: str) -> ProblemError:

@@ -15,6 +15,7 @@ COMMANDS = {
     "init": ("service.cli.init:init", "Write a commented, working example configuration."),
     "check": ("service.cli.check:check", "Check a configuration: all problems at once."),
     "schema": ("service.cli.schema:schema", "Print the JSON Schema of a configuration file."),
+    "discover": ("service.cli.discover:discover", "List what the broker says that nobody configured."),
     "doctor": ("service.cli.doctor:doctor", "Examine the installation and a running service."),
     "simulate": ("service.cli.simulate:simulate", "Simulate cleanrooms into a file or over MQTT."),
     "replay": ("service.cli.replay:replay", "Judge a recording, or publish it over MQTT."),
@@ -22,6 +23,13 @@ COMMANDS = {
     "excursions": ("service.cli.excursions:excursions", "List excursions."),
     "alarms": ("service.cli.alarms:alarms", "List alarms."),
     "quarantine": ("service.cli.quarantine:quarantine", "List what could not be understood."),
+    "users": ("service.cli.users:users", "Who may sign in, with which role; tokens for programs."),
+    "backup": ("service.cli.backup:backup", "Back up the journal and the configuration, once or continuously."),
+    "restore": ("service.cli.restore:restore", "Make a data_dir from a backup, and say what stays unknown."),
+    "historian": ("service.cli.historian:historian", "InfluxDB: set it up, fill it, compare it with the journal."),
+    "watch": ("service.cli.watch:watch", "On a second machine: page when the service is silent."),
+    "manifest": ("service.cli.manifest:manifest", "What is installed here, and whether it is what was shipped."),
+    "dashboards": ("service.cli.dashboards:dashboards", "Build Grafana's dashboards from the facility and the rules."),
     "verify": ("service.cli.verify:verify", "Prove that the journal is whole and judged as the rules say."),
 }
 """name -> (module:command, what `renrum --help` says of it)."""

@@ -123,7 +123,7 @@ def _counted(pipeline: Pipeline) -> dict[str, int]:
     return {
         "stored": sums.stored,
         "duplicates": sums.duplicates,
-        "quarantined": sums.quarantined.total(),
+        "quarantined": sums.in_quarantine.total(),
         "excursions": pipeline.count("excursions"),
         "notifications": pipeline.count("outbox where sent_at is not null"),
     }

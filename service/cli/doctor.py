@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 from facility.problems import ConfigurationError
-from service import diagnosis, diagnosis_data, diagnosis_live
+from service import diagnosis, diagnosis_backup, diagnosis_data, diagnosis_historian, diagnosis_live, diagnosis_tls
+from service.archive import JOURNAL
 from service.cli.lookups import data_dir_of
 from service.cli.options import configuration_path, json_option
 from service.clock import SystemClock
@@ -61,6 +62,8 @@ def examined(config: Path | None, given: Path | None) -> Iterator[Finding]:
         path = configuration_path(config, os.environ)
         configuration, findings = diagnosis.configured(path, os.environ)
         yield from findings
+        if configuration is not None:
+            yield from diagnosis_tls.certificates(configuration, clock.now_ns())
         folder = given or data_dir_of(path)
     except ConfigurationError as error:
         if given is None or config is not None:
@@ -69,8 +72,13 @@ def examined(config: Path | None, given: Path | None) -> Iterator[Finding]:
         yield diagnosis_data.data_dir(folder)
         yield from diagnosis_live.service_on(folder, configuration.settings if configuration is not None else None)
         yield from diagnosis_data.holdings(folder, configuration, clock.now_ns())
+        if (folder / JOURNAL).is_file():
+            environment = configuration.settings.environment if configuration is not None else ""
+            yield from diagnosis_backup.backups(folder, environment, clock.now_ns())
     if configuration is not None:
         yield from diagnosis_live.broker(configuration, clock)
+        settings = configuration.settings
+        yield from diagnosis_historian.historian(settings.historian, given or settings.data_dir, clock.now_ns())
 
 
 def _print(finding: Finding) -> None:

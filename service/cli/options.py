@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -54,6 +55,14 @@ def config_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """`--json`: gives the command `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+def actor() -> str:
+    """Who acts at the command line, for the record: the machine's user, by number in a container that has no name for it."""
+    try:
+        return f"{getpass.getuser()} at the command line"
+    except (KeyError, OSError):
+        return f"user {os.getuid()} at the command line"
 
 
 class Span(click.ParamType[int]):

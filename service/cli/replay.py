@@ -41,7 +41,10 @@ Read = Callable[[], Iterator[Chunk]]
 
 
 @click.command()
-@click.argument("recordings", nargs=-1, required=True, metavar="REC...", type=FILE)
+@click.argument("recordings", nargs=-1, metavar="REC...", type=FILE)
+@click.option("--from-influx", is_flag=True, help="Instead of REC: readings and states out of the InfluxDB of --config.")
+@click.option("--start", metavar="TIME", help="With --from-influx: from this time on, RFC 3339 or local at the site.")
+@click.option("--end", metavar="TIME", help="With --from-influx: before this time.  [default: now]")
 @click.option("--facility", "facility_path", type=FILE, help="What is monitored: a facility.yaml.")
 @click.option("--rules", "rules_paths", type=FILE, multiple=True, help="The rules that judge; may be given several times.")
 @click.option("--limits", "limits_path", type=FILE, help="The limits.csv that the rules name.")
@@ -57,7 +60,8 @@ Read = Callable[[], Iterator[Chunk]]
 @click.option("--retime", is_flag=True, help="With --mqtt: move all times, as if it happened now.")
 @json_option
 def replay(
-    recordings: tuple[Path, ...], facility_path: Path | None, rules_paths: tuple[Path, ...], limits_path: Path | None, config: Path | None,
+    recordings: tuple[Path, ...], from_influx: bool, start: str | None, end: str | None,
+    facility_path: Path | None, rules_paths: tuple[Path, ...], limits_path: Path | None, config: Path | None,
     mapping_path: Path | None, out: Path | None, everything: bool, refused_path: Path | None, broker: Broker | None, site: str | None,
     speed: float | None, batch: int | None, retime: bool, as_json: bool,
 ) -> None:  # fmt: skip
@@ -72,6 +76,7 @@ def replay(
       renrum replay 2026-0*.csv.gz --config site/renrum.yaml --out excursions.parquet --quarantine refused.csv
       renrum replay logger.txt --mapping logger.yaml --config site/renrum.yaml --out excursions.csv --json
       renrum replay rec.csv --config site/renrum.yaml --mqtt mqtt://127.0.0.1:1883 --speed 60 --retime
+      renrum replay --from-influx --start 2026-11-01 --end 2026-12-01 --config site/renrum.yaml --out excursions.csv
     """
     if (out is None) == (broker is None):
         raise click.UsageError("give either --out FILE (judge the recording) or --mqtt URL (publish it).")
@@ -80,9 +85,19 @@ def replay(
     given_files = {"--facility": facility_path, "--rules": rules_paths, "--limits": limits_path}
     if config is not None:
         _refuse(given_files, "--config has these in its renrum.yaml: leave out")
+    if from_influx == bool(recordings):
+        raise click.UsageError("give either REC... or --from-influx.")
+    if from_influx:
+        _refuse(given_files | {"--mapping": mapping_path}, "--from-influx takes --config, and no")
+    else:
+        _refuse({"--start": start, "--end": end}, "a recording is replayed whole; only with --from-influx:")
     mapping = None if mapping_path is None else load_mapping(mapping_path)
 
     def reader(facility: Facility) -> Read:
+        if from_influx:
+            from service.cli.replay_influx import influx_reader  # its client takes half a second to load
+
+            return influx_reader(config, facility, start, end)
         return lambda: read_recording(recordings, mapping, ZoneInfo(facility.site.timezone))
 
     try:

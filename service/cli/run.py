@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from alerts.people.office import FIRST
 from service.cli.options import Refusal, config_option
 from service.clock import SystemClock
 from service.configuration import load_configuration
@@ -39,16 +40,25 @@ def run(config: Path, verbose: bool) -> None:
         signal.signal(number, lambda _number, _frame: stop.set())
 
     from service.pipeline import CANNOT_START, Pipeline  # slow to load
+    from service.supervised import ALIVE, BEAT_S, READY, STOPPING, is_stuck, tell
 
     if configuration.settings.mqtt.embedded:
         click.echo("warning: the embedded broker is for demonstration: give mqtt.url a broker that keeps a queue on disk.", err=True)
-    pipeline = Pipeline(configuration, SystemClock())
+    clock = SystemClock()
+    pipeline = Pipeline(configuration, clock)
     try:
         pipeline.start()
     except CANNOT_START as error:
         raise Refusal(f"cannot start: {error}") from error
     click.echo(f"Renrum monitors {configuration.facility.site.name}: console at {pipeline.url}, broker {pipeline.mqtt_url}", err=True)
-    stop.wait()
+    if pipeline.first_password is not None:
+        told = f"  user      {FIRST}\n  password  {pipeline.first_password.reveal()}\n"
+        click.echo(f"There were no users: sign in as the administrator, once, within 72 hours, and choose a password.\n{told}", err=True)
+    tell(READY, os.environ)
+    while not stop.wait(BEAT_S):
+        if not is_stuck(pipeline, clock.monotonic_ns()):
+            tell(ALIVE, os.environ)
+    tell(STOPPING, os.environ)
     pipeline.stop()
     failure = pipeline.stepper.vitals.failure
     judged = f"; the last of it is judged at the next start: {failure}" if failure else " and judged"

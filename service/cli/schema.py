@@ -12,10 +12,17 @@ from facility.facility_sections import FacilitySection
 from facility.limits import COLUMNS, LEVELS
 from facility.sections import Section, json_schema
 from facility.site import GRADES, OCCUPANCIES, PLACE_TYPES
+from facility.sources.source_file import SourcesSection
 from rules.rule_sections import RulesSection
 from service.settings_sections import RenrumSection
 
-FILES: dict[str, type[Section]] = {"renrum": RenrumSection, "facility": FacilitySection, "rules": RulesSection, "oncall": OncallSection}
+FILES: dict[str, type[Section]] = {
+    "renrum": RenrumSection,
+    "facility": FacilitySection,
+    "rules": RulesSection,
+    "oncall": OncallSection,
+    "sources": SourcesSection,
+}
 NAMES = (*FILES, "limits")
 
 

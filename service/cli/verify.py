@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from ingest.flaw import KEPT_MAX, unwatched
-from ingest.flaw import Progress as Told
+from ingest.flaw import KEPT_MAX, Flaw, Progress
 from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
 from service.cli.lookups import data_dir_of
 from service.cli.options import Refusal, configuration_path, json_option
+from service.cli.progress import progress_bar
 from service.clock import SystemClock
-from service.verification import Check, Watch
+from service.continuity.manifest import BackupUnusable
+from service.continuity.restore import restore
+from service.verification import Check
 from service.verification import verify as verified
 
 SHOWN_MAX = 20
@@ -28,8 +28,9 @@ SHOWN_MAX = 20
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), help="The renrum.yaml that names the data_dir; only that is read of it.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="The data_dir itself, such as a copy; no configuration is needed then.")
+@click.option("--backup", type=click.Path(path_type=Path), help="Prove a backup: restore it into $TMPDIR, and verify what comes out.")
 @json_option
-def verify(config: Path | None, data_dir: Path | None, as_json: bool) -> None:
+def verify(config: Path | None, data_dir: Path | None, backup: Path | None, as_json: bool) -> None:
     """Prove that the journal is whole, and that excursions and alarms are what the rules say of it.
 
     \b
@@ -38,21 +39,23 @@ def verify(config: Path | None, data_dir: Path | None, as_json: bool) -> None:
     excursions    every recorded step evaluated again, all excursions and alarms compared
     completeness  received = stored + duplicate + quarantined; series.db against the journal
 
-    Changes nothing, and runs beside a service. What it computes lies in $TMPDIR meanwhile, as much as series.db and state.db have.
+    Changes nothing, and runs beside a service. What it computes lies in $TMPDIR meanwhile, as much as series.db and state.db have; with
+    --backup the journal, too. With a new version on a backup it is the upgrade test: does it judge as the one before did?
     Exit code 0 when all is well, 1 when something is not, 2 when there is nothing to verify.
 
     \b
     Examples:
       renrum verify --config site/renrum.yaml
-      renrum verify --data-dir /mnt/backup/data --json
+      renrum verify --data-dir /mnt/copy/data --json
+      renrum verify --backup /mnt/backup/renrum
     """
-    folder = data_dir or data_dir_of(configuration_path(config, os.environ))
+    if backup is not None and (data_dir or config):
+        raise Refusal("--backup goes with neither --data-dir nor --config: a backup has all that is needed.")
+    folder = backup or data_dir or data_dir_of(configuration_path(config, os.environ))
     try:
-        with Archive(folder):
-            pass  # there is a journal
-        with _progress() as watch:
-            checks = verified(folder, SystemClock(), watch)
-    except (ArchiveUnavailable, JournalUnavailable) as error:
+        with progress_bar() as watch:
+            checks = _of_backup(folder, watch) if backup else _of_data_dir(folder, watch)
+    except (ArchiveUnavailable, JournalUnavailable, BackupUnusable) as error:
         raise Refusal(str(error)) from None
     except OSError as error:
         raise Refusal(f"{error.filename or folder}: {error.strerror}. $TMPDIR names another place for what is computed.") from None
@@ -62,6 +65,23 @@ def verify(config: Path | None, data_dir: Path | None, as_json: bool) -> None:
         for check in checks:
             click.echo("\n".join(lines_of(check)))
     sys.exit(0 if all(check.ok for check in checks) else 1)
+
+
+def _of_data_dir(folder: Path, watch: Callable[[str], Progress]) -> list[Check]:
+    with Archive(folder):
+        pass  # there is a journal
+    return verified(folder, SystemClock(), watch)
+
+
+def _of_backup(backup: Path, watch: Callable[[str], Progress]) -> list[Check]:
+    """A backup is proven by what a restore makes of it."""
+    backup = backup.parent if backup.is_file() else backup
+    with TemporaryDirectory(prefix="renrum-verify-") as folder:
+        restored = restore(backup, Path(folder), partial=True, progress=watch("restore"))
+        checks = verified(Path(folder), SystemClock(), watch)
+    for words in restored.warnings:
+        checks[0].flaws.add(Flaw(words, file=str(backup)))
+    return checks
 
 
 def lines_of(check: Check) -> list[str]:
@@ -88,19 +108,3 @@ def _document(folder: Path, checks: list[Check]) -> dict[str, object]:
         }
         for check in checks
     }
-
-
-@contextmanager
-def _progress() -> Iterator[Watch]:
-    """A bar on standard error when that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda name: unwatched
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-
-        def watch(name: str) -> Told:
-            task = bar.add_task(name, total=None)
-            return lambda done, total: bar.update(task, completed=done, total=total)
-
-        yield watch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from alerts.alarms import Alarms
@@ -34,9 +35,9 @@ def example_configuration(folder: Path) -> Configuration:
 class Installation:
     """A service's data_dir, and what has arrived and been judged there so far; `at` is its clock, int ns UTC."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, written: Callable[[Path], Configuration] = example_configuration) -> None:
         self.folder = folder
-        self.configuration = example_configuration(folder)
+        self.configuration = written(folder)
         self.config = folder / "renrum.yaml"
         self.data_dir = self.configuration.settings.data_dir
         self.data_dir.mkdir()
@@ -58,7 +59,7 @@ class Installation:
         self.number_of |= points
         body = ConfigurationBody(configuration.judging_hash, 1, points, configuration.as_entry())
         self.journal.append(CONFIGURATION, encode(body), self.at, self.at - START)
-        self.intake.configure(facility, self.number_of, True)
+        self.intake.configure(facility, self.number_of, True, configuration.sources)
 
     def send(self, topic: str, *readings: dict[str, object] | bytes) -> None:
         """Messages that arrive together, a second after those before; the topic is below renrum/<site>."""

@@ -49,7 +49,7 @@ def die_at(point: str, number: int) -> None:
     from ingest.entries import STEP
     from ingest.journal import Journal
     from ingest.recollection import Recollection
-    from service.pipeline import Pipeline
+    from service.outbox import Outbox
 
     lock, passed = threading.Lock(), [0]
 
@@ -86,7 +86,7 @@ def die_at(point: str, number: int) -> None:
         "applied": lambda: after(Ledger, "_progress"),
         "committed": lambda: after(Ledger, "apply"),
         "projected": lambda: after(Recollection, "write"),
-        "sent": lambda: before(Pipeline, "_delivered"),
+        "sent": lambda: before(Outbox, "record"),
     }[point]()
 
 

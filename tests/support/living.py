@@ -15,10 +15,12 @@ from ingest.admission import DUPLICATE, STORED, Admission
 from ingest.entries import (
     CONFIGURATION,
     INGEST,
+    SOURCE,
     STEP,
     Body,
     ConfigurationBody,
     IngestBody,
+    SourceBody,
     State,
     StepBody,
     encode,
@@ -31,6 +33,7 @@ from rules.excursion import CURRENT, Excursion
 from rules.plan import Plan, plan_of
 from rules.rule import Rule
 from tests.support.admitted import Row, is_state
+from tests.support.reference import Lived
 from tests.support.strategies import Story
 
 
@@ -94,6 +97,11 @@ class Life:
         moments = sorted({row.received or 0 for row in rows})
         for moment in moments:
             self._ingest([row for row in rows if row.received == moment], moment)
+
+    def lived(self, life: Lived) -> None:
+        """A source was born or died."""
+        body = SourceBody("group/node", "born" if life.born else "died", [self.number_of[point] for point in life.points])
+        self.pending.append(self._entry(SOURCE, body, life.at))
 
     def step(self, at: int) -> None:
         self.pending.append(self._entry(STEP, StepBody(0), at))

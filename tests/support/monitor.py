@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
 from dashboards.console.view import value_text
+from dashboards.counts import Counts, IngestCounts, JournalCounts, LinkCounts, StepCounts, Sums, TargetCounts
 from dashboards.events import EventHub
 from dashboards.monitor import (
     ACCEPTED,
@@ -19,7 +20,6 @@ from dashboards.monitor import (
     AuditEntry,
     Check,
     Columns,
-    Counts,
     ExcursionQuery,
     Health,
     Identity,
@@ -30,9 +30,10 @@ from dashboards.monitor import (
     PlaceView,
     PointNow,
     PointView,
-    Sums,
 )
 from facility.times import parse_time
+from ingest.histogram import Distribution
+from ingest.readmission import Readmitted, Wanted
 from rules.excursion import CURRENT, Excursion
 
 SECOND = 10**9
@@ -203,6 +204,10 @@ class FakeMonitor:
     def alarm(self, alarm_id: str) -> AlarmView | None:
         return self.alarm_views.get(alarm_id)
 
+    def readmit(self, wanted: Wanted, *, by: str, reason: str, dry_run: bool = False) -> Readmitted:
+        self._fail()
+        return Readmitted()
+
     def acknowledge(self, alarm_id: str, *, by: str, comment: str) -> Acknowledgement:
         self._fail()
         with self._lock:
@@ -231,9 +236,19 @@ class FakeMonitor:
 
     def counts(self) -> Counts:
         return Counts(
-            self.sums, 9_120, 38.4, ((0.005, 8_000), (0.05, 9_100), (0.5, 9_119)), True, True, 86_000.5, 7_201, 0.011, 0.2, 0.4,
-            {"action": 1, "alert": 1, "technical": 1}, {"unacknowledged": 2, "returned": 1, "acknowledged": 1}, 0, 4, 1,
-        )  # fmt: skip
+            sums=self.sums,
+            config=self.identity.config,
+            failing={"journal": False, "steps": False, "series": False, "state": False, "console": False},
+            threads={"ingest": True, "steps": True},
+            link=LinkCounts(True, True, heard_s=86_000.5, events={"connected": 1}),
+            ingest=IngestCounts(messages=9_100),
+            journal=JournalCounts(9_120, Distribution(((0.005, 8_000), (0.05, 9_100), (0.5, 9_119)), 9_120, 38.4)),
+            steps=StepCounts(7_201, lag_s=0.2, age_s=0.4),
+            points={"normal": 12},
+            excursions_open={"action": 1, "alert": 1, "technical": 1},
+            alarms={("critical", UNACKNOWLEDGED): 2, ("medium", RETURNED): 1, ("medium", ACKNOWLEDGED): 1},
+            pages={"sink": TargetCounts(attempts=5, sent=4)},
+        )
 
     def raise_alarm(self, alarm: AlarmView) -> None:
         """A new or changed alarm, published."""

@@ -41,6 +41,21 @@ class Mosquitto:
 
     def start(self) -> None:
         assert BINARY is not None
+        configuration = self.folder / "mosquitto.conf"
+        configuration.write_text(self.configuration())
+        self._process = subprocess.Popen([BINARY, "-c", str(configuration)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while True:
+            assert self._process.poll() is None, f"mosquitto ended: {(self.folder / 'log').read_text()[-500:]}"
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()
+                return
+            except OSError:
+                assert time.monotonic() < deadline, "mosquitto does not listen"
+                time.sleep(0.02)
+
+    def configuration(self) -> str:
+        """The text of its mosquitto.conf."""
         lines = [
             f"listener {self.port} 127.0.0.1",
             f"allow_anonymous {str(self._anonymous).lower()}",
@@ -52,18 +67,7 @@ class Mosquitto:
             *(["user root"] if os.geteuid() == 0 else []),
             self._more,
         ]
-        configuration = self.folder / "mosquitto.conf"
-        configuration.write_text("\n".join(lines) + "\n")
-        self._process = subprocess.Popen([BINARY, "-c", str(configuration)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while True:
-            assert self._process.poll() is None, f"mosquitto ended: {(self.folder / 'log').read_text()[-500:]}"
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()
-                return
-            except OSError:
-                assert time.monotonic() < deadline, "mosquitto does not listen"
-                time.sleep(0.02)
+        return "\n".join(lines) + "\n"
 
     def stop(self) -> None:
         """SIGTERM: sessions and queues are saved."""

@@ -17,7 +17,7 @@ from rules.excursion import Excursion
 from rules.rule import Bound, Rule
 from tests.support.admitted import Admitted, Reading, Row, State, admit, arrived, occupancy, occupancy_of_limits, with_received
 
-__all__ = ["Outcome", "Row", "Sides", "Table", "evaluate"]
+__all__ = ["Lived", "Outcome", "Row", "Sides", "Table", "evaluate"]
 
 BREACHING, RETURNED, NEITHER, EXCLUDED = "breaching", "returned", "neither", "excluded"
 
@@ -47,7 +47,18 @@ class Outcome:
     quarantined: int
 
 
-def evaluate(facility: Facility, rules: Sequence[Rule], tables: Mapping[str, Table], rows: Sequence[Row]) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """A source was born or died at a moment, after all that was received then; it speaks for these points."""
+
+    at: int
+    born: bool
+    points: tuple[str, ...]
+
+
+def evaluate(
+    facility: Facility, rules: Sequence[Rule], tables: Mapping[str, Table], rows: Sequence[Row], lives: Sequence[Lived] = ()
+) -> Outcome:
     """All excursions of a recording at the moment of its largest `received`, sorted by onset, rule, point."""
     rows = with_received(rows)
     admitted = admit(facility, rows)
@@ -55,7 +66,7 @@ def evaluate(facility: Facility, rules: Sequence[Rule], tables: Mapping[str, Tab
     for rule in rules:
         for point in facility.points:
             if selects(rule, point):
-                excursions += judge(facility, rule, point, tables, admitted, rows)
+                excursions += judge(facility, rule, point, tables, admitted, rows, lives)
     excursions.sort(key=lambda e: (e.onset, e.rule, e.point))
     stored = len(admitted.readings) + len(admitted.states)
     return Outcome(excursions, stored, len(admitted.duplicates), len(admitted.quarantined))
@@ -102,12 +113,19 @@ class Judged:
 
 
 def judge(
-    facility: Facility, rule: Rule, point: Point, tables: Mapping[str, Table], admitted: Admitted, rows: Sequence[Row]
+    facility: Facility,
+    rule: Rule,
+    point: Point,
+    tables: Mapping[str, Table],
+    admitted: Admitted,
+    rows: Sequence[Row],
+    lives: Sequence[Lived] = (),
 ) -> Iterator[Excursion]:
     """The excursions of one rule at one point."""
     readings = sorted((r for r in admitted.readings if r.point == point.id), key=lambda r: r.time)
     if rule.kind == "stale":
-        spans = silences(rule, point, readings, start=min(map(arrived, rows), default=0), clock=max(map(arrived, rows), default=0))
+        clock = max([*map(arrived, rows), *(life.at for life in lives)], default=0)
+        spans = silences(rule, point, readings, lives, start=min(map(arrived, rows), default=0), clock=clock)
         judged: list[Judged] = []
     elif rule.kind == "quality":
         judged = [Judged(r.time, r.value, BREACHING if r.quality == "bad" else RETURNED) for r in readings]
@@ -247,16 +265,28 @@ def raised_and_cleared(rule: Rule, point: Point, judged: Sequence[Judged]) -> li
     return spans
 
 
-def silences(rule: Rule, point: Point, readings: Sequence[Reading], start: int, clock: int) -> list[Span]:
-    """`stale`: on `received`; `start` is the smallest `received` of all rows, `clock` the largest, both included."""
+def silences(rule: Rule, point: Point, readings: Sequence[Reading], lives: Sequence[Lived], start: int, clock: int) -> list[Span]:
+    """`stale`: on `received`; `start` is the smallest `received` of all rows, `clock` the largest moment there is, both included."""
     assert rule.after is not None
     after = rule.after.of(point.period_ns)
+    events = [(reading.received, 0, "reading") for reading in readings]
+    events += [(life.at, 1, "born" if life.born else "died") for life in lives if point.id in life.points]
     spans: list[Span] = []
     last = start
-    for received in sorted(reading.received for reading in readings):
-        if received > last + after:
-            spans.append(Span(onset=last, raised=last + after, ended=received, cleared=received))
-        last = received
-    if clock >= last + after:
+    is_open = dead = False
+    for at, _, what in sorted(events, key=lambda event: event[:2]):  # births and deaths of one moment keep their order
+        if not is_open and at > last + after:
+            spans.append(Span(onset=last, raised=last + after))
+            is_open = True
+        if what == "died" and not dead:
+            if not is_open:
+                spans.append(Span(onset=at, raised=at))
+            is_open = dead = True
+        elif what == "reading" or (what == "born" and dead):
+            if is_open:
+                spans[-1] = replace(spans[-1], ended=at, cleared=at)
+            last = at
+            is_open = dead = False
+    if not is_open and clock >= last + after:
         spans.append(Span(onset=last, raised=last + after))
     return spans

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from alerts.ledger import sums_from
 from ingest.entries import INGEST
 from ingest.intake import Sums
 from ingest.journal import Head, JournalReader
@@ -133,12 +134,7 @@ class Service:
     def sums(self) -> Sums:
         """Conservation as of the newest committed step; empty before the first."""
         text = self._state("select value from meta where key = 'sums'")
-        sums = Sums()
-        if text:
-            received, stored, duplicates, quarantined = json.loads(text[0][0])
-            sums = Sums(received, stored, duplicates)
-            sums.quarantined.update(quarantined)
-        return sums
+        return sums_from(text[0][0]) if text else Sums()
 
     @property
     def unsent(self) -> int:

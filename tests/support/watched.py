@@ -10,6 +10,7 @@ from alerts.alarms import Alarms, Answer
 from alerts.ledger import Applied, Ledger
 from alerts.page import RAISED, Page
 from alerts.store import StateStore
+from dashboards.counts import LinkCounts, StepCounts
 from dashboards.monitor import PointView
 from facility.times import format_time, parse_time
 from ingest.entries import ACTION, CONFIGURATION, DELIVERY, STEP, ActionBody, Body, ConfigurationBody, DeliveryBody, StepBody, encode
@@ -22,6 +23,7 @@ from rules.excursion import Excursion
 from service.configuration import load_configuration
 from service.judging import plan_from_entry
 from service.monitor import ServiceMonitor
+from service.readmitting import Readmitting
 from service.vitals import Vitals
 
 SECOND = 10**9
@@ -106,7 +108,8 @@ class Watched:
         self.number_of = {point.id: number for number, point in enumerate(facility.points)}
         self.intake.configure(facility, self.number_of, accept_simulated=True)
         self.refusal: Exception | None = None
-        self.vitals = Vitals(config=self.configuration.judging_hash, ingest_alive=True, link_up=True, drained=True, steps=1)
+        self.page_kind = RAISED
+        self.vitals = Vitals(config=self.configuration.judging_hash, ingest_alive=True, link=LinkCounts(True, True), steps=StepCounts(1))
         self._reader = self.journal.reader()
         entry = self.configuration.as_entry()
         self.append(CONFIGURATION, ConfigurationBody(self.configuration.judging_hash, 1, self.number_of, entry, reason="start"))
@@ -122,6 +125,7 @@ class Watched:
             store=self.store.reader,
             series=self.series.reader,
             journal=self.journal.reader,
+            readmit=Readmitting(self.intake, self.journal.reader, None, lambda: None),
             act=self._act,
             vitals=self._vitals,
             version="0.1.0",
@@ -176,7 +180,7 @@ class Watched:
         return replace(self.vitals, sums=self.intake.sums, step_ended_ns=ended)
 
     def _pages(self, excursion: Excursion, alarm: str, at: int) -> list[tuple[str, Page]]:
-        return [("sink", Page(f"{alarm}-{RAISED}", alarm, RAISED, at, excursion.rule, excursion.point))]
+        return [("sink", Page(f"{alarm}-{RAISED}", alarm, self.page_kind, at, excursion.rule, excursion.point))]
 
     def _heard(self) -> int:
         return self.clock.at - START

@@ -44,6 +44,7 @@ async function load(part) {
   if (part === "rooms") overtaking.clear();
   try {
     const answer = await fetch("/parts/" + part);
+    if (answer.status === 401) return signIn();
     if (!answer.ok) throw new Error(String(answer.status));
     const fresh = document.createElement("div");
     fresh.innerHTML = await answer.text();
@@ -54,6 +55,11 @@ async function load(part) {
   } catch (problem) {
     setTimeout(() => refresh(part), 3000);
   }
+}
+
+// the session is over: what is shown may no longer be seen
+function signIn() {
+  location.assign("/login?next=" + encodeURIComponent(location.pathname + location.search));
 }
 
 function merge(shown, fresh) {
@@ -181,7 +187,8 @@ function listen() {
   source.onerror = () => {
     opened = false;
     show();
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
+    // refused, and why is not said here: the parts are told
+    if (source.readyState === EventSource.CLOSED) { refresh("summary"); setTimeout(listen, 3000); }
   };
 }
 
@@ -202,21 +209,23 @@ function remember(name) {
 
 async function acknowledge(form) {
   const answer = form.querySelector(".answer"), button = form.querySelector("button");
-  const by = form.elements.by.value, comment = form.elements.comment.value;
-  remember(by.trim());
+  // without users the person gives a name; else it is who is signed in
+  const said_by = form.elements.by ? form.elements.by.value : undefined, comment = form.elements.comment.value;
+  if (said_by) remember(said_by.trim());
   button.disabled = true;
   answer.textContent = "Sending";
   let text, done = false;
   try {
     const reply = await fetch(form.dataset.api, {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ by, comment }),
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ by: said_by, comment }),
     });
+    if (reply.status === 401) return signIn();
     const said = await reply.json();
     if (reply.ok) {
       text = `Recorded: acknowledged by ${said.acknowledged_by} at ${timeText(said.acknowledged)}.`;
       done = true;
     } else if (said.acknowledged) {
-      text = `${said.acknowledged_by} acknowledged this alarm already, at ${timeText(said.acknowledged)}. Nothing was recorded for ${by.trim()}.`;
+      text = `${said.acknowledged_by} acknowledged this alarm already, at ${timeText(said.acknowledged)}. Nothing was recorded for ${said_by ? said_by.trim() : "you"}.`;
       done = true;
     } else text = `Not recorded: ${said.detail}`;
   } catch (problem) {

@@ -1,0 +1,34 @@
+"""Who may do what: one table, permission by role. Everything that asks for leave names a row of it."""
+
+from __future__ import annotations
+
+TABLE = """
+permission   viewer  operator  supervisor  administrator   allows
+read         yes     yes       yes         yes             rooms, points, readings, excursions, alarms, live events, metrics
+audit        yes     yes       yes         yes             the audit trail
+acknowledge  -       yes       yes         -               acknowledging alarms
+readmit      -       -         yes         -               taking in again what lies in quarantine
+review       -       -         yes         yes             the list of people and tokens, with their roles
+administer   -       -         -           yes             people, their roles and passwords; tokens of programs
+"""
+"""The administrator decides who may do what and leaves the records to others, as regulators ask for."""
+
+READ, AUDIT, ACKNOWLEDGE, READMIT, REVIEW, ADMINISTER = "read", "audit", "acknowledge", "readmit", "review", "administer"
+OPEN, KNOWN, PERSON = "open", "known", "person"
+"""Beside the table: what needs no leave (signing in, health), what any session or token may, what only a person who is signed in may."""
+
+_, *_ROWS = (line.split(maxsplit=5) for line in TABLE.strip().splitlines())
+VIEWER, OPERATOR, SUPERVISOR, ADMINISTRATOR = ROLES = tuple(TABLE.split()[1:5])
+ALLOWS = {row[0]: row[5] for row in _ROWS}
+"""Permission -> what it allows, in words."""
+PERMISSIONS = {role: frozenset(row[0] for row in _ROWS if row[1 + column] == "yes") for column, role in enumerate(ROLES)}
+"""Role -> its permissions."""
+
+
+def may(role: str, permission: str) -> bool:
+    """Whether a role has a permission; a name that the table does not know is never allowed.
+
+    >>> may("operator", "acknowledge"), may("viewer", "acknowledge"), may("operator", "everything")
+    (True, False, False)
+    """
+    return permission in PERMISSIONS.get(role, ())

@@ -1,0 +1,110 @@
+"""Everything of a period from the journal into InfluxDB once more, beside the feed or without it; what is there already stays the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+from facility.reading import Readings
+from historian.aggregation import GRACE_NS
+from historian.feed import Sources
+from historian.judged import Row, excursion_line, transition_line
+from historian.lines import BATCH_LINES, Batch, batches
+from historian.recall import Recall
+from historian.register import Register
+from historian.sender import Sender
+from historian.stretches import KINDS
+from historian.windows import HOUR_NS, MINUTE_NS, Windows, summed_up, window_batches
+from ingest.entries import CONFIGURATION, gathered, ingest_body
+from ingest.journal import Entry
+
+ENTRIES = 512
+DAY_NS = 24 * HOUR_NS
+POINTS = 100
+"""So many points' days are read at once: a million readings at one a second and ten points, few of most."""
+
+
+class Backfill:
+    """Of what was measured from `start` up to `end` (int ns UTC, None: no bound), as the journal has it up to entry `upto`."""
+
+    def __init__(self, sources: Sources, sender: Sender, upto: int, start: int | None, end: int | None) -> None:
+        self._sources, self._sender, self._upto = sources, sender, upto
+        self._start = -(1 << 63) if start is None else start
+        self._end = (1 << 63) - 1 if end is None else end
+        self._register = Register(sources.facility_of)
+        self._first: int | None = None
+        self._last = 0
+
+    def run(self, now: int, progress: Callable[[float], None] = lambda done: None) -> None:
+        """Write it; `now` (int ns UTC) tells which minutes and hours are over. Raises InfluxFault: begun again, it ends the same."""
+        for done in self._readings():
+            progress(0.7 * done)
+        for done in self._windows(now):
+            progress(0.7 + 0.28 * done)
+        self._judged(now)
+        progress(1.0)
+
+    def _readings(self) -> Iterator[float]:
+        """Configurations, readings and states; gives the fraction done."""
+        entries = self._sources.journal.entries(0, self._upto, KINDS)
+        while some := list(islice(entries, ENTRIES)):
+            stretch: list[Entry] = []
+            for entry in some:
+                if entry.kind == CONFIGURATION:
+                    self._stretch(stretch)
+                    stretch = []
+                    self._sender.send(Batch.of(self._register.configure(entry)))
+                else:
+                    stretch.append(entry)
+            self._stretch(stretch)
+            yield some[-1].seq / self._upto
+
+    def _stretch(self, entries: list[Entry]) -> None:
+        """Ingest entries under one configuration."""
+        if not entries:
+            return
+        bodies = [ingest_body(entry) for entry in entries]
+        readings = gathered(entries, bodies)
+        readings = readings.take((readings.time >= self._start) & (readings.time < self._end))
+        if len(readings):
+            first, last = int(readings.time.min()), int(readings.time.max())
+            self._first = first if self._first is None else min(first, self._first)
+            self._last = max(last, self._last)
+        for batch in batches(self._register.readings, readings, BATCH_LINES):
+            self._sender.send(batch)
+        for entry, body in zip(entries, bodies, strict=True):
+            inside = [state for state in body.states if self._start <= state.time < self._end]
+            self._sender.send(Batch.of(self._register.states(inside, entry.at)))
+
+    def _windows(self, now: int) -> Iterator[float]:
+        """Minutes and hours that the period touches, day by day; gives the fraction done."""
+        if self._first is None:
+            return
+        first, end = self._first // HOUR_NS * HOUR_NS, self._last // HOUR_NS * HOUR_NS + HOUR_NS
+        recall = Recall(self._sources.journal, self._sources.series, self._upto)
+        remembered = recall.remembered()
+        numbers = range(len(self._register.names))
+        for day in range(first, end, DAY_NS):
+            for some in range(0, len(numbers), POINTS):
+                spans = ((point, day, min(day + DAY_NS, end)) for point in numbers[some : some + POINTS])
+                self._sum_up(recall.read(spans, remembered), now)
+            yield (day - first) / (end - first)
+
+    def _sum_up(self, readings: Readings, now: int) -> None:
+        for by_point, width_ns in ((self._register.minutes, MINUTE_NS), (self._register.hours, HOUR_NS)):
+            over = (readings.time // width_ns + 1) * width_ns + GRACE_NS <= now
+            touched = (readings.time // width_ns + 1) * width_ns > self._start
+            windows: Windows = summed_up(readings.take(over & touched), width_ns)
+            for batch in window_batches(by_point, windows, BATCH_LINES):
+                self._sender.send(batch)
+
+    def _judged(self, now: int) -> None:
+        judged, site = self._sources.judged, self._register.site
+        self._rows(judged.excursions, lambda row: excursion_line(row, site, now))
+        self._rows(judged.transitions, lambda row: transition_line(row, site))
+
+    def _rows(self, changes: Callable[[int, int], Sequence[Row]], made: Callable[[Row], bytes]) -> None:
+        after = 0
+        while rows := changes(after, BATCH_LINES):
+            self._sender.send(Batch.of([made(row) for row in rows if row.columns and self._start <= row.time < self._end]))
+            after = max(row.seq for row in rows)

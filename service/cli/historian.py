@@ -1,0 +1,126 @@
+"""`renrum historian`: InfluxDB made ready, filled, compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import click
+
+from facility.document import read_document
+from facility.files import Files, Unreadable
+from facility.problems import ConfigurationError, Problem
+from facility.times import format_time
+from historian.progress import FILE, Progress, ProgressUnavailable
+from historian.target import Target
+from service.cli.options import Refusal, config_option, configuration_path, json_option
+from service.settings import Settings, read_settings
+
+COMMANDS = {
+    "setup": ("service.cli.historian_setup", "Make the bucket and its tokens, and check them."),
+    "status": ("service.cli.historian", "How far InfluxDB has what the journal has, and what it refused."),
+    "backfill": ("service.cli.historian_backfill", "Write a period from the journal once more."),
+    "compare": ("service.cli.historian_compare", "Journal against InfluxDB, by point and day."),
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        from importlib import import_module
+
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Lazy)
+def historian() -> None:
+    """The InfluxDB that `historian` of renrum.yaml names: made ready, filled, compared with the journal.
+
+    \b
+    Examples:
+      renrum historian setup --retention 730d
+      renrum historian compare --last 7d
+    """
+
+
+def settings_of(config: Path | None, *, tokens: bool = True) -> tuple[Settings, Target]:
+    """The settings of a renrum.yaml and the bucket in it; `tokens`: that they can be read, too. Raises Refusal, ConfigurationError."""
+    path = configuration_path(config, os.environ)
+    files, name = Files.around(path)
+    try:
+        read = read_settings(files, name, os.environ)
+        document, _ = read_document(files, name)
+    except Unreadable as error:
+        raise ConfigurationError([Problem(str(path), 0, "", str(error), "a renrum.yaml")]) from None
+    ours = [problem for problem in read.problems if problem.key.startswith("historian")]
+    if ours and (tokens or not all(problem.key.endswith("token_file") for problem in ours)):
+        raise ConfigurationError(ours)
+    if read.settings.historian is None:
+        if "historian" not in document.value:
+            raise Refusal(f"{path} names no InfluxDB. Add `historian: {{influxdb: {{url, org, bucket, token_file}}}}` to it.")
+        raise ConfigurationError(read.problems)
+    return read.settings, read.settings.historian
+
+
+def token_files(config: Path | None) -> tuple[Path | None, Path | None]:
+    """The files that `token_file` and `read_token_file` name, there or not."""
+    files, name = Files.around(configuration_path(config, os.environ))
+    document, _ = read_document(files, name)
+    section = document.value["historian"]["influxdb"]
+    folder = (files.folder or Path()).absolute()
+    write, read = (folder / section[key] if section.get(key) else None for key in ("token_file", "read_token_file"))
+    return write, read
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
+    """On standard error when that is a terminal; it is told the fraction done."""
+    with click.progressbar(length=1000, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        yield lambda done: bar.update(max(0, int(done * 1000) - bar.pos))
+
+
+@click.command()
+@config_option
+@click.option("--forget", is_flag=True, help="Empty the list of refused lines, once their cause is mended and backfill has been run.")
+@json_option
+def status(config: Path, forget: bool, as_json: bool) -> None:
+    """How far InfluxDB has what the journal has, and the lines that it refused, with its words.
+
+    \b
+    Examples:
+      renrum historian status
+      renrum historian status --json
+    """
+    settings, target = settings_of(config, tokens=False)
+    path = settings.data_dir / FILE
+    if not path.is_file():
+        raise Refusal(f"{settings.data_dir}: there is no {FILE} in it: the service has not fed InfluxDB yet.")
+    try:
+        with closing(Progress(path, readonly=not forget)) as progress:
+            kept, refusals = progress.all(), progress.refusals()
+            forgotten = progress.forget() if forget else 0
+    except ProgressUnavailable as error:
+        raise Refusal(str(error)) from None
+    if as_json:
+        rows = [{"at": format_time(row.at), "line": row.line, "words": row.words} for row in refusals]
+        until = format_time(int(kept["at"])) if "at" in kept else None
+        click.echo(json.dumps({"target": target.name, "cursor": int(kept.get("cursor", 0)), "until": until, "refusals": rows}))
+        return
+    click.echo(f"{target.name}: has the journal up to entry {kept.get('cursor', 0)}")
+    for row in refusals:
+        click.echo(f"refused {format_time(row.at)}: {row.line}\n  {row.words}")
+    if refusals:
+        click.echo(f"{len(refusals)} lines refused; the journal has what they were made of." + (" Forgotten." if forgotten else ""))

@@ -1,0 +1,1 @@
+"""A complete production configuration folder: secrets, certificates, the broker's accounts."""

@@ -1,0 +1,71 @@
+"""Asking a running service over HTTP to do what only it can do."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import Any
+
+from facility.secret import Secret
+from service.settings import Settings
+
+_PATIENCE_S = 600.0
+"""A large readmission takes its time; what it did is durable whether we hear of it or not."""
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
+class NotDone(Exception):
+    """The service did not do it; the text says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running service: where it listens, and the token that it wants."""
+
+    url: str
+    token: Secret | None = None
+    trust: ssl.SSLContext = field(default_factory=ssl.create_default_context, repr=False)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """The answer to a POST; raises NotDone."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token.reveal()}"
+        request = urllib.request.Request(f"{self.url.rstrip('/')}{path}", json.dumps(body).encode(), headers)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.trust))
+        try:
+            with opener.open(request, timeout=_PATIENCE_S) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                raise NotDone(f"{self.url}: {_problem(error)}") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise NotDone(f"{self.url} does not answer: {reason}. Is it the service's address? --url gives another.") from None
+
+
+def running_service(settings: Settings | None, url: str | None, token: Secret | None) -> Running:
+    """The service of a configuration, or the one at `url`. On this machine its very certificate is trusted, whatever name it is for."""
+    trust = ssl.create_default_context()
+    if settings is not None and settings.http.tls is not None:
+        trust.check_hostname = False
+        trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        trust.load_verify_locations(settings.http.tls.cert_file)
+    if url is None:
+        assert settings is not None
+        http = settings.http
+        host = _ANYWHERE.get(http.host, http.host)
+        url = f"{http.scheme}://{f'[{host}]' if ':' in host else host}:{http.port}"
+    return Running(url, token, trust)
+
+
+def _problem(error: urllib.error.HTTPError) -> str:
+    """What a problem document says (RFC 9457)."""
+    try:
+        said = json.loads(error.read())
+        return f"{said['title']}: {said['detail']}"
+    except (ValueError, KeyError, TypeError):
+        return f"it answered {error.code} {error.reason}"
