@@ -18,7 +18,7 @@ demo: $(VENV)/.runtime ## the whole pipeline with simulated cleanrooms; Ctrl-C s
 test: $(VENV)/.development ## install what the tests need and run them all; ARGS="-k journal" for some
 	@scripts/servers $(SERVERS)
 	@scripts/node-tools
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/.development ## lint, format, types and architecture; reports all before it fails
 	@scripts/check $(BIN)
