@@ -11,7 +11,8 @@ import numpy as np
 from alerts import checkpoint
 from alerts.alarms import Alarms, Answer
 from alerts.audit import SYSTEM, AuditTrail
-from alerts.judgement import BEGINNING, Judgement, Stretch
+from alerts.judgement import Judgement, Stretch
+from alerts.rewind import BEGINNING
 from alerts.store import StateStore, StateUnavailable
 from facility.reading import Readings
 from ingest.entries import (
