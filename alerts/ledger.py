@@ -11,6 +11,7 @@ import numpy as np
 from alerts import checkpoint
 from alerts.alarms import Alarms, Answer
 from alerts.audit import SYSTEM, AuditTrail
+from alerts.clocks import Clocks
 from alerts.judgement import Judgement, Stretch
 from alerts.rewind import BEGINNING
 from alerts.store import StateStore, StateUnavailable
@@ -41,10 +42,12 @@ from ingest.journal import Entry, JournalReader
 from ingest.lives import BORN, GAP, Lives
 from ingest.readmission import READMITTED
 from ingest.recollection import Recollection
+from rules.ahead import as_told
 from rules.engine import RAISED, Finding
 from rules.excursion import CURRENT, Excursion
 from rules.plan import Plan
 from rules.revise import Revision
+from rules.rule import Rule
 from rules.stale import Heard, Life
 
 NEWEST_EVERY = 300
@@ -81,6 +84,7 @@ class Ledger:
         self.sums = Sums()
         self.lives = Lives()
         self._lived = False
+        self._clocks = Clocks()
         self._open: dict[tuple[str, str], Excursion] = {}
         self._issued = 0
         self._steps = 0
@@ -109,6 +113,7 @@ class Ledger:
         kept, since = self._store.rows("select value from meta where key in ('newest', 'newest_cursor') order by key")
         readings = (readings_of(entry, ingest_body(entry)) for entry in journal.entries(int(since[0]), self.cursor, (INGEST,)))
         checkpoint.restore(self.judgement, kept[0], self._store.get("under_way"), readings, int(self._store.get("clock")))
+        self._clocks.restore(self.judgement.plan, self._store.get("clocks", ""))
         self._open = {(row.rule, row.point): row for row in self._store.excursions("status = ? and cleared is null", (CURRENT,))}
         self._issued = int(self._store.get("issued", 0))
         self._steps = int(self._store.get("steps", 0))
@@ -121,6 +126,7 @@ class Ledger:
         assert step.kind == STEP, "a step ends its entries"
         applied = Applied()
         self._lived = False
+        self._alarms.forget()
         with self._store.transaction():
             configured = self._walk(entries, applied)
             self._progress(applied)
@@ -137,6 +143,7 @@ class Ledger:
                 self._store.put("lives", lives_text(self.lives))
             if self.judgement.epochs:
                 self._store.put("under_way", checkpoint.under_way(self.judgement))
+                self._store.put("clocks", self._clocks.kept)
                 if configured:  # so that the next start need not look through the whole journal for them
                     self._store.put("configurations", json.dumps(self.configurations))
                 # What births do to silence cannot be told from later readings, as the rest is.
@@ -212,12 +219,13 @@ class Ledger:
         plan = self._plan_of(body, self.number_of, entry.at)
         old = self.judgement.plan.config if self.judgement.epochs else ""
         findings, revisions = self.judgement.configure(plan, entry.at, entry.heard)
+        findings += self._clocks.configure(plan, entry.at)
         self.audit.append(entry.at, body.by or SYSTEM, "configuration", "configuration", old, body.hash, body.reason, entry.seq)
         self._record(revisions, findings, entry, applied)
 
     def _judge(self, entries: Sequence[Entry], last: Entry, applied: Applied) -> None:
         """Judge what a stretch of entries brought; its last entry is the clock."""
-        batches, states = [], []
+        batches, states, ingested = [], [], []
         lives: list[Life] = []
         for moment, entry in enumerate(entries):
             if entry.kind == INGEST:
@@ -226,6 +234,7 @@ class Ledger:
                 if body.readmission is not None:
                     self._readmitted(body, body.readmission, entry)
                 batches.append(readings_of(entry, body))
+                ingested.append((entry, body))
                 states += [(state.place, state.time, state.state) for state in body.states]
             elif entry.kind == SOURCE:
                 event = decode(entry)
@@ -241,6 +250,7 @@ class Ledger:
             return
         heard = Heard(np.array([entry.at for entry in entries]), np.array([entry.heard for entry in entries]))
         findings, revisions = self.judgement.judge(Stretch(readings, states, heard, lives))
+        findings += self._clocks.judge(ingested, readings, self.number_of, last.at)
         self._record(revisions, findings, last, applied)
 
     def _record(self, revisions: Iterable[Revision], findings: Iterable[Finding], entry: Entry, applied: Applied) -> None:
@@ -250,12 +260,13 @@ class Ledger:
             key = (finding.excursion.rule, finding.excursion.point)
             if finding.what == RAISED:
                 self._write(replace(finding.excursion, id=self._next_id()), applied)
-                self._alarms.raised(self._open[key], self._priority(key[0]), entry, self.audit, applied.alarms)
+                self._alarms.raised(self._open[key], as_told(self._rule(key[0]), self._open[key]), entry, self.audit, applied.alarms)
             else:
                 was = self._open[key]
                 row = replace(finding.excursion, id=was.id, revision=was.revision, late=was.late)
                 self._write(row, applied)
                 self._alarms.returned(row, "returned to normal", entry, self.audit, applied.alarms)
+        self._alarms.tell(entry.at)
 
     def _revise(self, revision: Revision, entry: Entry, applied: Applied) -> None:
         """Keep the older row, write the newer; tell the alarm where the excursion opened, closed, appeared or went."""
@@ -272,7 +283,7 @@ class Ledger:
             new = replace(new, id=self._next_id())
         self._write(new, applied)
         if old is None:
-            self._alarms.raised(new, self._priority(new.rule), entry, self.audit, applied.alarms)
+            self._alarms.raised(new, self._rule(new.rule), entry, self.audit, applied.alarms)
         elif old.open != new.open and new.open:
             self._alarms.raised_again(new, entry, self.audit, applied.alarms)
         if not new.open and (old is None or old.open):
@@ -300,9 +311,9 @@ class Ledger:
             if row != was:
                 self._write(row, applied)
 
-    def _priority(self, rule: str) -> str:
-        """The priority of a rule in the newest configuration that has it."""
-        return next(epoch.plan.rule_by_id[rule].priority for epoch in reversed(self.judgement.epochs) if rule in epoch.plan.rule_by_id)
+    def _rule(self, rule: str) -> Rule:
+        """A rule as the newest configuration has it that has it."""
+        return next(epoch.plan.rule_by_id[rule] for epoch in reversed(self.judgement.epochs) if rule in epoch.plan.rule_by_id)
 
     def _next_id(self) -> str:
         self._issued += 1

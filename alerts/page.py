@@ -13,11 +13,13 @@ import msgspec
 from alerts.wording import GSM_ALPHABET, WORDS, clean, distinct, span
 from facility.site import Facility, Place, Point, Site
 from facility.times import format_time
+from rules.ahead import OURS
 from rules.excursion import Excursion
 from rules.rule import Rule
 
 RAISED, LATE, TEST, SERVICE = "raised", "late", "test", "service"
 KINDS = (RAISED, LATE, TEST, SERVICE)
+OUR_CLOCK = Point(OURS, "clock", "", "", name=WORDS["our_clock"])
 Fact = str | float | int | bool | None
 
 
@@ -86,13 +88,14 @@ def render(
     excursion: Excursion, *, alarm: str, rule: Rule, facility: Facility, letterhead: Letterhead, at: int, kind: str = RAISED
 ) -> Page:
     """The page of an alarm as it stands at `at` (ns UTC); `kind` is raised, or late when found in late readings."""
-    point = facility.point_by_id[excursion.point]
+    point = OUR_CLOCK if excursion.point == OURS else facility.point_by_id[excursion.point]
     place = [facility.place_by_id[id] for id in (point.room, point.zone) if id]
     what = clean(point.name) or point.quantity.replace("_", " ")
     worst, limit, side = _breach(excursion, rule, point)
     since = _local(excursion.onset, letterhead.site)
     unit = f" {excursion.unit or point.unit}"
-    state = f"{WORDS[rule.kind if rule.kind in ('stale', 'quality') else 'out']} {since}"
+    middles = (f"{_shown(place[-1])}, {what}", f"{place[-1].id}, {point.id}", point.id) if place else (what,)
+    state = f"{WORDS[rule.kind if rule.kind in WORDS else 'out']} {since}"
     tail = f"{worst}{unit} {side} {limit}{unit}" if side else state
     head = f"{letterhead.environment} {WORDS[excursion.level]}{WORDS['found_late'] if kind == LATE else ''} {rule.priority}"
     lasted = span((excursion.ended if excursion.ended is not None else at) - excursion.onset)
@@ -114,14 +117,20 @@ def render(
         "link": link,
     }
     return Page(
-        id=f"{alarm}-{kind}",
+        id=page_id(excursion, alarm, kind),
         alarm=alarm,
         kind=kind,
         at_ns=at,
-        subject=_subject(head, (f"{_shown(place[-1])}, {what}", f"{place[-1].id}, {point.id}", point.id), tail),
+        subject=_subject(head, middles, tail),
         text=_text(lines),
         facts=_facts(excursion, rule, point, letterhead, side) | {"link": link},
     )
+
+
+def page_id(excursion: Excursion, alarm: str, kind: str) -> str:
+    """An alarm is told once of each of its excursions: of the one that it was raised by, and of those of a higher level."""
+    own = not excursion.id or alarm[1:] == excursion.id[1:]
+    return f"{alarm}-{kind}" if own else f"{alarm}-{excursion.id}-{kind}"
 
 
 def notice(kind: str, problem: str, *, letterhead: Letterhead, at: int, do: str = "") -> Page:
@@ -146,7 +155,9 @@ def _breach(excursion: Excursion, rule: Rule, point: Point) -> tuple[str, str, s
         return "" if excursion.peak is None else distinct(excursion.peak, None, point.resolution)[0], "", ""
     worst, limit = distinct(excursion.peak, excursion.limit, point.resolution)
     if excursion.peak != excursion.limit:
-        return worst, limit, WORDS["above" if excursion.peak > excursion.limit else "below"]
+        side = "above" if excursion.peak > excursion.limit else "below"
+        # Of a `count` that goes on for earlier readings, the worst since its onset may lie inside.
+        return worst, limit, WORDS[side] if getattr(rule, side) is not None else ""
     return worst, limit, WORDS["at_or_above" if rule.above is not None and rule.above.inclusive else "at_or_below"]
 
 

@@ -131,11 +131,13 @@ class Plan:
     config: str
     groups: tuple[Pairs, ...]
     stale: Pairs
+    ahead: tuple[tuple[Rule, dict[int, Point]], ...] = ()
+    """Rules of the kind clock_ahead, each with the points that it selects by number."""
 
     @cached_property
     def rule_by_id(self) -> dict[str, Rule]:
         """The rules that judge anything."""
-        return {rule.id: rule for pairs in (*self.groups, self.stale) for rule in pairs.rules}
+        return {rule.id: rule for pairs in (*self.groups, self.stale) for rule in pairs.rules} | {rule.id: rule for rule, _ in self.ahead}
 
     @cached_property
     def rule_ids(self) -> tuple[frozenset[str], ...]:
@@ -185,13 +187,17 @@ def plan_of(
     found: dict[tuple[str, bool], list[tuple[int, Rule, Point]]] = {(kind, settles): [] for kind in KINDS for settles in (False, True)}
     found["stale", False] = []
     points = [(number_of[point.id], point) for point in facility.points if at is None or point.retired_ns is None or point.retired_ns > at]
+    ahead: list[tuple[Rule, dict[int, Point]]] = []
     for rule in rules:
+        if rule.kind == "clock_ahead":
+            ahead.append((rule, {number: point for number, point in points if matches(rule.select, point)}))
+            continue
         chosen = found[rule.kind, _settles(rule)]
         chosen.extend((number, rule, point) for number, point in points if matches(rule.select, point))
     laid = _Laid(facility, tables, number_of)
     groups = {key: laid.pairs(*key, sorted(rows, key=lambda row: row[0])) for key, rows in found.items()}
     stale = groups.pop(("stale", False))
-    return Plan(facility, config, tuple(groups.values()), stale)
+    return Plan(facility, config, tuple(groups.values()), stale, tuple(ahead))
 
 
 def _settles(rule: Rule) -> bool:

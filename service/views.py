@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from alerts.audit import AuditRow
 from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, Alarm
+from alerts.page import OUR_CLOCK
 from dashboards.monitor import AlarmView, AuditEntry, LimitInForce, PlaceView, PointView
 from facility.site import OCCUPANCIES, Facility, Point
+from rules.ahead import OURS
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy
 from rules.plan import LIMITED, Pairs, Plan
@@ -37,7 +39,7 @@ class Words:
 
     def alarm(self, alarm: Alarm, excursion: Excursion) -> AlarmView:
         """An alarm and the newest revision of its excursion in words."""
-        rule, point = self._rules.get(alarm.rule), self._points.get(alarm.point)
+        rule, point = self._rules.get(excursion.rule), OUR_CLOCK if alarm.point == OURS else self._points.get(alarm.point)
         text = rule.text if rule is not None else {}
         over = None if alarm.returned_at is None else excursion.ended if excursion.ended is not None else alarm.returned_at
         return AlarmView(
@@ -73,8 +75,9 @@ class Words:
 
 def _since(alarm: Alarm) -> int:
     """When the alarm came into its state."""
-    returned, acknowledged = alarm.returned_at or alarm.raised_at, alarm.acknowledged_at or alarm.raised_at
-    return {RETURNED: returned, ACKNOWLEDGED: acknowledged, NORMAL: max(returned, acknowledged)}.get(alarm.state, alarm.raised_at)
+    told = alarm.raised_at if alarm.risen_at is None else alarm.risen_at
+    returned, acknowledged = alarm.returned_at or told, alarm.acknowledged_at or told
+    return {RETURNED: returned, ACKNOWLEDGED: acknowledged, NORMAL: max(returned, acknowledged)}.get(alarm.state, told)
 
 
 def _direction(excursion: Excursion, rule: Rule | None) -> str:
@@ -83,7 +86,9 @@ def _direction(excursion: Excursion, rule: Rule | None) -> str:
         return ""
     if excursion.peak == excursion.limit:
         return "above" if rule is not None and rule.above is not None and rule.above.inclusive else "below"
-    return "above" if excursion.peak > excursion.limit else "below"
+    side = "above" if excursion.peak > excursion.limit else "below"
+    # Of a `count` that goes on for earlier readings, the worst since its onset may lie inside.
+    return side if rule is None or getattr(rule, side) is not None else ""
 
 
 class LimitsInForce:

@@ -17,6 +17,7 @@ from facility.site import Facility, Point
 from rules.excursion import Excursion
 from rules.rule import Bound, Rule
 from tests.support.admitted import Admitted, Reading, Row, State, admit, arrived, occupancy, occupancy_of_limits, with_received
+from tests.support.reference_clocks import clocks
 
 __all__ = ["Lived", "Outcome", "Row", "Sides", "Table", "evaluate"]
 
@@ -66,8 +67,11 @@ def evaluate(
     excursions: list[Excursion] = []
     for rule in rules:
         for point in facility.points:
-            if selects(rule, point):
+            if selects(rule, point) and rule.kind != "clock_ahead":
                 excursions += judge(facility, rule, point, tables, admitted, rows, lives)
+        if rule.kind == "clock_ahead":
+            points = [point for point in facility.points if selects(rule, point)]
+            excursions += clocks(rule, points, admitted, max(map(arrived, rows), default=0))
     excursions.sort(key=lambda e: (e.onset, e.rule, e.point))
     stored = len(admitted.readings) + len(admitted.states)
     return Outcome(excursions, stored, len(admitted.duplicates), len(admitted.quarantined))
