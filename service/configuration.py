@@ -12,9 +12,10 @@ from facility.files import FilePath, Files, Unreadable
 from facility.limits import SHIPPED, LimitTable, shipped_text
 from facility.problems import ConfigurationError, Problem
 from facility.site import Facility
+from rules.coverage import coverage_of
 from rules.rule import Rule
-from rules.rule_checks import Unspecified
-from service.judging import ENTRY_FORMAT, judging_from_entry, judging_hash, read_judging
+from rules.rule_checks import MATCHES_NOTHING, Unspecified
+from service.judging import ENTRY_FORMAT, Judging, judging_from_entry, judging_hash, read_judging
 from service.settings import Settings, SettingsRead, read_settings
 
 __all__ = ["Configuration", "judging_from_entry", "load_configuration"]
@@ -75,7 +76,8 @@ def load_configuration(path: FilePath, environment: Mapping[str, str]) -> Config
         return read.document.problem(path, str(error), "a file that can be read")
 
     judging = read_judging(files, settings.facility, settings.rules, settings.limits, shipped, unreadable)
-    if problems := [*read.problems, *problems, *judging.problems]:
+    holes = _holes(read, judging) if settings.coverage == "strict" and not judging.problems else []
+    if problems := [*read.problems, *problems, *judging.problems, *holes]:
         raise ConfigurationError(dict.fromkeys(problems))
     if not settings.mqtt.client_id:
         settings = replace(settings, mqtt=replace(settings.mqtt, client_id=f"renrum-{judging.facility.site.id}"))
@@ -92,6 +94,15 @@ def load_configuration(path: FilePath, environment: Mapping[str, str]) -> Config
         warnings=(*read.warnings, *warnings, *judging.warnings),
         unspecified=judging.unspecified,
     )
+
+
+def _holes(read: SettingsRead, judging: Judging) -> list[Problem]:
+    """`coverage: strict`: what nobody looks for, and rules that match nothing, as problems."""
+    found = [one for one in coverage_of(judging.facility, judging.rules, judging.tables) if one.holes]
+    allowed = "rules for it, or `unmonitored: REASON` at the point"
+    hint = "`renrum check --coverage` with `coverage: shown` lists which rules look after each point."
+    holes = [read.document.problem(("coverage",), f"{one.point} without {' or '.join(one.holes)}", allowed, hint) for one in found]
+    return [*holes, *(warning for warning in judging.warnings if warning.found == MATCHES_NOTHING)]
 
 
 def _oncall(files: Files, read: SettingsRead, environment: Mapping[str, str]) -> tuple[OnCall, list[Problem], list[Problem]]:

@@ -66,6 +66,7 @@ class Settings:
     http: Http = field(default_factory=Http)
     evaluate_every_ns: int = 10**9
     apply: str = "on_start"
+    coverage: str = "shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def read_settings(files: Files, name: str, environment: Mapping[str, str]) -> Se
         http=Http(section.http.host, section.http.port, section.http.public_url or ""),
         evaluate_every_ns=section.evaluate_every,
         apply=section.apply,
+        coverage=section.coverage,
     )
     return SettingsRead(settings, document, (*problems, *faults, *reading.problems), tuple(reading.warnings))
 
@@ -116,12 +118,7 @@ class _Reading:
         self.problems.append(self.document.problem(section.at(key), found, allowed))
 
     def rules(self, section: RenrumSection, missing: bool) -> tuple[str, ...]:
-        names = () if missing or section.rules == ("-",) else section.rules
-        for number, name in enumerate(names):
-            if name.startswith("pack:"):
-                hint = "This version has no packs."
-                self.problems.append(self.document.problem(section.at("rules", number), repr(name), "the name of a rules file", hint))
-        return tuple(name for name in names if not name.startswith("pack:"))
+        return () if missing or section.rules == ("-",) else section.rules
 
     def mqtt(self, section: MqttSection) -> Mqtt:
         embedded = section.url == EMBEDDED

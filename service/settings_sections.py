@@ -47,7 +47,11 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-_NAMES_SCHEMA = {"type": ["string", "array"], "items": {"type": "string"}, "description": "Rules file, or a list of them."}
+_NAMES_SCHEMA = {
+    "type": ["string", "array"],
+    "items": {"type": "string"},
+    "description": "Rules file or pack (pack:annex1@1), or a list of them.",
+}
 BrokerUrl = Annotated[str, AfterValidator(_broker)]
 LoopbackHost = Annotated[str, AfterValidator(_loopback)]
 PageUrl = Annotated[str, AfterValidator(_page)]
@@ -95,6 +99,8 @@ class RenrumSection(Section):
     limits: FileName | None = None
     """The site's limit table, limits.csv."""
     rules: FileNames
+    coverage: Literal["shown", "strict"] = "shown"
+    """strict: a point that nobody looks after, or a rule that matches nothing, is an error."""
     oncall: FileName
     data_dir: FileName = "./data"
     """The journal and everything derived from it."""

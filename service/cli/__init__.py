@@ -15,6 +15,7 @@ COMMANDS = {
     "init": ("service.cli.init:init", "Write a commented, working example configuration."),
     "check": ("service.cli.check:check", "Check a configuration: all problems at once."),
     "schema": ("service.cli.schema:schema", "Print the JSON Schema of a configuration file."),
+    "rules": ("service.cli.rules:rules", "List rules, test them, see what a change would have done."),
     "doctor": ("service.cli.doctor:doctor", "Examine the installation and a running service."),
     "simulate": ("service.cli.simulate:simulate", "Simulate cleanrooms into a file or over MQTT."),
     "replay": ("service.cli.replay:replay", "Judge a recording, or publish it over MQTT."),
