@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib.resources import files as package_files
 from pathlib import Path
 from posixpath import dirname, isabs, join, normpath
 
@@ -56,6 +57,12 @@ class Files:
             raise Unreadable(f"{name!r}, which is not UTF-8 text (byte {error.start})") from None
         except OSError as error:
             raise Unreadable(f"{name!r}, which cannot be read: {error.strerror}") from None
+
+
+def packaged(package: str, suffix: str) -> dict[str, str]:
+    """The texts that a package of ours ships, by name without the suffix."""
+    found = (file for file in package_files(package).iterdir() if file.name.endswith(suffix))
+    return {file.name.removesuffix(suffix): file.read_text(encoding="utf-8") for file in found}
 
 
 def beside(name: str, reference: str) -> str:

@@ -20,7 +20,7 @@ SELECTORS = ("point", "zone", "room", "type", "grade")
 """What makes a row specific, the most specific first."""
 COLUMNS = (*SELECTORS, "quantity", "occupancy", "level", "below", "above", "basis")
 LEVELS = ("alert", "action")
-SHIPPED = ("annex1",)
+SHIPPED = ("annex1", "eu_part4", "practice")
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,13 @@ def matches(select: Selection, point: Point) -> bool:
     )
 
 
+def judges(rule: Rule, point: Point) -> bool:
+    """Whether a rule judges a point: it selects it, and where it counts in periods the point has one."""
+    durations = (rule.on_delay, rule.off_delay, rule.max_gap, rule.after, rule.window, rule.duration)
+    by_period = point.period_ns is None and any(duration is not None and duration.periods for duration in durations)
+    return matches(rule.select, point) and not by_period
+
+
 def _fits(globs: Sequence[str], value: str | None) -> bool:
     return not globs or (value is not None and any(fnmatchcase(value, glob) for glob in globs))
 
@@ -193,7 +200,7 @@ def plan_of(
             ahead.append((rule, {number: point for number, point in points if matches(rule.select, point)}))
             continue
         chosen = found[rule.kind, _settles(rule)]
-        chosen.extend((number, rule, point) for number, point in points if matches(rule.select, point))
+        chosen.extend((number, rule, point) for number, point in points if judges(rule, point))
     laid = _Laid(facility, tables, number_of)
     groups = {key: laid.pairs(*key, sorted(rows, key=lambda row: row[0])) for key, rows in found.items()}
     stale = groups.pop(("stale", False))

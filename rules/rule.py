@@ -71,7 +71,11 @@ class Rule:
     during: tuple[str, ...] = ()
     """The key `while`: the occupancy states in which it judges; empty for all."""
     unless: Unless | None = None
+    cause: dict[str, str] = field(default_factory=dict)
+    consequence: dict[str, str] = field(default_factory=dict)
     text: dict[str, str] = field(default_factory=dict)
     sop: str | None = None
+    pack: str = ""
+    """The pack that it came with, empty for a rule of the site's own."""
     alarm: str = ""
     """For one of the `levels` of a rule the id of that rule: at one point its levels are one alarm. Else empty."""

@@ -13,10 +13,12 @@ from facility.limits import LimitTable
 from facility.problems import Problem
 from facility.site import OCCUPANCIES, Facility, Point
 from facility.units import UnknownUnit
-from rules.plan import matches
+from rules.plan import judges, matches
 from rules.rule import Bound, Rule, Selection
 
 _DURATIONS = ("on_delay", "off_delay", "max_gap", "after", "window", "duration", "unless.at_most")
+
+MATCHES_NOTHING = "a rule that matches no point"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +90,15 @@ class _Check:
         self.unspecified: list[Unspecified] = []
 
     def _selected(self, rule: Rule) -> list[Point]:
-        return [point for point in self.points if matches(rule.select, point)]
+        fits = judges if rule.pack else lambda rule, point: matches(rule.select, point)  # a pack fits what it finds
+        return [point for point in self.points if fits(rule, point)]
 
     def rule(self, written: Written) -> None:
         rule = written.rule
         points = self._selected(rule)
-        if not points:
+        if not points and not rule.pack:
             hint = _near_selection(rule.select, self.facility)
-            self.warnings.append(written.problem("select", "a rule that matches no point", "a selection that matches at least one", hint))
+            self.warnings.append(written.problem("select", MATCHES_NOTHING, "a selection that matches at least one", hint))
         for key in _DURATIONS:
             duration: Duration | None = attrgetter(key)(rule) if rule.unless or "." not in key else None
             without = [point.id for point in points if point.period_ns is None]
@@ -140,7 +143,7 @@ class _Check:
                     silent.append(state)
                 elif above - rule.deadband < below + rule.deadband:
                     crossed = crossed or f"{rule.deadband:g}, which leaves nothing between {below:g} and {above:g} for {point.id}, {state}"
-            if silent:
+            if silent and not (rule.pack and len(silent) == len(OCCUPANCIES)):  # else the pack has nothing to say of this point
                 self.unspecified.append(Unspecified(rule.id, point.id, tuple(silent)))
         if crossed:
             self.problems.append(written.problem("deadband", crossed, "above - deadband at least below + deadband"))

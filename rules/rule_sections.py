@@ -54,7 +54,7 @@ _TEXT_SCHEMA = {
     "type": ["string", "object"],
     "properties": {language: {"type": "string"} for language in LANGUAGES},
     "additionalProperties": False,
-    "description": "What to do, for the page; a text, or one for each language.",
+    "description": "A text for people, or one for each language; `text` is what to do, for the page.",
 }
 _STATES_SCHEMA = {
     "anyOf": [{"enum": list(OCCUPANCIES)}, {"type": "array", "minItems": 1, "items": {"enum": list(OCCUPANCIES)}}],
@@ -131,6 +131,10 @@ class LevelSection(Section):
     during: States | None = Field(None, alias="while")
     unless: UnlessSection | None = None
     """Passes over readings while another point is beyond, such as an open door."""
+    cause: Text | None = None
+    """What most likely leads to it, for the master alarm list."""
+    consequence: Text | None = None
+    """What comes of it when nobody acts."""
     text: Text | None = None
     sop: str | None = None
     """The procedure to follow."""

@@ -14,12 +14,13 @@ from facility.limits import LimitTable, shipped
 from facility.problems import ConfigurationError, Problem
 from facility.sections import keys_of, validated
 from facility.site import Facility
+from rules.packs import PREFIX, pack_text
 from rules.rule import ZERO, Bound, Rule, Selection, Unless
 from rules.rule_checks import Fit, Written, check_rules
 from rules.rule_sections import LevelSection, RuleSection, RulesSection, UnlessSection
 
 _SIDES = ("above", "below", "at_or_above", "at_or_below")
-_EVERY = ("priority", "text", "sop")
+_EVERY = ("priority", "cause", "consequence", "text", "sop")
 _RUNS = ("on_delay", "off_delay", "max_gap", "while", "unless")
 _OWN = {
     "limit": (*_SIDES, "deadband", *_RUNS),
@@ -79,13 +80,16 @@ def read_rules(
     tables: Mapping[str, LimitTable],
     unreadable: Callable[[Path, Unreadable], Problem] | None = None,
 ) -> RulesRead:
-    """Read rules files in order; each rule is checked on its own, ids across all files.
+    """Read rules files and packs in order; each rule is checked on its own, ids across all files; a local rule replaces a pack's of its id.
 
     `unreadable` makes the problem of a file that cannot be read, from the path that names it in renrum.yaml and what is wrong.
     """
     reading = _Reading(tables)
+    sections: list[tuple[Document, RuleSection, str]] = []
     for number, name in enumerate(names):
         try:
+            if name.startswith(PREFIX) and name not in files.texts:
+                files.texts[name] = pack_text(name)
             document, problems = read_document(files, name)
         except Unreadable as error:
             plain = Problem(files.shown(name), 0, "", str(error), "a rules file")
@@ -93,8 +97,13 @@ def read_rules(
             continue
         section, faults = (None, []) if problems and not document.value else validated(RulesSection, document, stand_ins={"rules": []})
         reading.problems += problems + faults
-        for rule in section.rules if section else ():
+        sections += [(document, rule, name if name.startswith(PREFIX) else "") for rule in (section.rules if section else ())]
+    own = {rule.id for _, rule, pack in sections if not pack}
+    for document, rule, pack in sections:
+        if not pack:
             reading.add(document, rule)
+        elif rule.id not in own:  # else the site's takes its place
+            reading.add(document, rule, pack)
     return RulesRead(tuple(reading.written), tuple(dict.fromkeys(reading.problems)), tables)
 
 
@@ -107,7 +116,7 @@ class _Reading:
         self.problems: list[Problem] = []
         self.seen: dict[str, tuple[str, int]] = {}
 
-    def add(self, document: Document, section: RuleSection) -> None:
+    def add(self, document: Document, section: RuleSection, pack: str = "") -> None:
         place = document.position(section.at("id"))
         for id_ in (section.id,) if section.levels is None else (section.id, f"{section.id}.alert", f"{section.id}.action"):
             file, line = self.seen.setdefault(id_, place)
@@ -116,20 +125,22 @@ class _Reading:
                 self.problems.append(document.problem(section.at("id"), found, "each rule id once"))
         if section.levels is None:
             level = section.level or ("technical" if section.kind in _TECHNICAL else "alert")
-            self._check(Written(_rule(section, section, section.id, level), document, section.at()), section)
+            self._check(Written(_rule(section, section, section.id, level, pack=pack), document, section.at()), section)
             return
         for key in ("level", *_SIDES):
             if getattr(section, key) is not None:
                 hint = "The levels are alert and action." if key == "level" else f"Give {key} in the levels."
                 self.problems.append(document.problem(section.at(key), f"{key} beside levels", "one or the other", hint))
         for name, own in (("alert", section.levels.alert), ("action", section.levels.action)):
-            rule = _rule(section, own, f"{section.id}.{name}", name, section.id)
+            rule = _rule(section, own, f"{section.id}.{name}", name, section.id, pack)
             self._check(Written(rule, document, section.at(), own.at()), own)
 
     def _check(self, written: Written, own: LevelSection) -> None:
         """The rule itself; one that cannot be judged is left out."""
         before = len(self.problems)
         rule = written.rule
+        if rule.pack and "limits" not in self.tables and "limits" in [side.value for side in (rule.above, rule.below) if side]:
+            return  # a site without a limits.csv does without the pack's rule for it
         allowed = (*_EVERY, *_OWN[rule.kind])
         for key in keys_of(LevelSection):
             if key not in allowed and written.gives(key):
@@ -217,7 +228,7 @@ def _is_at_least(duration: Duration, least: int) -> bool:
     return duration.ns >= 0 and duration.periods >= 0 and not (least and duration == ZERO)
 
 
-def _rule(section: RuleSection, own: LevelSection, id_: str, level: str, alarm: str = "") -> Rule:
+def _rule(section: RuleSection, own: LevelSection, id_: str, level: str, alarm: str = "", pack: str = "") -> Rule:
     """The rule of a section, or of one of its levels (`own`), which has what it leaves out from its rule."""
 
     def given(key: str, default: Any = None) -> Any:
@@ -240,7 +251,10 @@ def _rule(section: RuleSection, own: LevelSection, id_: str, level: str, alarm: 
         min_readings=given("min_readings", 1),
         during=given("during", ()),
         unless=_unless(given("unless")),
+        cause=given("cause", {}),
+        consequence=given("consequence", {}),
         text=given("text", {}),
+        pack=pack,
         alarm=alarm,
         **{key: given(key) for key in same},
     )

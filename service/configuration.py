@@ -14,9 +14,10 @@ from facility.problems import ConfigurationError, Problem
 from facility.site import Facility
 from facility.sources.source import Source, subscriptions
 from facility.sources.source_file import SourcesRead, read_sources
+from rules.coverage import coverage_of
 from rules.rule import Rule
-from rules.rule_checks import Unspecified
-from service.judging import ENTRY_FORMAT, judging_from_entry, judging_hash, read_judging
+from rules.rule_checks import MATCHES_NOTHING, Unspecified
+from service.judging import ENTRY_FORMAT, Judging, judging_from_entry, judging_hash, read_judging
 from service.settings import Settings, SettingsRead, read_settings
 
 __all__ = ["Configuration", "judging_from_entry", "load_configuration"]
@@ -82,7 +83,8 @@ def load_configuration(path: FilePath, environment: Mapping[str, str]) -> Config
 
     judging = read_judging(files, settings.facility, settings.rules, settings.limits, shipped, unreadable)
     mapped = _sources(files, read, judging.facility)
-    if problems := [*read.problems, *problems, *judging.problems, *mapped.problems]:
+    holes = _holes(read, judging) if settings.coverage == "strict" and not judging.problems else []
+    if problems := [*read.problems, *problems, *judging.problems, *mapped.problems, *holes]:
         raise ConfigurationError(dict.fromkeys(problems))
     if not settings.mqtt.client_id:
         settings = replace(settings, mqtt=replace(settings.mqtt, client_id=f"renrum-{judging.facility.site.id}"))
@@ -119,6 +121,15 @@ def sources_from_entry(entry: Mapping[str, Any], facility: Facility) -> tuple[So
     if found.problems:
         raise ConfigurationError(found.problems)
     return found.sources
+
+
+def _holes(read: SettingsRead, judging: Judging) -> list[Problem]:
+    """`coverage: strict`: what nobody looks for, and rules that match nothing, as problems."""
+    found = [one for one in coverage_of(judging.facility, judging.rules, judging.tables) if one.holes]
+    allowed = "rules for it, or `unmonitored: REASON` at the point"
+    hint = "`renrum check --coverage` with `coverage: shown` lists which rules look after each point."
+    holes = [read.document.problem(("coverage",), f"{one.point} without {' or '.join(one.holes)}", allowed, hint) for one in found]
+    return [*holes, *(warning for warning in judging.warnings if warning.found == MATCHES_NOTHING)]
 
 
 def _oncall(files: Files, read: SettingsRead, environment: Mapping[str, str]) -> tuple[OnCall, list[Problem], list[Problem]]:

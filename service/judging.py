@@ -27,7 +27,7 @@ _SPOKEN = {
     "Site": {"name"},
     "Place": {"name", "points"},
     "Point": {"name", "instrument", "reference", "unmonitored"},
-    "Rule": {"text", "sop"},
+    "Rule": {"cause", "consequence", "text", "sop", "pack"},
     "LimitRow": {"basis", "line"},
 }
 """What tells people something, or stands elsewhere too, and judges nothing: no part of the hash."""

@@ -63,6 +63,7 @@ class Settings:
     apply: str = "on_start"
     historian: Target | None = None
     grafana: str = ""
+    coverage: str = "shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ def read_settings(files: Files, name: str, environment: Mapping[str, str]) -> Se
         apply=section.apply,
         historian=historian,
         grafana="" if section.grafana is None else section.grafana.url,
+        coverage=section.coverage,
     )
     found = (*problems, *faults, *reading.problems, *http_problems, *historian_problems)
     return SettingsRead(settings, document, found, (*reading.warnings, *historian_warnings))
@@ -119,12 +121,7 @@ class _Reading:
         self.problems.append(self.document.problem(section.at(key), found, allowed))
 
     def rules(self, section: RenrumSection, missing: bool) -> tuple[str, ...]:
-        names = () if missing or section.rules == ("-",) else section.rules
-        for number, name in enumerate(names):
-            if name.startswith("pack:"):
-                hint = "This version has no packs."
-                self.problems.append(self.document.problem(section.at("rules", number), repr(name), "the name of a rules file", hint))
-        return tuple(name for name in names if not name.startswith("pack:"))
+        return () if missing or section.rules == ("-",) else section.rules
 
     def mqtt(self, section: MqttSection) -> Mqtt:
         embedded = section.url == EMBEDDED

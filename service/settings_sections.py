@@ -52,7 +52,11 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-_NAMES_SCHEMA = {"type": ["string", "array"], "items": {"type": "string"}, "description": "Rules file, or a list of them."}
+_NAMES_SCHEMA = {
+    "type": ["string", "array"],
+    "items": {"type": "string"},
+    "description": "Rules file or pack (pack:annex1@1), or a list of them.",
+}
 BrokerUrl = Annotated[str, AfterValidator(_broker)]
 _NETWORKS_SCHEMA = {"type": ["string", "array"], "items": {"type": "string"}, "examples": [["127.0.0.1"]]}
 Host = Annotated[str, AfterValidator(_host)]
@@ -127,6 +131,8 @@ class RenrumSection(Section):
     sources: FileName | None = None
     """Foreign payloads, and which points they feed: sources.yaml."""
     rules: FileNames
+    coverage: Literal["shown", "strict"] = "shown"
+    """strict: a point that nobody looks after, or a rule that matches nothing, is an error."""
     oncall: FileName
     data_dir: FileName = "./data"
     """The journal and everything derived from it."""

@@ -43,7 +43,7 @@ def test_all_files_make_a_configuration(tmp_path: Path) -> None:
     configuration = load(tmp_path)
     assert [point.id for point in configuration.facility.points] == ["cp1.temp", "cp1.p05"]
     assert [rule.id for rule in configuration.rules] == ["t.alert", "t.action", "p"]
-    assert set(configuration.tables) == {"annex1", "limits"}
+    assert set(configuration.tables) == {"annex1", "eu_part4", "practice", "limits"}
     assert set(configuration.oncall.channels) == {"sink", "hook"}
     assert set(configuration.files) == set(FILES) - {"secret"}
     assert configuration.settings.mqtt.client_id == "renrum-s"

@@ -123,12 +123,6 @@ def test_what_check_refuses(folder: Path, line: str, key: str) -> None:
     assert problem.allowed
 
 
-def test_packs_are_refused_and_the_other_rules_still_read(folder: Path) -> None:
-    found = read(folder, NAMES.replace("rules.yaml", "[pack:annex1@1, rules.yaml]") + "mqtt: {url: embedded}\n")
-    assert [(problem.key, problem.found) for problem in found.problems] == [("rules[0]", "'pack:annex1@1'")]
-    assert found.settings.rules == ("rules.yaml",)
-
-
 def test_required_keys_are_missed_all_at_once(folder: Path) -> None:
     assert [problem.found for problem in refused(folder, "mqtt: {}\n")] == [
         "no key 'environment'", "no key 'facility'", "no key 'oncall'", "no key 'rules'", "no key 'url'",

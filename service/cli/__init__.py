@@ -16,6 +16,7 @@ COMMANDS = {
     "check": ("service.cli.check:check", "Check a configuration: all problems at once."),
     "schema": ("service.cli.schema:schema", "Print the JSON Schema of a configuration file."),
     "discover": ("service.cli.discover:discover", "List what the broker says that nobody configured."),
+    "rules": ("service.cli.rules:rules", "List rules, test them, see what a change would have done."),
     "doctor": ("service.cli.doctor:doctor", "Examine the installation and a running service."),
     "simulate": ("service.cli.simulate:simulate", "Simulate cleanrooms into a file or over MQTT."),
     "replay": ("service.cli.replay:replay", "Judge a recording, or publish it over MQTT."),

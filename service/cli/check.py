@@ -8,20 +8,24 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
 from facility.document import one_of
 from facility.problems import ConfigurationError
+from rules.coverage import Coverage, coverage_of
 from rules.rule_checks import Unspecified
+from service.cli.listing import Column, Listing
 from service.cli.options import config_option, json_option
 from service.configuration import Configuration, load_configuration
 
 
 @click.command()
 @config_option
+@click.option("--coverage", "with_coverage", is_flag=True, help="Show which rules look after each point, and where none does.")
 @json_option
-def check(config: Path, as_json: bool) -> None:
+def check(config: Path, with_coverage: bool, as_json: bool) -> None:
     """Check a configuration: every problem of every file at once.
 
     Exit code 0 when it can be used, 2 when not. Warnings, and what no limit table specifies, are shown and change nothing.
@@ -29,6 +33,7 @@ def check(config: Path, as_json: bool) -> None:
     \b
     Examples:
       renrum check
+      renrum check --coverage
       renrum check --config site/renrum.yaml --json
     """
     try:
@@ -40,15 +45,37 @@ def check(config: Path, as_json: bool) -> None:
         click.echo(json.dumps({"ok": False, "problems": [asdict(problem) for problem in error.problems]}, indent=2, ensure_ascii=False))
         raise SystemExit(2) from None
     if as_json:
-        click.echo(json.dumps(_document(configuration), indent=2, ensure_ascii=False))
+        document = _document(configuration)
+        if with_coverage:
+            document["coverage"] = [asdict(one) | {"holes": one.holes} for one in _coverage(configuration)]
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     for warning in configuration.warnings:
         click.echo(f"warning: {warning}", err=True)
     for line in unspecified_lines(configuration.unspecified):
         click.echo(line)
+    if with_coverage:
+        _show_coverage(_coverage(configuration))
     counts = ", ".join(f"{count} {name if count != 1 else name.removesuffix('s')}" for name, count in counted(configuration).items())
     click.echo(f"{config}: ok: {counts}")
     click.echo(f"judging configuration {configuration.judging_hash}")
+
+
+def _coverage(configuration: Configuration) -> tuple[Coverage, ...]:
+    return coverage_of(configuration.facility, configuration.rules, configuration.tables)
+
+
+def _show_coverage(coverage: Iterable[Coverage]) -> None:
+    """Point by point: which rules look for what, and the holes in words."""
+    columns = [
+        Column(name, shown=rank) for name, rank in (("point", 1), ("alert", 3), ("action", 2), ("stale", 2), ("quality", 2), ("", 1))
+    ]
+    rows = (
+        (one.point, *map(" ".join, (one.alert, one.action, one.stale, one.quality)),
+         f"unmonitored: {one.unmonitored}" if one.unmonitored else ", ".join(f"no {hole}" for hole in one.holes))
+        for one in coverage
+    )  # fmt: skip
+    Listing("points", columns, ZoneInfo("UTC"), rows).give(None, as_json=False)
 
 
 def counted(configuration: Configuration) -> dict[str, int]:

@@ -1,0 +1,65 @@
+"""Which points are judged for what: the holes of a rule set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from facility.limits import LimitTable
+from facility.site import OCCUPANCIES, Facility, Point
+from rules.plan import judges
+from rules.rule import Rule
+
+_ENVIRONMENTAL = ("limit", "count", "mean", "rate")
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The ids of the rules that judge a point, by what they look for; empty where nobody does."""
+
+    point: str
+    alert: tuple[str, ...]
+    action: tuple[str, ...]
+    stale: tuple[str, ...]
+    quality: tuple[str, ...]
+    unmonitored: str
+
+    @property
+    def holes(self) -> tuple[str, ...]:
+        """What nobody looks for at a point that is monitored: an action limit, silence, quality. An alert level is the site's choice."""
+        if self.unmonitored:
+            return ()
+        return tuple(name for name in ("action", "stale", "quality") if not getattr(self, name))
+
+
+def coverage_of(facility: Facility, rules: Iterable[Rule], tables: Mapping[str, LimitTable]) -> tuple[Coverage, ...]:
+    """The coverage of each point that is not retired, in the order of the facility."""
+    rules = tuple(rules)
+    return tuple(_of(point, rules, tables) for point in facility.points if point.retired_ns is None)
+
+
+def _of(point: Point, rules: tuple[Rule, ...], tables: Mapping[str, LimitTable]) -> Coverage:
+    found: dict[str, list[str]] = {"alert": [], "action": [], "stale": [], "quality": []}
+    for rule in rules:
+        if judges(rule, point):
+            what = rule.level if rule.kind in _ENVIRONMENTAL and _has_limit(rule, point, tables) else rule.kind
+            if what in found:
+                found[what].append(rule.id)
+    return Coverage(point.id, unmonitored=point.unmonitored or "", **{what: tuple(ids) for what, ids in found.items()})
+
+
+def _has_limit(rule: Rule, point: Point, tables: Mapping[str, LimitTable]) -> bool:
+    """Whether the rule has a limit for the point in any state: a table may say nothing of it."""
+    sides = [side for side in (rule.above, rule.below) if side is not None]
+    if not sides:
+        return rule.kind == "rate"
+    for name in ("above", "below"):
+        side = getattr(rule, name)
+        if side is None:
+            continue
+        if not isinstance(side.value, str):
+            return True
+        cells = (tables[side.value].cell(point, state, rule.level) for state in OCCUPANCIES)
+        if any(cell is not None and getattr(cell, name) is not None for cell in cells):
+            return True
+    return False
