@@ -21,19 +21,33 @@ def revise(before: Iterable[Excursion], after: Iterable[Excursion]) -> list[Revi
 
     Returns what changed, in order of onset; pairs that are equal in all columns are left out. New rows come without id.
     """
-    unpaired = sorted(before, key=lambda excursion: excursion.onset)
     changes: list[Revision] = []
+    for old, new in paired(before, after):
+        if old is None:
+            assert new is not None
+            changes.append(Revision(None, replace(new, late=True)))
+        elif new is None:
+            changes.append(Revision(replace(old, status=SUPERSEDED), None))
+        else:
+            kept = replace(new, id=old.id, revision=old.revision, late=old.late, status=CURRENT)
+            if kept != old:
+                changes.append(Revision(replace(old, status=REVISED), replace(kept, revision=old.revision + 1)))
+    return changes
+
+
+def paired(before: Iterable[Excursion], after: Iterable[Excursion]) -> list[tuple[Excursion | None, Excursion | None]]:
+    """Excursions of one (rule, point) side by side: each new one, by onset, with the earliest unpaired old one that it overlaps.
+
+    Old ones that are left over stand at the end.
+    """
+    unpaired = sorted(before, key=lambda excursion: excursion.onset)
+    pairs: list[tuple[Excursion | None, Excursion | None]] = []
     for new in sorted(after, key=lambda excursion: excursion.onset):
         old = next((candidate for candidate in unpaired if _overlap(candidate, new)), None)
-        if old is None:
-            changes.append(Revision(None, replace(new, late=True)))
-            continue
-        unpaired.remove(old)
-        kept = replace(new, id=old.id, revision=old.revision, late=old.late, status=CURRENT)
-        if kept != old:
-            changes.append(Revision(replace(old, status=REVISED), replace(kept, revision=old.revision + 1)))
-    changes += [Revision(replace(old, status=SUPERSEDED), None) for old in unpaired]
-    return changes
+        if old is not None:
+            unpaired.remove(old)
+        pairs.append((old, new))
+    return pairs + [(old, None) for old in unpaired]
 
 
 def _overlap(one: Excursion, other: Excursion) -> bool:

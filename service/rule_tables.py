@@ -36,7 +36,7 @@ class WrongTable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """A reading of a point, or a state of `<place>/occupancy`; times in ns after the begin, `value` as text, empty where time only passes."""
+    """A reading, or a state of `<place>/occupancy`; times in ns after the begin, `value` as text, empty where time only passes."""
 
     time: int
     received: int

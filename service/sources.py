@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from facility.document import Path
+from facility.document import Path as KeyPath
 from facility.files import FilePath, Files, Unreadable
 from facility.limits import SHIPPED, shipped_text
 from facility.problems import ConfigurationError, Problem
@@ -38,6 +39,11 @@ class Sources:
         return cls(files, read.settings.facility, tuple(read.settings.rules), read.settings.limits)
 
     @classmethod
+    def named(cls, facility: Path, rules: Sequence[Path], limits: Path | None) -> Sources:
+        """Those of these paths, wherever they lie."""
+        return cls(Files("."), str(facility), tuple(map(str, rules)), "" if limits is None else str(limits))
+
+    @classmethod
     def journalled(cls, entry: Mapping[str, Any]) -> Sources:
         """Those that the journal kept; raises ConfigurationError when this version does not read that form."""
         if entry.get("format") != ENTRY_FORMAT:
@@ -48,7 +54,7 @@ class Sources:
     def judging(self) -> Judging:
         """What they say; raises ConfigurationError with every problem of every file."""
 
-        def unreadable(path: Path, error: Unreadable) -> Problem:
+        def unreadable(path: KeyPath, error: Unreadable) -> Problem:
             names = {"facility": self.facility, "limits": self.limits}
             name = self.rules[int(path[1])] if len(path) > 1 else names.get(str(path[0]), str(path[0]))
             return Problem(self.files.shown(name), 0, "", str(error), f"a {path[0]} file that can be read")

@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 COMMANDS = {
+    "diff": ("service.cli.rules_diff:diff", "Show what a change of rules would have done."),
     "test": ("service.cli.rules_test:test", "Test rules: what happened, and what must come of it."),
 }
 """name -> (module:command, what `renrum rules --help` says of it)."""
@@ -37,4 +38,5 @@ def rules() -> None:
     \b
     Examples:
       renrum rules test tests/pressure.yaml
+      renrum rules diff --set dp-low.above=12 --last 90d
     """
