@@ -50,5 +50,7 @@ class Rule:
     after: Duration | None = None
     text: dict[str, str] = field(default_factory=dict)
     sop: str | None = None
+    notify_within: Duration | None = None
+    """How soon after a breach begins people must have been told; `check` compares it with the worst case."""
     alarm: str = ""
     """For one of the `levels` of a rule the id of that rule: at one point its levels are one alarm. Else empty."""

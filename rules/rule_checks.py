@@ -14,7 +14,7 @@ from facility.units import UnknownUnit
 from rules.plan import matches
 from rules.rule import Bound, Rule, Selection
 
-_DURATIONS = ("on_delay", "off_delay", "max_gap", "after")
+_DURATIONS = ("on_delay", "off_delay", "max_gap", "after", "notify_within")
 
 
 @dataclass(frozen=True, slots=True)

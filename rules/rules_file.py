@@ -159,7 +159,7 @@ class _Reading:
         rule = written.rule
         if rule.deadband < 0:
             self.problems.append(written.problem("deadband", shown(rule.deadband), "a number of at least 0"))
-        for key, least in (("on_delay", 0), ("off_delay", 0), ("max_gap", 1), ("after", 1)):
+        for key, least in (("on_delay", 0), ("off_delay", 0), ("max_gap", 1), ("after", 1), ("notify_within", 1)):
             duration: Duration | None = getattr(rule, key)
             if duration is not None and (duration.ns < 0 or duration.periods < 0 or (least and duration == ZERO)):
                 self.problems.append(written.problem(key, str(duration), "a duration above 0" if least else "a duration of at least 0"))
@@ -194,6 +194,7 @@ def _rule(section: RuleSection, own: LevelSection, id_: str, level: str, alarm: 
         after=duration("after"),
         text=own.text or section.text or {},
         sop=own.sop or section.sop,
+        notify_within=duration("notify_within"),
         alarm=alarm,
     )
 

@@ -16,7 +16,7 @@ from facility.limits import COLUMNS, LEVELS, LimitRow, LimitTable
 from facility.problems import ConfigurationError, Problem
 from facility.site import OCCUPANCIES, Facility
 from service.judging import Judging
-from service.sources import Sources
+from service.judging_files import JudgingFiles
 
 _SIDES = ("below", "above")
 
@@ -53,7 +53,7 @@ class Change:
         """The change in the words of the command line."""
         return " ".join([*(f"--rules {path}" for path in self.rules), *(f"--set {setting.text}" for setting in self.settings)])
 
-    def over(self, sources: Sources, *, lenient: bool = False) -> Judging:
+    def over(self, sources: JudgingFiles, *, lenient: bool = False) -> Judging:
         """What judges when the change is laid over these files.
 
         Raises ConfigurationError; with `lenient` a setting for a rule or point that is not there does nothing.
@@ -81,7 +81,7 @@ class Change:
             raise ConfigurationError([replace(problem, file=told, line=0) for problem in error.problems]) from None
 
 
-def _with(sources: Sources, setting: Setting, lenient: bool) -> Sources:
+def _with(sources: JudgingFiles, setting: Setting, lenient: bool) -> JudgingFiles:
     """The files with one setting in them."""
     texts = dict(sources.files.texts)
     if setting.name.startswith("limits:"):

@@ -14,6 +14,7 @@ from facility.problems import ConfigurationError, Problem
 from facility.site import Facility
 from facility.sources.source import Source, subscriptions
 from facility.sources.source_file import SourcesRead, read_sources
+from rules.promptness import late_notices
 from rules.rule import Rule
 from rules.rule_checks import Unspecified
 from service.judging import ENTRY_FORMAT, judging_from_entry, judging_hash, read_judging
@@ -82,7 +83,8 @@ def load_configuration(path: FilePath, environment: Mapping[str, str]) -> Config
 
     judging = read_judging(files, settings.facility, settings.rules, settings.limits, shipped, unreadable)
     mapped = _sources(files, read, judging.facility)
-    if problems := [*read.problems, *problems, *judging.problems, *mapped.problems]:
+    slow = late_notices(judging.written, judging.facility, settings.evaluate_every_ns)
+    if problems := [*read.problems, *problems, *judging.problems, *mapped.problems, *slow]:
         raise ConfigurationError(dict.fromkeys(problems))
     if not settings.mqtt.client_id:
         settings = replace(settings, mqtt=replace(settings.mqtt, client_id=f"renrum-{judging.facility.site.id}"))

@@ -38,8 +38,8 @@ from rules.trial import AFTER, BEFORE, RuleSet, changed_rules, parted, side_by_s
 from service.archive import SERIES, Archive
 from service.changing import Change
 from service.judging import Judging
+from service.judging_files import JudgingFiles
 from service.readers import Readers
-from service.sources import Sources
 from service.stored import StoredReadings
 
 DAY_NS = 86_400 * 10**9
@@ -155,7 +155,12 @@ def _plan(facility: Facility, rules: RuleSet, numbers: dict[str, int], at: int |
 
 
 def from_recording(
-    sources: Sources, change: Change, delays: Sequence[str], chunks: Callable[[Facility], Iterable[Chunk]], folder: Path, progress: Progress
+    sources: JudgingFiles,
+    change: Change,
+    delays: Sequence[str],
+    chunks: Callable[[Facility], Iterable[Chunk]],
+    folder: Path,
+    progress: Progress,
 ) -> Impact:
     """What a change of these sources would have done to a recording, in one pass over it; its files lie in `folder`.
 
@@ -205,10 +210,10 @@ def from_journal(archive: Archive, change: Change, delays: Sequence[str], wanted
     end = clock + 1 if wanted.end is None else min(clock + 1, wanted.end)
     begun = archive.configurations[0][0].at
     start = begun if wanted.start is None else max(wanted.start, begun)
-    judged = [Sources.journalled(body.entry).judging() for _, body in archive.configurations]
+    judged = [JudgingFiles.journalled(body.entry).judging() for _, body in archive.configurations]
     newest = len(judged) - 1
     afters = [
-        change.over(Sources.journalled(body.entry), lenient=number < newest) for number, (_, body) in enumerate(archive.configurations)
+        change.over(JudgingFiles.journalled(body.entry), lenient=number < newest) for number, (_, body) in enumerate(archive.configurations)
     ]
     moments = [entry.at for entry, _ in archive.configurations]
     plans = [

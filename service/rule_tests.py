@@ -26,8 +26,8 @@ from ingest.recorded import Refused
 from rules.excursion import Excursion
 from rules.plan import Plan, plan_of
 from service.judging import Judging
+from service.judging_files import JudgingFiles
 from service.rule_tables import Expected, Happening, WrongTable, expectations, happenings, quality_of
-from service.sources import Sources
 
 BEGIN = "2026-01-05T00:00:00"
 Row = TypeVar("Row")
@@ -109,7 +109,7 @@ class Outcome:
         return not self.differences
 
 
-def read_rule_tests(path: Path, site: Sources | None) -> list[Case]:
+def read_rule_tests(path: Path, site: JudgingFiles | None) -> list[Case]:
     """The tests of a file; `site` are the files that judge where the file names none. Raises ConfigurationError with every problem."""
     files, name = Files.around(path)
     try:
@@ -221,7 +221,7 @@ class _Case:
             return 0
 
 
-def _judging(files: Files, name: str, document: Document, section: RuleTestsSection, site: Sources | None) -> Judging:
+def _judging(files: Files, name: str, document: Document, section: RuleTestsSection, site: JudgingFiles | None) -> Judging:
     """What judges the tests of a file; what is written in it is read as its own file would be."""
     texts: dict[str, str] = {} if site is None else dict(site.files.texts)
     named: dict[str, tuple[str, ...]] = {}
@@ -243,7 +243,7 @@ def _judging(files: Files, name: str, document: Document, section: RuleTestsSect
     own = Files(site.files.folder if site else files.folder, texts)
     limits = "" if site is None or "facility" in named else site.limits
     try:
-        return Sources(
+        return JudgingFiles(
             own,
             facility=named["facility"][0] if "facility" in named else site.facility if site else "",
             rules=named.get("rules", site.rules if site else ()),

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
-from click.testing import CliRunner, Result
 
-from facility.times import format_time
-from rules.difference import ADDED, KEPT, MOVED, REMOVED, differences, hidden_ns, most_within_an_hour
+from historian.wanted import Wanted
+from rules.difference import ADDED, MOVED, REMOVED
 from rules.excursion import CURRENT, Excursion
 from service.archive import Archive
 from service.changing import Change, Setting
-from service.cli import main
 from service.configuration import load_configuration
 from service.impact import from_journal
-from historian.wanted import Wanted
 from tests.support.archive_data import START, Installation
 
 SECOND_NS = 10**9
@@ -31,7 +26,7 @@ def change(*settings: str) -> Change:
     return Change((), tuple(Setting.parsed(text) for text in settings))
 
 
-def set_in(place: Installation, *settings: str) -> None:
+def set_in(place: Installation, *settings: tuple[str, str]) -> None:
     """Put the example configuration with these settings in force."""
     rules = place.folder / "rules.yaml"
     text = rules.read_text()

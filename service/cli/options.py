@@ -105,7 +105,7 @@ class Refusal(click.ClickException):
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
+def fraction_bar(label: str) -> Iterator[Callable[[float], None]]:
     """A progress bar on standard error when that is a terminal; it is told the fraction done."""
     with click.progressbar(length=1000, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
         yield lambda done: bar.update(int(done * 1000) - bar.pos)

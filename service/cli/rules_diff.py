@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,14 +14,15 @@ from zoneinfo import ZoneInfo
 import click
 
 from dashboards.monitor import MonitorUnavailable
-from facility.recording import RecordingError, load_mapping, read_recording
+from facility.recording import Chunk, RecordingError, load_mapping, read_recording
+from facility.site import Facility
 from facility.whole_file import whole_text
 from service.changing import Change, Setting
 from service.cli.lookups import Asked, lookup_options
-from service.cli.options import Refusal, configuration_path, json_option, progress_bar
+from service.cli.options import Refusal, configuration_path, fraction_bar, json_option
 from service.impact import Impact, from_journal, from_recording
 from service.impact_report import document, lines
-from service.sources import Sources
+from service.judging_files import JudgingFiles
 from service.strips import picture
 
 FILE = click.Path(path_type=Path)
@@ -29,6 +30,7 @@ FILE = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("recordings", nargs=-1, metavar="[REC...]", type=FILE)
+@click.option("--from-influx", is_flag=True, help="Instead of REC: what the InfluxDB of --config has from --start to --end.")
 @click.option("--rules", "rules_paths", type=FILE, multiple=True, help="The change: these rules files in place of those there are.")
 @click.option("--set", "settings", metavar="RULE.KEY=VALUE", multiple=True, help="The change: a key of a rule, or limits:POINT.LEVEL.SIDE.")
 @click.option("--delays", metavar="RULE", multiple=True, help="Show what longer delays of this rule would spare, and hide.")
@@ -40,7 +42,8 @@ FILE = click.Path(path_type=Path)
 @json_option
 @lookup_options
 def diff(
-    asked: Asked, recordings: tuple[Path, ...], rules_paths: tuple[Path, ...], settings: tuple[str, ...], delays: tuple[str, ...],
+    asked: Asked, recordings: tuple[Path, ...], from_influx: bool,
+    rules_paths: tuple[Path, ...], settings: tuple[str, ...], delays: tuple[str, ...],
     facility_path: Path | None, old_paths: tuple[Path, ...], limits_path: Path | None, mapping_path: Path | None,
     picture_path: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
@@ -62,12 +65,12 @@ def diff(
     if picture_path is not None and picture_path.suffix != ".svg":
         raise click.UsageError(f"--picture: found {str(picture_path)!r}; allowed: a name that ends in .svg, which browsers and Word show.")
     with _explained(delays), TemporaryDirectory(prefix="renrum-diff-") as folder:
-        if recordings:
+        if recordings or from_influx:
             sources = _sources(asked, facility_path, old_paths, limits_path)
-            named = {"--data-dir": asked.data_dir, "--start": asked.start, "--end": asked.end, "--last": asked.last}
-            if used := [name for name, value in (named | {"--room": asked.rooms, "--point": asked.points}).items() if value]:
-                raise click.UsageError(f"{', '.join(used)}: only for the journal; a recording is judged whole.")
-            impact = _of_recording(recordings, mapping_path, sources, change, delays, Path(folder))
+            _check_asked(asked, recordings, from_influx, {"--facility": facility_path, "--mapping": mapping_path})
+            read = _influx(asked) if from_influx else _files(recordings, mapping_path)
+            with fraction_bar("Judging") as progress:
+                impact = from_recording(sources, change, delays, read, Path(folder), progress)
         else:
             given = {"--facility": facility_path, "--old": old_paths, "--limits": limits_path, "--mapping": mapping_path}
             if used := [name for name, value in given.items() if value]:
@@ -92,23 +95,36 @@ def _change(rules: tuple[Path, ...], settings: tuple[str, ...]) -> Change:
         raise click.UsageError(f"--set: allowed: {error}.") from None
 
 
-def _sources(asked: Asked, facility: Path | None, old: tuple[Path, ...], limits: Path | None) -> Sources:
+def _sources(asked: Asked, facility: Path | None, old: tuple[Path, ...], limits: Path | None) -> JudgingFiles:
     """What judged before, beside a recording."""
     if facility is None and not old and limits is None:
-        return Sources.configured(configuration_path(asked.config, os.environ), os.environ)
+        return JudgingFiles.configured(configuration_path(asked.config, os.environ), os.environ)
     if asked.config is not None or facility is None or not old:
         raise click.UsageError("before the change: give --facility and --old (and --limits, if the rules name it), or --config.")
-    return Sources.named(facility, old, limits)
+    return JudgingFiles.named(facility, old, limits)
 
 
-def _of_recording(
-    recordings: tuple[Path, ...], mapping_path: Path | None, sources: Sources, change: Change, delays: tuple[str, ...], folder: Path
-) -> Impact:
+def _check_asked(asked: Asked, recordings: tuple[Path, ...], from_influx: bool, own: Mapping[str, object]) -> None:
+    if from_influx and recordings:
+        raise click.UsageError("give either REC... or --from-influx.")
+    if from_influx and (used := [name for name, value in own.items() if value]):
+        raise click.UsageError(f"--from-influx takes --config, and no {', '.join(used)}.")
+    named: dict[str, object] = {"--data-dir": asked.data_dir, "--last": asked.last, "--room": asked.rooms, "--point": asked.points}
+    if not from_influx:
+        named |= {"--start": asked.start, "--end": asked.end}
+    if used := [name for name, value in named.items() if value]:
+        raise click.UsageError(f"{', '.join(used)}: only for the journal; what is read from elsewhere is judged whole.")
+
+
+def _files(recordings: tuple[Path, ...], mapping_path: Path | None) -> Callable[[Facility], Iterator[Chunk]]:
     mapping = None if mapping_path is None else load_mapping(mapping_path)
-    with progress_bar("Judging") as progress:
-        return from_recording(
-            sources, change, delays, lambda site: read_recording(recordings, mapping, ZoneInfo(site.site.timezone)), folder, progress
-        )  # fmt: skip
+    return lambda facility: read_recording(recordings, mapping, ZoneInfo(facility.site.timezone))
+
+
+def _influx(asked: Asked) -> Callable[[Facility], Iterator[Chunk]]:
+    from service.cli.replay_influx import influx_reader  # its client takes half a second to load
+
+    return lambda facility: influx_reader(asked.config, facility, asked.start, asked.end)()
 
 
 def _of_journal(asked: Asked, change: Change, delays: tuple[str, ...], folder: Path) -> Impact:
@@ -116,7 +132,7 @@ def _of_journal(asked: Asked, change: Change, delays: tuple[str, ...], folder: P
         if not archive.configurations:
             raise Refusal(f"{archive.data_dir}: its journal holds no configuration yet, so nothing was judged.")
         wanted = asked.wanted(archive)
-        with progress_bar("Judging") as progress:
+        with fraction_bar("Judging") as progress:
             return from_journal(archive, change, delays, wanted, folder, progress)
 
 

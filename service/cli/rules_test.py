@@ -12,9 +12,9 @@ import click
 from facility.problems import ConfigurationError, Problem
 from facility.whole_file import whole_file
 from service.cli.options import Refusal, configuration_path, json_option
+from service.judging_files import JudgingFiles
 from service.rule_test_report import document, failure_lines, junit
 from service.rule_tests import Case, Outcome, judged, read_rule_tests
-from service.sources import Sources
 
 FILE = click.Path(path_type=Path)
 
@@ -65,10 +65,10 @@ def test(files: tuple[Path, ...], config: Path | None, only: tuple[str, ...], ju
         raise SystemExit(1)
 
 
-def _site(config: Path | None) -> tuple[Sources | None, ConfigurationError | None]:
+def _site(config: Path | None) -> tuple[JudgingFiles | None, ConfigurationError | None]:
     """The site's own files; a site that is not there, or is wrong, matters only to files that need it."""
     try:
-        return Sources.configured(configuration_path(config, os.environ), os.environ), None
+        return JudgingFiles.configured(configuration_path(config, os.environ), os.environ), None
     except ConfigurationError as error:
         if config is not None:
             raise

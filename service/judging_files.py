@@ -16,7 +16,7 @@ from service.settings import read_settings
 
 
 @dataclass(frozen=True)
-class Sources:
+class JudgingFiles:
     """Names and texts of the files that judge; an empty name is left out."""
 
     files: Files
@@ -26,7 +26,7 @@ class Sources:
     shipped: Mapping[str, str] = field(default_factory=lambda: {name: shipped_text(name) for name in SHIPPED})
 
     @classmethod
-    def configured(cls, path: FilePath, environment: Mapping[str, str]) -> Sources:
+    def configured(cls, path: FilePath, environment: Mapping[str, str]) -> JudgingFiles:
         """Those that a renrum.yaml names; raises ConfigurationError with what is wrong in it, but not with the on-call file."""
         files, main = Files.around(path)
         try:
@@ -39,12 +39,12 @@ class Sources:
         return cls(files, read.settings.facility, tuple(read.settings.rules), read.settings.limits)
 
     @classmethod
-    def named(cls, facility: Path, rules: Sequence[Path], limits: Path | None) -> Sources:
+    def named(cls, facility: Path, rules: Sequence[Path], limits: Path | None) -> JudgingFiles:
         """Those of these paths, wherever they lie."""
         return cls(Files("."), str(facility), tuple(map(str, rules)), "" if limits is None else str(limits))
 
     @classmethod
-    def journalled(cls, entry: Mapping[str, Any]) -> Sources:
+    def journalled(cls, entry: Mapping[str, Any]) -> JudgingFiles:
         """Those that the journal kept; raises ConfigurationError when this version does not read that form."""
         if entry.get("format") != ENTRY_FORMAT:
             found = f"format {entry.get('format')!r} of a configuration in the journal"
