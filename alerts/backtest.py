@@ -50,15 +50,16 @@ class Backtest:
         """
         known = [any(self._numbers[point.id] == number for point in plan.facility.points) for _, plan, _ in self._epochs]
         epochs = self._epochs[known.index(True) :] if True in known else []
-        walks = [_Walk(index, number, epochs, clock) for index in range(len(epochs[0][1].groups) if epochs else 0)]
+        walks = [Walk(index, number, epochs, clock) for index in range(len(epochs[0][1].groups) if epochs else 0)]
         walks = [walk for walk in walks if walk.judges]
         for readings in slices if walks else ():
             if len(readings) and readings.time[0] >= end and not any(walk.open for walk in walks):
                 break
             for walk in walks:
-                yield from walk.take(readings)
+                yield from _over(walk.take(readings))
         for walk in walks:
-            yield from walk.end()
+            yield from _over(walk.to_the_end())
+            yield from walk.standing()
 
     def silences(self, entries: Iterable[Entry]) -> Iterator[Excursion]:
         """The excursions of `stale` rules along the journal; points count from the first of the entries."""
@@ -104,7 +105,7 @@ def _over(findings: Iterable[Finding]) -> Iterator[Excursion]:
     return (finding.excursion for finding in findings if finding.what == CLEARED)
 
 
-class _Walk:
+class Walk:
     """One group of pairs of one point along its readings, from configuration to configuration."""
 
     def __init__(self, index: int, number: int, epochs: Sequence[tuple[int, Plan, Occupancy]], clock: int) -> None:
@@ -112,38 +113,47 @@ class _Walk:
         self._epochs = epochs
         self._position = 0
         self.judges = any(len(self._pairs(position)) for position in range(len(epochs)))
-        self._now = self._pairs(0)
-        self._state = RunState.initial(len(self._now))
+        self.pairs = self._pairs(0)
+        self.state = RunState.initial(len(self.pairs))
 
     @property
     def open(self) -> bool:
-        return bool(self._state.open.any())
+        return bool(self.state.open.any())
 
-    def take(self, readings: Readings) -> Iterator[Excursion]:
-        readings = readings.take(readings.received <= self._clock - self._now.settle_ns)
+    def take(self, readings: Readings) -> Iterator[Finding]:
+        """Judge readings newer than those before; ask for all findings."""
+        readings = readings.take(readings.received <= self._clock - self.pairs.settle_ns)
         while len(readings):
             last = self._position + 1 == len(self._epochs)
             count = len(readings) if last else int(np.searchsorted(readings.time, self._epochs[self._position + 1][0]))
-            self._state, found = advance(self._now, self._state, readings.take(slice(count)), self._epochs[self._position][2])
-            yield from _over(found)
+            self.state, found = advance(self.pairs, self.state, readings.take(slice(count)), self._epochs[self._position][2])
+            yield from found
             readings = readings.take(slice(count, None))
             if len(readings):
                 yield from self._next()
 
-    def end(self) -> Iterator[Excursion]:
+    def to_the_end(self) -> Iterator[Finding]:
+        """Put in force what is left of the configurations."""
         while self._position + 1 < len(self._epochs):
             yield from self._next()
-        yield from open_excursions(self._now, self._state, self._epochs[self._position][2])
 
-    def _next(self) -> Iterator[Excursion]:
+    def standing(self) -> list[Excursion]:
+        """The excursions that are open."""
+        return open_excursions(self.pairs, self.state, self.occupancy)
+
+    @property
+    def occupancy(self) -> Occupancy:
+        return self._epochs[self._position][2]
+
+    def _next(self) -> Iterator[Finding]:
         """Put the next configuration in force."""
         _, plan, occupancy = self._epochs[self._position]
         self._position += 1
         begin, new_plan, _ = self._epochs[self._position]
         pairs = self._pairs(self._position)
-        self._state, closed = reconfigured((plan, self._now), self._state, (new_plan, pairs), begin, occupancy)
-        self._now = pairs
-        yield from _over(closed)
+        self.state, closed = reconfigured((plan, self.pairs), self.state, (new_plan, pairs), begin, occupancy)
+        self.pairs = pairs
+        yield from closed
 
     def _pairs(self, position: int) -> Pairs:
         return self._epochs[position][1].groups[self._index].only(self._number)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from facility.document import one_of
 from facility.times import format_time
-from rules.difference import KEPT, ON, Difference
+from rules.difference import ADDED, KEPT, MOVED, ON, REMOVED, Difference
 from rules.excursion import Excursion
 from service.cli.listing import local_time
 from service.impact import Impact, Sums
@@ -81,18 +82,15 @@ def minutes(ns: int) -> str:
 
 
 def _listed(impact: Impact, zone: ZoneInfo) -> Iterator[str]:
-    shown = 0
+    """The first differences, what comes and goes before what only moves."""
     total = sum(one.removed + one.moved + one.added for one in impact.sums.values())
-    for one in impact.differences() if total else ():
-        if one.what == KEPT:
-            continue
-        if shown == 0:
-            yield ""
-        if shown == LISTED:
-            yield f"… and {total - LISTED} more: --json has them all"
-            return
-        shown += 1
-        yield sentence(one, zone)
+    if total:
+        yield ""
+    first = (one for one in impact.differences() if one.what in (ADDED, REMOVED))
+    moved = (one for one in impact.differences() if one.what == MOVED)
+    yield from (sentence(one, zone) for one in islice(chain(first, moved), LISTED))
+    if total > LISTED:
+        yield f"… and {total - LISTED} more: --json has them all"
 
 
 def sentence(one: Difference, zone: ZoneInfo) -> str:

@@ -86,7 +86,7 @@ def happenings(text: str, facility: Facility) -> list[Happening]:
             raise WrongTable(line, f"{len(cells)} cells", f"{len(names)}, one for each of {' '.join(names)}; {NOTHING} for nothing")
         found += _row(line, dict(zip(names, cells, strict=True)), columns, facility)
         if len(found) > ROWS_MAX:
-            raise WrongTable(line, f"more than {ROWS_MAX:,} readings", "a shorter time or longer steps")
+            raise WrongTable(line, f"{len(found):,} readings up to here", f"at most {ROWS_MAX:,}: a shorter time or longer steps")
     return sorted(found, key=lambda one: (one.received, one.time))
 
 
@@ -158,10 +158,11 @@ def _row(line: int, cells: dict[str, str], columns: list[str], facility: Facilit
             yield Happening(begin, begin if late is None else late, name, cells[name])
             continue
         value, mark = _values(line, cells[name], end is not None)
-        times = [begin] if end is None else range(begin, end, _step(line, name, step, facility))
+        times = range(begin, begin + 1) if end is None else range(begin, end, _step(line, name, step, facility))
+        if len(times) > ROWS_MAX:
+            raise WrongTable(line, f"{len(times):,} readings", f"at most {ROWS_MAX:,}: a shorter time or longer steps")
         for time in times:
-            share = Fraction(time - begin, (end or begin + 1) - begin)
-            yield Happening(time, time if late is None else late, name, value(share), mark)
+            yield Happening(time, time if late is None else late, name, value(time - begin, (end or begin + 1) - begin), mark)
 
 
 def _step(line: int, name: str, step: str, facility: Facility) -> int:
@@ -174,8 +175,8 @@ def _step(line: int, name: str, step: str, facility: Facility) -> int:
     return step_ns
 
 
-def _values(line: int, cell: str, spans: bool) -> tuple[Callable[[Fraction], str], int]:
-    """The value at a share of the row's span, and its quality."""
+def _values(line: int, cell: str, spans: bool) -> tuple[Callable[[int, int], str], int]:
+    """The value so far into the row's span, and its quality."""
     allowed = "a number, NaN, FROM..TO for what rises or falls along a span of time; then ? for uncertain, ! for bad"
     match = _CELL.fullmatch(cell)
     try:
@@ -185,11 +186,11 @@ def _values(line: int, cell: str, spans: bool) -> tuple[Callable[[Fraction], str
     except (AssertionError, ValueError):
         raise WrongTable(line, repr(cell), allowed) from None
     if match["last"] is None:
-        return lambda share: match["first"], _MARKS[match["mark"]]
+        return lambda since, span: match["first"], _MARKS[match["mark"]]
     if not spans or not (math.isfinite(first) and math.isfinite(last)):
         raise WrongTable(line, f"{cell!r} at one time", allowed)
     exact, rise = Fraction(match["first"]), Fraction(match["last"]) - Fraction(match["first"])
-    return lambda share: repr(float(exact + rise * share)), _MARKS[match["mark"]]
+    return lambda since, span: repr(float(exact + rise * Fraction(since, span))), _MARKS[match["mark"]]
 
 
 def _expected(line: int, name: str, cell: str) -> Any:

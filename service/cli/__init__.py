@@ -20,6 +20,7 @@ COMMANDS = {
     "simulate": ("service.cli.simulate:simulate", "Simulate cleanrooms into a file or over MQTT."),
     "replay": ("service.cli.replay:replay", "Judge a recording, or publish it over MQTT."),
     "rules": ("service.cli.rules:rules", "Test rules, and see what a change of them would have done."),
+    "explain": ("service.cli.explain:explain", "Explain why there was, or was not, an alarm at a point."),
     "export": ("service.cli.export:export", "Write readings to a file."),
     "excursions": ("service.cli.excursions:excursions", "List excursions."),
     "alarms": ("service.cli.alarms:alarms", "List alarms."),
