@@ -8,14 +8,15 @@ import numpy as np
 
 from alerts.judgement import BEGINNING
 from facility.reading import Readings
-from ingest.entries import CONFIGURATION, INGEST, ingest_body, readings_of
+from ingest.entries import CONFIGURATION, INGEST, SOURCE, SourceBody, decode, ingest_body, readings_of
 from ingest.journal import Entry
+from ingest.lives import BORN, GAP
 from rules.engine import CLEARED, Finding, advance, open_excursions
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy, occupancy_of
 from rules.plan import Pairs, Plan
 from rules.runs import RunState
-from rules.stale import Heard, StaleState, open_silences, silence
+from rules.stale import Heard, Life, StaleState, open_silences, silence
 from rules.transition import reconfigured, reconfigured_silence
 
 ENTRIES = 4096
@@ -96,9 +97,18 @@ def _stretches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 
 def _silences(plan: Plan, state: StaleState, stretch: list[Entry], occupancy: Occupancy) -> tuple[StaleState, list[Finding]]:
-    readings = Readings.concatenate([readings_of(entry, ingest_body(entry)) for entry in stretch if entry.kind == INGEST])
+    batches: list[Readings] = []
+    lives: list[Life] = []
+    for moment, entry in enumerate(stretch):
+        if entry.kind == INGEST:
+            batches.append(readings_of(entry, ingest_body(entry)))
+        elif entry.kind == SOURCE:
+            event = decode(entry)
+            assert isinstance(event, SourceBody)
+            if event.event != GAP:
+                lives.append(Life(event.event == BORN, np.unique(np.array(event.points, np.int64)), sum(map(len, batches)), moment))
     heard = Heard(np.array([entry.at for entry in stretch]), np.array([entry.heard for entry in stretch]))
-    return silence(plan.stale, state, readings, heard, occupancy)
+    return silence(plan.stale, state, Readings.concatenate(batches), heard, occupancy, lives)
 
 
 def _over(findings: Iterable[Finding]) -> Iterator[Excursion]:

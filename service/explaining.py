@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -142,7 +142,7 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
         some = _read(stored, number, start, at, readings)
         steps, standing = _judged(number, epochs, some, at, readings)
         applied = tuple(
-            _applied(plan, occupancy, pairs, row, some, at, standing, evaluate_every_ns)
+            _applied(pairs, row, _silence(pairs, row, some, at, recorded) if pairs is plan.stale else standing, evaluate_every_ns)
             for pairs in (*plan.groups, plan.stale)
             for row in range(int(pairs.offsets[number]), int(pairs.offsets[number + 1]))
         )
@@ -254,28 +254,24 @@ def limits_at(pairs: Pairs, pair: int, occupancy: Occupancy, time: int) -> tuple
     return (None, None) if np.isnan(above) or np.isnan(below) else (above, below)
 
 
-def _applied(
-    plan: Plan,
-    occupancy: Occupancy,
-    pairs: Pairs,
-    row: int,
-    readings: Readings,
-    at: int,
-    standing: dict[str, Standing],
-    evaluate_every_ns: int,
-) -> Applied:
+def _applied(pairs: Pairs, row: int, standing: Mapping[str, Standing], evaluate_every_ns: int) -> Applied:
     rule, point = pairs.rules[row], pairs.points[row]
     terms = worst_case(rule, point, evaluate_every_ns)
-    stood = _silence(pairs, row, readings, at) if pairs is plan.stale else standing.get(rule.id, Standing(NOTHING))
-    return Applied(rule, tuple(_limits(pairs, row)), stood, terms)
+    return Applied(rule, tuple(_limits(pairs, row)), standing.get(rule.id, Standing(NOTHING)), terms)
 
 
-def _silence(pairs: Pairs, row: int, readings: Readings, at: int) -> Standing:
+def _silence(pairs: Pairs, row: int, readings: Readings, at: int, recorded: Iterable[Recorded]) -> dict[str, Standing]:
+    """How a `stale` rule stood: what is on record says it, as the deadline runs on listening time and on the life of the source."""
+    rule = pairs.rules[row].id
+    for one in recorded:
+        excursion = one.excursion
+        if excursion.rule == rule and excursion.raised <= at and (excursion.ended is None or at < excursion.ended):
+            return {rule: Standing(OPEN, excursion.onset, excursion.raised)}
     arrived = readings.received[readings.received <= at]
     if not len(arrived):
-        return Standing(NOTHING)
+        return {rule: Standing(NOTHING)}
     last, after = int(arrived.max()), int(pairs.after[row])
-    return Standing(SILENT if at - last > after else HEARD, last, last + after)
+    return {rule: Standing(SILENT if at - last > after else HEARD, last, last + after)}
 
 
 def _limits(pairs: Pairs, row: int) -> Iterator[Limits]:

@@ -65,7 +65,8 @@ def conclusion(one: Applied, told: Explanation, zone: ZoneInfo) -> str:
     since, until = local_time(stood.since, zone), local_time(stood.until, zone)
     if stood.what == OPEN:
         late = f", after {Duration(stood.until - stood.since)}" if stood.until > stood.since else " at once"
-        return f"an excursion was open: out since {since}, raised {until}{late}"
+        out = "nothing came" if one.rule.after is not None else "out"
+        return f"an excursion was open: {out} since {since}, raised {until}{late}"
     if stood.what == WAITING:
         asked = Duration(stood.until - stood.since)
         return f"no alarm: out since {since} (newest reading {value}), but on_delay asks for {asked}: until {until}"
@@ -74,9 +75,7 @@ def conclusion(one: Applied, told: Explanation, zone: ZoneInfo) -> str:
     if stood.what == UNJUDGED:
         return f"no alarm: in the state {told.limits_state} nothing is specified, so the newest reading, {value} at {since}, is not judged"
     if stood.what == SILENT:
-        return (
-            f"an excursion was open, or listening was interrupted: nothing was received since {since}; the next reading was due by {until}"
-        )
+        return f"no alarm: nothing came since {since}, due by {until}, but that time was not all spent listening"
     if stood.what == HEARD:
         return f"no alarm: last received {since}; silent only after {until}"
     assert stood.what == NOTHING

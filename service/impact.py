@@ -195,7 +195,7 @@ def _delayed(rules: RuleSet, names: Sequence[str]) -> frozenset[str]:
     found = {name: [rule.id for rule in rules.rules if name in (rule.id, rule.alarm)] for name in names}
     for name, ids in found.items():
         if not ids:
-            known = tuple(rule.id for rule in rules.rules)
+            known = tuple(dict.fromkeys(rule.alarm or rule.id for rule in rules.rules))
             raise ConfigurationError([Problem(f"--delays {name}", 0, "", repr(name), one_of(known), did_you_mean(name, known))])
     return frozenset(chain.from_iterable(found.values()))
 
