@@ -83,11 +83,17 @@ def lasting_ns(excursions: Iterable[Excursion], clock: int) -> int:
 
 
 def hidden_ns(excursions: Iterable[Excursion], others: Sequence[Excursion], clock: int) -> int:
-    """How much of the time of excursions of one (rule, point) lies in none of the others."""
-    hidden = 0
+    """How much of the time of excursions of one (rule, point) lies in none of the others; both by onset, neither overlapping itself."""
+    hidden = first = 0
     for row in excursions:
-        covered = sum(max(0, min(_end(row, clock), _end(other, clock)) - max(row.onset, other.onset)) for other in others)
-        hidden += _end(row, clock) - row.onset - covered
+        begin, end = row.onset, _end(row, clock)
+        hidden += end - begin
+        while first < len(others) and _end(others[first], clock) <= begin:
+            first += 1
+        at = first
+        while at < len(others) and others[at].onset < end:
+            hidden -= min(end, _end(others[at], clock)) - max(begin, others[at].onset)
+            at += 1
     return hidden
 
 

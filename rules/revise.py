@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -40,14 +41,18 @@ def paired(before: Iterable[Excursion], after: Iterable[Excursion]) -> list[tupl
 
     Old ones that are left over stand at the end.
     """
-    unpaired = sorted(before, key=lambda excursion: excursion.onset)
+    unpaired = deque(sorted(before, key=lambda excursion: excursion.onset))
     pairs: list[tuple[Excursion | None, Excursion | None]] = []
+    over: list[Excursion] = []
     for new in sorted(after, key=lambda excursion: excursion.onset):
+        # What ended before this one overlaps no later one either: of thousands it need not be looked at again.
+        while unpaired and (ended := unpaired[0].ended) is not None and ended <= new.onset:
+            over.append(unpaired.popleft())
         old = next((candidate for candidate in unpaired if _overlap(candidate, new)), None)
         if old is not None:
             unpaired.remove(old)
         pairs.append((old, new))
-    return pairs + [(old, None) for old in unpaired]
+    return pairs + [(old, None) for old in (*over, *unpaired)]
 
 
 def _overlap(one: Excursion, other: Excursion) -> bool:

@@ -251,6 +251,12 @@ def test_what_differs_and_what_does_not() -> None:
     found = differences([row(0, 10), row(20, 30), row(50, 60)], [row(0, 10, limit=3.0), row(22, 40), row(70, None)])
     assert [one.what for one in found] == [KEPT, MOVED, REMOVED, ADDED]
     assert hidden_ns([row(0, 10), row(20, 30)], [row(25, None)], 100) == 15
+    chance = random.Random(5)
+    for _ in range(50):
+        sides = [sorted(chance.sample(range(60), 2 * chance.randint(0, 6))) for _ in range(2)]
+        ours, theirs = ([row(*times[at : at + 2]) for at in range(0, len(times), 2)] for times in sides)
+        covered = {at for one in theirs for at in range(one.onset, one.ended or 0)}
+        assert hidden_ns(ours, theirs, 60) == len({at for one in ours for at in range(one.onset, one.ended or 0)} - covered)
     hour = 3600 * SECOND_NS
     assert most_within_an_hour([row(at, at) for at in (0, hour // 2, hour - 1, hour, 2 * hour)]) == 3
 

@@ -192,6 +192,15 @@ def test_the_sites_own_rules(folder: Path) -> None:
     assert "freezer.alert at fz1.temp: onset expected 5m5s, found 4m5s; raised expected 5m15s, found 4m15s" in changed.output
 
 
+def test_the_example_of_the_documentation(folder: Path) -> None:
+    for name, content in example_files():
+        (folder / name).write_bytes(content)
+    guide = (Path(__file__).parent.parent / "docs" / "rule-tests.md").read_text()
+    done = run(written(guide.split("```yaml\n")[1].split("```")[0]))
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1] == "2 tests, none failed"
+
+
 def test_chosen_by_name() -> None:
     path = written(FACILITY + RULES + HOLDS)
     done = run(path, "--only", "*fan*")
