@@ -43,7 +43,7 @@ class Replay:
         self._plan = plan
         self._series = Series(folder / "series.db")
         self._intake = RecordedIntake(plan.facility, self._series, refuse)
-        self._found = _Found(folder / "found.db")
+        self._found = Found(folder / "found.db")
         self._silences = StaleState.since(len(plan.stale), 0, 0)
         self._clocks = [(Watch(rule, points), AheadState()) for rule, points in plan.ahead]
         self._begun = False
@@ -54,6 +54,11 @@ class Replay:
     def sums(self) -> RecordedSums:
         """What became of the rows."""
         return self._intake.sums
+
+    @property
+    def clock(self) -> int | None:
+        """The largest `received` so far, int ns UTC; None before the first row."""
+        return self._intake.clock
 
     def take(self, chunk: Chunk) -> None:
         """Admit a chunk, and judge the silences up to its last arrival; raises RecordingError when the times cannot be true."""
@@ -87,6 +92,10 @@ class Replay:
                 timeline = self._occupancy.reported[places[row.zone or row.room]]
                 occupancy = OCCUPANCIES[timeline.at(np.array([row.onset]))[0]]
             yield replace(row, occupancy=occupancy, config=self._plan.config)
+
+    def found(self) -> Found:
+        """All excursions, once judged, as they lie on disk until `close`: without configuration, and silences without occupancy."""
+        return self._found
 
     def close(self) -> None:
         """Let go of the files."""
@@ -135,7 +144,7 @@ def _ended(findings: Iterable[Finding]) -> Iterator[Excursion]:
     return (finding.excursion for finding in findings if finding.what == CLEARED)
 
 
-class _Found:
+class Found:
     """Excursions on disk, in the order of an excursion file: a rule that is being tried out may find millions."""
 
     def __init__(self, path: Path) -> None:
@@ -153,6 +162,12 @@ class _Found:
 
     def __iter__(self) -> Iterator[Excursion]:
         for (body,) in self._connection.execute("select body from found order by onset, rule, point"):
+            yield self._decoder.decode(body)
+
+    def by_point(self) -> Iterator[Excursion]:
+        """All by point, what stands in the rule's id after its first `/`, rule and onset."""
+        order = "point, substr(rule, instr(rule, '/') + 1), rule, onset"
+        for (body,) in self._connection.execute(f"select body from found order by {order}"):
             yield self._decoder.decode(body)
 
     def close(self) -> None:

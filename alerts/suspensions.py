@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from facility.reading import GOOD, Readings
 from ingest.series import HOUR_NS, NO_TIME
 from rules.passing import NEVER_NS, Condition, Passed
+from rules.plan import Plan
 
 FARTHEST_NS = 1 << 60
 """Who has looked back so far looks at the beginning next."""
@@ -21,6 +22,19 @@ class Memory(Protocol):
 
     def read(self, point: int, start: int | None = None, end: int | None = None) -> Readings: ...
     def read_all(self, points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Readings: ...
+
+
+def passing_along(plans: Iterable[Plan], slices: Callable[[int], Iterable[Readings]]) -> dict[Condition, Passed]:
+    """When each condition of the plans holds, from `slices(point)`: all stored readings of a point in time order, in pieces."""
+    conditions = {condition for plan in plans for pairs in plan.groups for condition in pairs.conditions}
+    passing = {condition: Passed.nothing(NO_TIME) for condition in conditions}
+    for number in sorted({condition.number for condition in conditions}):
+        for readings in slices(number):
+            good = readings.take(readings.quality == GOOD)
+            for condition in conditions:
+                if condition.number == number:
+                    passing[condition] = passing[condition].then(condition, good)
+    return passing
 
 
 class Suspensions:

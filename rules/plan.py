@@ -199,7 +199,7 @@ def plan_of(
         if rule.kind == "clock_ahead":
             ahead.append((rule, {number: point for number, point in points if matches(rule.select, point)}))
             continue
-        chosen = found[rule.kind, _settles(rule)]
+        chosen = found[rule.kind, settles(rule)]
         chosen.extend((number, rule, point) for number, point in points if judges(rule, point))
     laid = _Laid(facility, tables, number_of)
     groups = {key: laid.pairs(*key, sorted(rows, key=lambda row: row[0])) for key, rows in found.items()}
@@ -207,7 +207,7 @@ def plan_of(
     return Plan(facility, config, tuple(groups.values()), stale, tuple(ahead))
 
 
-def _settles(rule: Rule) -> bool:
+def settles(rule: Rule) -> bool:
     """Whether judging by the rule needs another stream: a room's state, or another point."""
     table = any(side is not None and isinstance(side.value, str) for side in (rule.above, rule.below))
     return table or bool(rule.during) or rule.unless is not None

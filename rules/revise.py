@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -21,19 +22,37 @@ def revise(before: Iterable[Excursion], after: Iterable[Excursion]) -> list[Revi
 
     Returns what changed, in order of onset; pairs that are equal in all columns are left out. New rows come without id.
     """
-    unpaired = sorted(before, key=lambda excursion: excursion.onset)
     changes: list[Revision] = []
-    for new in sorted(after, key=lambda excursion: excursion.onset):
-        old = next((candidate for candidate in unpaired if _overlap(candidate, new)), None)
+    for old, new in paired(before, after):
         if old is None:
+            assert new is not None
             changes.append(Revision(None, replace(new, late=True)))
-            continue
-        unpaired.remove(old)
-        kept = replace(new, id=old.id, revision=old.revision, late=old.late, status=CURRENT)
-        if kept != old:
-            changes.append(Revision(replace(old, status=REVISED), replace(kept, revision=old.revision + 1)))
-    changes += [Revision(replace(old, status=SUPERSEDED), None) for old in unpaired]
+        elif new is None:
+            changes.append(Revision(replace(old, status=SUPERSEDED), None))
+        else:
+            kept = replace(new, id=old.id, revision=old.revision, late=old.late, status=CURRENT)
+            if kept != old:
+                changes.append(Revision(replace(old, status=REVISED), replace(kept, revision=old.revision + 1)))
     return changes
+
+
+def paired(before: Iterable[Excursion], after: Iterable[Excursion]) -> list[tuple[Excursion | None, Excursion | None]]:
+    """Excursions of one (rule, point) side by side: each new one, by onset, with the earliest unpaired old one that it overlaps.
+
+    Old ones that are left over stand at the end.
+    """
+    unpaired = deque(sorted(before, key=lambda excursion: excursion.onset))
+    pairs: list[tuple[Excursion | None, Excursion | None]] = []
+    over: list[Excursion] = []
+    for new in sorted(after, key=lambda excursion: excursion.onset):
+        # What ended before this one overlaps no later one either: of thousands it need not be looked at again.
+        while unpaired and (ended := unpaired[0].ended) is not None and ended <= new.onset:
+            over.append(unpaired.popleft())
+        old = next((candidate for candidate in unpaired if _overlap(candidate, new)), None)
+        if old is not None:
+            unpaired.remove(old)
+        pairs.append((old, new))
+    return pairs + [(old, None) for old in (*over, *unpaired)]
 
 
 def _overlap(one: Excursion, other: Excursion) -> bool:

@@ -75,6 +75,8 @@ class Rule:
     consequence: dict[str, str] = field(default_factory=dict)
     text: dict[str, str] = field(default_factory=dict)
     sop: str | None = None
+    notify_within: Duration | None = None
+    """How soon after a breach begins people must have been told; `check` compares it with the worst case."""
     pack: str = ""
     """The pack that it came with, empty for a rule of the site's own."""
     alarm: str = ""

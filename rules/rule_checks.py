@@ -16,7 +16,7 @@ from facility.units import UnknownUnit
 from rules.plan import judges, matches
 from rules.rule import Bound, Rule, Selection
 
-_DURATIONS = ("on_delay", "off_delay", "max_gap", "after", "window", "duration", "unless.at_most")
+_DURATIONS = ("on_delay", "off_delay", "max_gap", "after", "window", "duration", "unless.at_most", "notify_within")
 
 MATCHES_NOTHING = "a rule that matches no point"
 

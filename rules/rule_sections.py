@@ -138,6 +138,8 @@ class LevelSection(Section):
     text: Text | None = None
     sop: str | None = None
     """The procedure to follow."""
+    notify_within: AnyDuration | None = None
+    """How soon after it begins somebody must be told; check refuses what sampling, delays and evaluation cannot keep."""
 
 
 class LevelsSection(Section):

@@ -20,7 +20,7 @@ from rules.rule_checks import Fit, Written, check_rules
 from rules.rule_sections import LevelSection, RuleSection, RulesSection, UnlessSection
 
 _SIDES = ("above", "below", "at_or_above", "at_or_below")
-_EVERY = ("priority", "cause", "consequence", "text", "sop")
+_EVERY = ("priority", "cause", "consequence", "text", "sop", "notify_within")
 _RUNS = ("on_delay", "off_delay", "max_gap", "while", "unless")
 _OWN = {
     "limit": (*_SIDES, "deadband", *_RUNS),
@@ -220,7 +220,7 @@ class _Reading:
             self.problems.append(written.problem("unless.at_most", str(unless.at_most), "a duration above 0"))
 
 
-_DURATIONS = {"on_delay": 0, "off_delay": 0, "max_gap": 1, "after": 1, "window": 1, "duration": 1}
+_DURATIONS = {"on_delay": 0, "off_delay": 0, "max_gap": 1, "after": 1, "window": 1, "duration": 1, "notify_within": 1}
 """The durations of a rule, and whether they must be above 0."""
 
 
@@ -235,7 +235,7 @@ def _rule(section: RuleSection, own: LevelSection, id_: str, level: str, alarm: 
         return next((value for one in (own, section) if (value := getattr(one, key)) is not None), default)
 
     select = {name: tuple(getattr(section.select, name)) for name in type(section.select).model_fields}
-    same = ("max_gap", "after", "change", "window", "duration", "k", "n", "sop")
+    same = ("max_gap", "after", "change", "window", "duration", "k", "n", "sop", "notify_within")
     return Rule(
         id=id_,
         kind=section.kind,

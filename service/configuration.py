@@ -15,6 +15,7 @@ from facility.site import Facility
 from facility.sources.source import Source, subscriptions
 from facility.sources.source_file import SourcesRead, read_sources
 from rules.coverage import coverage_of
+from rules.promptness import late_notices
 from rules.rule import Rule
 from rules.rule_checks import MATCHES_NOTHING, Unspecified
 from service.judging import ENTRY_FORMAT, Judging, judging_from_entry, judging_hash, read_judging
@@ -84,7 +85,8 @@ def load_configuration(path: FilePath, environment: Mapping[str, str]) -> Config
     judging = read_judging(files, settings.facility, settings.rules, settings.limits, shipped, unreadable)
     mapped = _sources(files, read, judging.facility)
     holes = _holes(read, judging) if settings.coverage == "strict" and not judging.problems else []
-    if problems := [*read.problems, *problems, *judging.problems, *mapped.problems, *holes]:
+    slow = late_notices(judging.written, judging.facility, settings.evaluate_every_ns)
+    if problems := [*read.problems, *problems, *judging.problems, *mapped.problems, *holes, *slow]:
         raise ConfigurationError(dict.fromkeys(problems))
     if not settings.mqtt.client_id:
         settings = replace(settings, mqtt=replace(settings.mqtt, client_id=f"renrum-{judging.facility.site.id}"))

@@ -18,7 +18,7 @@ from facility.site import Facility
 from ingest.entries import ConfigurationBody
 from rules.plan import Plan, plan_of
 from rules.rule import Bound, Rule
-from rules.rule_checks import Unspecified
+from rules.rule_checks import Unspecified, Written
 from rules.rules_file import read_rules
 
 ENTRY_FORMAT = 1
@@ -27,7 +27,7 @@ _SPOKEN = {
     "Site": {"name"},
     "Place": {"name", "points"},
     "Point": {"name", "instrument", "reference", "unmonitored"},
-    "Rule": {"cause", "consequence", "text", "sop", "pack"},
+    "Rule": {"cause", "consequence", "text", "sop", "notify_within", "pack"},
     "LimitRow": {"basis", "line"},
 }
 """What tells people something, or stands elsewhere too, and judges nothing: no part of the hash."""
@@ -43,6 +43,8 @@ class Judging:
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     unspecified: tuple[Unspecified, ...]
+    written: tuple[Written, ...] = ()
+    """The rules, and where each stands."""
 
 
 def read_judging(
@@ -79,7 +81,7 @@ def read_judging(
     read = read_rules(files, rules_names, tables, unreadable)
     fit = read.fit(facility)
     warnings = fit.warnings if known else ()
-    return Judging(facility, read.rules, tables, (*problems, *read.problems, *fit.problems), warnings, fit.unspecified)
+    return Judging(facility, read.rules, tables, (*problems, *read.problems, *fit.problems), warnings, fit.unspecified, read.written)
 
 
 def load_judging(facility: FilePath, rules: Sequence[FilePath], limits: FilePath | None = None) -> Judging:

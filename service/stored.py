@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -16,6 +16,8 @@ from ingest.journal import Entry, JournalReader
 from ingest.series import SeriesReader
 from service.readers import Readers
 
+SLICE_ROWS = 65_536
+"""So many readings of a point are given at a time."""
 SLICE = 4096
 """So many entries are decoded at once."""
 _NO_SEQUENCE = b"\xff" * 8
@@ -68,6 +70,12 @@ class StoredReadings:
         # What was written to the series after its cursor was read stands in both; no two readings of a point have one time.
         _, unique = np.unique(both.time, return_index=True)
         return both.take(unique[:count])
+
+    def slices(self, point: int, start: int | None = None) -> Iterator[Readings]:
+        """All readings of a point number from `start` on in time order, SLICE_ROWS at a time."""
+        while len(readings := self.first(point, SLICE_ROWS, start)):
+            yield readings
+            start = int(readings.time[-1]) + 1
 
     def newest(self) -> Readings:
         """Readings among which is the newest of each point."""

@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": ("service.cli.doctor:doctor", "Examine the installation and a running service."),
     "simulate": ("service.cli.simulate:simulate", "Simulate cleanrooms into a file or over MQTT."),
     "replay": ("service.cli.replay:replay", "Judge a recording, or publish it over MQTT."),
+    "explain": ("service.cli.explain:explain", "Explain why there was, or was not, an alarm at a point."),
     "export": ("service.cli.export:export", "Write readings to a file."),
     "excursions": ("service.cli.excursions:excursions", "List excursions."),
     "alarms": ("service.cli.alarms:alarms", "List alarms."),

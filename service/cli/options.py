@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,3 +102,10 @@ class Refusal(click.ClickException):
     """It cannot be done as asked: bad usage, nothing to look at, nobody to talk to. Exit code 2; 1 is for an answer that is no."""
 
     exit_code = 2
+
+
+@contextmanager
+def fraction_bar(label: str) -> Iterator[Callable[[float], None]]:
+    """A progress bar on standard error when that is a terminal; it is told the fraction done."""
+    with click.progressbar(length=1000, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        yield lambda done: bar.update(int(done * 1000) - bar.pos)

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -27,7 +26,7 @@ from facility.sections import ID_ALLOWED, is_id
 from facility.site import Facility
 from ingest.recorded import RecordedSums, refused_file
 from rules.plan import Plan, plan_of
-from service.cli.options import PASSWORD, Refusal, Url, configuration_path, json_option
+from service.cli.options import PASSWORD, Refusal, Url, configuration_path, fraction_bar, json_option
 from service.clock import SystemClock
 from service.configuration import load_configuration
 from service.judging import judging_hash, load_judging
@@ -184,11 +183,11 @@ def _judge(read: Read, plan: Plan, out: Path, refused: Path | None) -> dict[str,
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="renrum-replay-")))
             replayed = Replay(plan, folder, refuse)
             stack.callback(replayed.close)
-            with _bar("Reading") as progress:
+            with fraction_bar("Reading") as progress:
                 for chunk in chunks:
                     replayed.take(chunk)
                     progress(chunk.done)
-            with _bar("Judging") as progress:
+            with fraction_bar("Judging") as progress:
                 replayed.judge(progress)
             excursions = write_excursions(out, replayed.excursions())
         except (OSError, sqlite3.Error) as error:
@@ -225,10 +224,10 @@ def _publish(read: Read, facility: Facility, broker: Broker, speed: float, batch
     clock = SystemClock()
     chunks, shift_ns = read(), 0
     if retime:
-        with _bar("Reading") as progress:
+        with fraction_bar("Reading") as progress:
             span = span_of(_watched(read(), progress))
         shift_ns = retiming(span, clock.now_ns(), speed) if span is not None else 0
-    with Outlet(broker, clock) as outlet, _bar("Playing") as progress:
+    with Outlet(broker, clock) as outlet, fraction_bar("Playing") as progress:
         told = play(
             chunks, outlet, facility, clock, speed=speed, shift_ns=shift_ns, batch=batch, progress=lambda now: progress(now.done)
         )  # fmt: skip
@@ -253,13 +252,6 @@ def _watched(chunks: Iterator[Chunk], progress: Callable[[float], None]) -> Iter
     for chunk in chunks:
         yield chunk
         progress(chunk.done)
-
-
-@contextmanager
-def _bar(label: str) -> Iterator[Callable[[float], None]]:
-    """A progress bar on standard error when that is a terminal; it is told the fraction done."""
-    with click.progressbar(length=1000, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        yield lambda done: bar.update(int(done * 1000) - bar.pos)
 
 
 @contextmanager

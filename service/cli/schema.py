@@ -14,6 +14,7 @@ from facility.sections import Section, json_schema
 from facility.site import GRADES, OCCUPANCIES, PLACE_TYPES
 from facility.sources.source_file import SourcesSection
 from rules.rule_sections import RulesSection
+from service.rule_tests import RuleTestsSection
 from service.settings_sections import RenrumSection
 
 FILES: dict[str, type[Section]] = {
@@ -22,6 +23,7 @@ FILES: dict[str, type[Section]] = {
     "rules": RulesSection,
     "oncall": OncallSection,
     "sources": SourcesSection,
+    "rule-tests": RuleTestsSection,
 }
 NAMES = (*FILES, "limits")
 

@@ -1,0 +1,176 @@
+"""Other rules judged on what a journal has: point by point in time order, by the engine that judges live, each in its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from alerts.rewind import BEGINNING
+from alerts.suspensions import passing_along
+from facility.reading import Readings
+from ingest.entries import CONFIGURATION, INGEST, SOURCE, SourceBody, decode, ingest_body, readings_of
+from ingest.journal import Entry
+from ingest.lives import BORN, GAP
+from rules.engine import CLEARED, Finding, advance, open_excursions
+from rules.excursion import Excursion
+from rules.occupancy import Occupancy, occupancy_of
+from rules.plan import Pairs, Plan
+from rules.runs import RunState
+from rules.stale import Heard, Life, StaleState, open_silences, silence
+from rules.transition import reconfigured, reconfigured_silence
+
+ENTRIES = 4096
+"""So many entries of the journal are judged for silence at once."""
+
+States = dict[str, list[tuple[int, str]]]
+
+
+class Backtest:
+    """Plans in force from a moment on (int ns UTC, the first from the beginning), and the states of rooms there are.
+
+    `slices(point)` gives all stored readings of a point in time order, in pieces: of those that `unless` names.
+    """
+
+    def __init__(
+        self, epochs: Sequence[tuple[int, Plan]], number_of: dict[str, int], states: States, slices: Callable[[int], Iterable[Readings]]
+    ) -> None:
+        passing = passing_along((plan for _, plan in epochs), slices)
+        self._epochs = [
+            (BEGINNING if position == 0 else begin, plan, occupancy_of(plan.facility, states, passing))
+            for position, (begin, plan) in enumerate(epochs)
+        ]
+        self._numbers = number_of
+
+    @property
+    def points(self) -> list[int]:
+        """The numbers of the points that any plan judges on measuring time."""
+        return sorted({int(number) for _, plan, _ in self._epochs for pairs in plan.groups for number in pairs.point})
+
+    @property
+    def judges_silence(self) -> bool:
+        return any(len(plan.stale) for _, plan, _ in self._epochs)
+
+    def judge(self, number: int, slices: Iterable[Readings], clock: int, end: int) -> Iterator[Excursion]:
+        """The excursions of one point from slices of its readings in time order, as far as they have settled at the clock.
+
+        Slices after `end` are judged only as long as an excursion is open.
+        """
+        known = [any(self._numbers[point.id] == number for point in plan.facility.points) for _, plan, _ in self._epochs]
+        epochs = self._epochs[known.index(True) :] if True in known else []
+        walks = [Walk(index, number, epochs, clock) for index in range(len(epochs[0][1].groups) if epochs else 0)]
+        walks = [walk for walk in walks if walk.judges]
+        for readings in slices if walks else ():
+            if len(readings) and readings.time[0] >= end and not any(walk.open for walk in walks):
+                break
+            for walk in walks:
+                yield from _over(walk.take(readings))
+        for walk in walks:
+            yield from _over(walk.to_the_end())
+            yield from walk.standing()
+
+    def silences(self, entries: Iterable[Entry]) -> Iterator[Excursion]:
+        """The excursions of `stale` rules along the journal; points count from the first of the entries."""
+        state: StaleState | None = None
+        position = 0
+        for stretch in _stretches(entries):
+            first, last = stretch[0], stretch[-1]
+            if state is None:
+                position = max(index for index, (begin, _, _) in enumerate(self._epochs) if begin <= first.at)
+                state = StaleState.since(len(self._epochs[position][1].stale), first.at, first.heard)
+            _, plan, occupancy = self._epochs[position]
+            state, found = _silences(plan, state, stretch, occupancy)
+            yield from _over(found)
+            while position + 1 < len(self._epochs) and self._epochs[position + 1][0] <= last.at:
+                _, plan, occupancy = self._epochs[position]
+                position += 1
+                new = self._epochs[position][1]
+                state, found = reconfigured_silence((plan, plan.stale), state, (new, new.stale), last.at, last.heard, occupancy)
+                yield from _over(found)
+        if state is not None:
+            yield from open_silences(self._epochs[position][1].stale, state, self._epochs[position][2])
+
+
+def _stretches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """The entries in pieces, of which a configuration ends one."""
+    stretch: list[Entry] = []
+    for entry in entries:
+        stretch.append(entry)
+        if entry.kind == CONFIGURATION or len(stretch) == ENTRIES:
+            yield stretch
+            stretch = []
+    if stretch:
+        yield stretch
+
+
+def _silences(plan: Plan, state: StaleState, stretch: list[Entry], occupancy: Occupancy) -> tuple[StaleState, list[Finding]]:
+    batches: list[Readings] = []
+    lives: list[Life] = []
+    for moment, entry in enumerate(stretch):
+        if entry.kind == INGEST:
+            batches.append(readings_of(entry, ingest_body(entry)))
+        elif entry.kind == SOURCE:
+            event = decode(entry)
+            assert isinstance(event, SourceBody)
+            if event.event != GAP:
+                lives.append(Life(event.event == BORN, np.unique(np.array(event.points, np.int64)), sum(map(len, batches)), moment))
+    heard = Heard(np.array([entry.at for entry in stretch]), np.array([entry.heard for entry in stretch]))
+    return silence(plan.stale, state, Readings.concatenate(batches), heard, occupancy, lives)
+
+
+def _over(findings: Iterable[Finding]) -> Iterator[Excursion]:
+    return (finding.excursion for finding in findings if finding.what == CLEARED)
+
+
+class Walk:
+    """One group of pairs of one point along its readings, from configuration to configuration."""
+
+    def __init__(self, index: int, number: int, epochs: Sequence[tuple[int, Plan, Occupancy]], clock: int) -> None:
+        self._index, self._number, self._clock = index, number, clock
+        self._epochs = epochs
+        self._position = 0
+        self.judges = any(len(self._pairs(position)) for position in range(len(epochs)))
+        self.pairs = self._pairs(0)
+        self.state = RunState.initial(len(self.pairs))
+
+    @property
+    def open(self) -> bool:
+        return bool(self.state.open.any())
+
+    def take(self, readings: Readings) -> Iterator[Finding]:
+        """Judge readings newer than those before; ask for all findings."""
+        readings = readings.take(readings.received <= self._clock - self.pairs.settle_ns)
+        while len(readings):
+            last = self._position + 1 == len(self._epochs)
+            count = len(readings) if last else int(np.searchsorted(readings.time, self._epochs[self._position + 1][0]))
+            self.state, found = advance(self.pairs, self.state, readings.take(slice(count)), self._epochs[self._position][2])
+            yield from found
+            readings = readings.take(slice(count, None))
+            if len(readings):
+                yield from self._next()
+
+    def to_the_end(self) -> Iterator[Finding]:
+        """Put in force what is left of the configurations."""
+        while self._position + 1 < len(self._epochs):
+            yield from self._next()
+
+    def standing(self) -> list[Excursion]:
+        """The excursions that are open."""
+        return open_excursions(self.pairs, self.state, self.occupancy)
+
+    @property
+    def occupancy(self) -> Occupancy:
+        return self._epochs[self._position][2]
+
+    def _next(self) -> Iterator[Finding]:
+        """Put the next configuration in force."""
+        _, plan, occupancy = self._epochs[self._position]
+        self._position += 1
+        begin, new_plan, _ = self._epochs[self._position]
+        pairs = self._pairs(self._position)
+        self.state, closed = reconfigured((plan, self.pairs), self.state, (new_plan, pairs), begin, occupancy)
+        self.pairs = pairs
+        yield from closed
+
+    def _pairs(self, position: int) -> Pairs:
+        return self._epochs[position][1].groups[self._index].only(np.array([self._number]))

@@ -1,0 +1,306 @@
+"""Why there was, or was not, an alarm at a point: what applied, what the readings were, what stands on record, whom it reached when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from alerts.alarms import Alarms
+from alerts.backtest import Walk
+from alerts.lifecycle import Alarm
+from alerts.suspensions import passing_along
+from facility.durations import Duration
+from facility.reading import BAD, Readings, quality_name
+from facility.site import OCCUPANCIES, Point
+from ingest.journal import JournalReader
+from ingest.series import SeriesReader
+from rules.engine import RAISED, Finding
+from rules.excursion import SUPERSEDED, Excursion
+from rules.occupancy import Occupancy, occupancy_of
+from rules.plan import NEVER_NS, Pairs, Plan
+from rules.promptness import Term, worst_case
+from rules.rule import Rule
+from rules.runs import BREACH, RETURN
+from service.archive import SERIES, Archive, ArchiveUnavailable
+from service.judging import Judges
+from service.readers import Readers
+from service.stored import StoredReadings
+
+DAY_NS = 86_400 * 10**9
+LEAD_NS = DAY_NS
+"""Judged at least so long before the time asked for, and from before what stands on record then."""
+SHOWN_AFTER = 3
+SHOWN_OVER = 3
+_READ_ROWS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a rule in some states of the room; None for no limit on that side."""
+
+    states: tuple[str, ...]
+    above: float | None
+    below: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A reading, and what each rule made of it, by rule."""
+
+    time: int
+    received: int
+    value: float
+    quality: str
+    verdicts: dict[str, str]
+
+
+OPEN, WAITING, INSIDE, UNJUDGED, NOTHING, SILENT, HEARD = "open", "waiting", "inside", "unjudged", "nothing", "silent", "heard"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a rule stood at a time.
+
+    open: `since` the onset, `until` when it was raised. waiting: out since, and until when the on-delay asks for it. silent, heard:
+    the last arrival, and until when the next was due. inside, unjudged: `since` the newest reading, with its value. nothing: no reading.
+    """
+
+    what: str
+    since: int = 0
+    until: int = 0
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A page of an alarm: to whom, when it was written and taken (None: not yet), after how many tries, what is wrong."""
+
+    target: str
+    queued: int
+    sent: int | None
+    attempts: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An excursion on record around the time, its alarm, and the pages of it."""
+
+    excursion: Excursion
+    alarm: Alarm | None
+    pages: tuple[Told, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A rule that applies to the point: its limits by state, how it stood at the time, the worst case to the first page."""
+
+    rule: Rule
+    limits: tuple[Limits, ...]
+    standing: Standing
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All of it; times are int ns UTC."""
+
+    point: Point
+    at: int
+    config: str
+    config_since: int
+    state: str
+    state_since: int | None
+    limits_state: str
+    applied: tuple[Applied, ...]
+    steps: tuple[Step, ...]
+    recorded: tuple[Recorded, ...]
+
+
+def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every_ns: int) -> Explanation:
+    """Explain what a data_dir knows of a point (an id of its register) at a time, from so many readings up to then.
+
+    Raises ArchiveUnavailable, ConfigurationError, JournalUnavailable, StateUnavailable, sqlite3.Error.
+    """
+    with _stored(archive) as stored:
+        states = {place: list(known) for place, known in stored.states().items()}
+        judges, number = Judges(), archive.number_of[point]
+        epochs: list[tuple[int, Plan, Occupancy]] = []
+        for entry, body in archive.configurations:
+            plan = judges.plan(body, archive.number_of, entry.at)
+            if epochs or point in plan.facility.point_by_id:
+                epochs.append((entry.at, plan, occupancy_of(plan.facility, states, passing_along((plan,), stored.slices))))
+        if not epochs:
+            raise ArchiveUnavailable(f"{archive.data_dir}: no configuration in its journal has the point {point}.")
+        known = [epoch for epoch in epochs if point in epoch[1].facility.point_by_id]
+        begin, plan, occupancy = next((epoch for epoch in reversed(known) if epoch[0] <= at), known[0])
+        the_point = plan.facility.point_by_id[point]
+        recorded = tuple(_recorded(archive, point, at, begin=at - LEAD_NS))
+        start = min([at - LEAD_NS, *(one.excursion.onset - 1 for one in recorded)])
+        some = _read(stored, number, start, at, readings)
+        steps, standing = _judged(number, epochs, some, at, readings)
+        applied = tuple(
+            _applied(pairs, row, _silence(pairs, row, some, at, recorded) if pairs is plan.stale else standing, evaluate_every_ns)
+            for pairs in (*plan.groups, plan.stale)
+            for row in range(int(pairs.offsets[number]), int(pairs.offsets[number + 1]))
+        )
+        place = [place.id for place in plan.facility.places].index(the_point.place)
+        timeline, moment = occupancy.reported[place], np.array([at])
+        since = int(timeline.time[np.searchsorted(timeline.time, at, side="right") - 1])
+        return Explanation(
+            point=the_point,
+            at=at,
+            config=plan.config,
+            config_since=begin,
+            state=OCCUPANCIES[timeline.at(moment)[0]],
+            state_since=since if since > np.iinfo(np.int64).min else None,
+            limits_state=OCCUPANCIES[occupancy.for_limits[place].at(moment)[0]],
+            applied=tuple(sorted(applied, key=lambda one: one.rule.id)),
+            steps=steps,
+            recorded=recorded,
+        )
+
+
+@contextmanager
+def _stored(archive: Archive) -> Iterator[StoredReadings]:
+    """The readings of an archive, as long as they are looked at."""
+    path = archive.journal.path
+    parts, journals = Readers(lambda: SeriesReader(archive.data_dir / SERIES)), Readers(lambda: JournalReader(path))
+    with closing(parts) as series, closing(journals) as journal:
+        yield StoredReadings(series, journal)
+
+
+def _read(stored: StoredReadings, number: int, start: int, at: int, wanted: int) -> Readings:
+    """The readings from `start` to a few after `at`."""
+    parts = []
+    while len(part := stored.first(number, _READ_ROWS, start, at + 1)):
+        parts.append(part)
+        start = int(part.time[-1]) + 1
+    parts.append(stored.first(number, SHOWN_AFTER, at + 1))
+    return Readings.concatenate(parts)
+
+
+def _judged(
+    number: int, epochs: Sequence[tuple[int, Plan, Occupancy]], readings: Readings, at: int, shown: int
+) -> tuple[tuple[Step, ...], dict[str, Standing]]:
+    """The last readings up to the time and a few after it, judged one by one; and how each rule stood at the time."""
+    walks = [Walk(index, number, epochs, NEVER_NS) for index in range(len(epochs[0][1].groups))]
+    walks = [walk for walk in walks if walk.judges]
+    upto = int(np.searchsorted(readings.time, at, side="right"))
+    first = max(0, upto - shown)
+    for walk in walks:
+        list(walk.take(readings.take(slice(first))))
+    steps: list[Step] = []
+    standing: dict[str, Standing] = {}
+    before = int(readings.time[first - 1]) if first else None
+    for row in range(first, len(readings)):
+        one = readings.take(slice(row, row + 1))
+        verdicts: dict[str, str] = {}
+        for walk in walks:
+            findings = list(walk.take(one))
+            for pair in range(len(walk.pairs)):
+                id_ = walk.pairs.rules[pair].id
+                verdicts[id_] = _verdict(walk, pair, one, findings, before)
+                if row < upto:
+                    standing[id_] = _standing(walk, pair, one, standing.get(id_))
+        before = int(one.time[0])
+        steps.append(Step(before, int(one.received[0]), float(one.value[0]), quality_name(one.quality[0]), verdicts))
+    return tuple(steps), standing
+
+
+def _verdict(walk: Walk, pair: int, one: Readings, findings: Sequence[Finding], before: int | None) -> str:
+    """What a reading was for a rule, in a few words."""
+    pairs, state, time = walk.pairs, walk.state, int(one.time[0])
+    if one.quality[0] >= BAD and pairs.kind != "quality":
+        return "bad, not judged"
+    above, _ = limits_at(pairs, pair, walk.occupancy, time)
+    if above is None:
+        return "not judged in this state"
+    gap = "after a gap, " if before is not None and time - before > pairs.max_gap[pair] else ""
+    for finding in findings:
+        if (finding.excursion.rule, finding.excursion.point) == pairs.key(pair):
+            return f"{gap}{'RAISED' if finding.what == RAISED else 'cleared'}"
+    lasted = Duration(time - int(state.since[pair]))
+    if state.open[pair]:
+        return f"{gap}back for {lasted} of {Duration(int(pairs.off_delay[pair]))}" if state.run[pair] == RETURN else f"{gap}not back"
+    if state.run[pair] == BREACH:
+        return f"{gap}out for {lasted} of {Duration(int(pairs.on_delay[pair]))}"
+    return f"{gap}inside"
+
+
+def _standing(walk: Walk, pair: int, one: Readings, before: Standing | None) -> Standing:
+    """How a rule stands with this reading as the newest."""
+    state, pairs, time, value = walk.state, walk.pairs, int(one.time[0]), float(one.value[0])
+    if state.open[pair]:
+        return Standing(OPEN, int(state.onset[pair]), int(state.raised[pair]))
+    if one.quality[0] >= BAD and pairs.kind != "quality":
+        return before or Standing(NOTHING)
+    if limits_at(pairs, pair, walk.occupancy, time)[0] is None:
+        return Standing(UNJUDGED, time, value=value)
+    if state.run[pair] == BREACH:
+        since = int(state.since[pair])
+        return Standing(WAITING, since, since + int(pairs.on_delay[pair]), value)
+    return Standing(INSIDE, time, value=value)
+
+
+def limits_at(pairs: Pairs, pair: int, occupancy: Occupancy, time: int) -> tuple[float | None, float | None]:
+    """Above and below of a pair at a time, infinite for no limit on that side; both None where it does not judge in the state."""
+    code = 0
+    if pairs.above.shape[1] > 1:
+        code = int(occupancy.limit_codes(pairs.place[pair : pair + 1], np.array([time]))[0])
+        if not pairs.during[pair, int(occupancy.reported_codes(pairs.place[pair : pair + 1], np.array([time]))[0])]:
+            return None, None
+    above, below = float(pairs.above[pair, code]), float(pairs.below[pair, code])
+    return (None, None) if np.isnan(above) or np.isnan(below) else (above, below)
+
+
+def _applied(pairs: Pairs, row: int, standing: Mapping[str, Standing], evaluate_every_ns: int) -> Applied:
+    rule, point = pairs.rules[row], pairs.points[row]
+    terms = worst_case(rule, point, evaluate_every_ns)
+    return Applied(rule, tuple(_limits(pairs, row)), standing.get(rule.id, Standing(NOTHING)), terms)
+
+
+def _silence(pairs: Pairs, row: int, readings: Readings, at: int, recorded: Iterable[Recorded]) -> dict[str, Standing]:
+    """How a `stale` rule stood: what is on record says it, as the deadline runs on listening time and on the life of the source."""
+    rule = pairs.rules[row].id
+    for one in recorded:
+        excursion = one.excursion
+        if excursion.rule == rule and excursion.raised <= at and (excursion.ended is None or at < excursion.ended):
+            return {rule: Standing(OPEN, excursion.onset, excursion.raised)}
+    arrived = readings.received[readings.received <= at]
+    if not len(arrived):
+        return {rule: Standing(NOTHING)}
+    last, after = int(arrived.max()), int(pairs.after[row])
+    return {rule: Standing(SILENT if at - last > after else HEARD, last, last + after)}
+
+
+def _limits(pairs: Pairs, row: int) -> Iterator[Limits]:
+    """The limits by state, states with the same ones together; none for kinds without limits."""
+    names = OCCUPANCIES if pairs.above.shape[1] > 1 else ("",)
+    found: dict[tuple[float | None, float | None], list[str]] = {}
+    for code, name in enumerate(names):
+        above, below = float(pairs.above[row, code]), float(pairs.below[row, code])
+        if not pairs.during[row, code]:
+            continue
+        sides = tuple(None if not np.isfinite(side) else side for side in (above, below))
+        found.setdefault((sides[0], sides[1]), []).append(name)
+    for (upper, lower), states in found.items():
+        yield Limits(tuple(state for state in states if state), upper, lower)
+
+
+def _recorded(archive: Archive, point: str, at: int, begin: int) -> Iterator[Recorded]:
+    """The excursions on record that cover the time, and the last few that were over before it, but after `begin`."""
+    where = "point = ? and status <> ? and onset <= ? and (cleared is null or cleared >= ?)"
+    newest = {row.id: row for row in archive.state.excursions(where, (point, SUPERSEDED, at, begin))}
+    over = [row.id for row in newest.values() if row.cleared is not None and row.cleared < at]
+    alarms = Alarms(archive.state)
+    for row in newest.values():
+        if row.id in over[:-SHOWN_OVER]:
+            continue
+        alarm = alarms.find(f"A{row.id[1:]}")
+        query = "select target, queued_at, sent_at, attempts, detail from outbox where alarm = ? order by id"
+        pages = archive.state.rows(query, (alarm.id if alarm else "",))
+        yield Recorded(row, alarm, tuple(Told(*page) for page in pages))

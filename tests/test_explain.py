@@ -1,0 +1,110 @@
+"""`renrum explain`: why there was an alarm, or none."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from facility.times import format_time
+from service.cli import main
+from tests.support.archive_data import START, Installation
+
+SECOND_NS = 10**9
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """Pressure that falls at 20 s and is back from 40 s on, cp1 being cleaned; particles; a late reading and a bad one."""
+    place = Installation(tmp_path_factory.mktemp("explain") / "site")
+    place.occupancy("cp1", "cleaning", -600)
+    for second in range(0, 60, 2):
+        place.at = max(place.at, START + second * SECOND_NS)
+        place.read("cp1.dp1.dp", 5.25 if 20 <= second < 40 else 15.0, second)
+        if second % 10 == 0:
+            place.read("bsc1.p05", 5000.0 if second == 30 else 10.0, second)
+        place.step()
+    place.at = START + 200 * SECOND_NS
+    place.read("inc1.temp", 37.0, 190)
+    place.read("inc1.temp", 99.0, 195)
+    place.read("inc1.temp", 36.0, 15)  # late
+    place.step()
+    place.at += 3 * SECOND_NS
+    place.step()
+    place.close()
+    return place
+
+
+def explain(place: Installation, point: str, second: float | None, *more: str) -> str:
+    at = [] if second is None else ["--at", format_time(START + round(second * SECOND_NS))]
+    done = CliRunner().invoke(main, ["explain", point, "--config", str(place.config), *at, *more])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def standing(place: Installation, point: str, second: float) -> dict[str, Any]:
+    return {one["rule"]: one for one in json.loads(explain(place, point, second, "--json"))["rules"]}
+
+
+def test_before_while_and_after_an_excursion(place: Installation) -> None:
+    for second, what in ((19, "inside"), (20, "waiting"), (27, "waiting"), (28, "open"), (43, "open"), (44, "inside")):
+        assert standing(place, "cp1.dp1.dp", second)["dp-cascade.action"]["standing"] == what, second
+    waiting = standing(place, "cp1.dp1.dp", 25)["dp-cascade.action"]
+    assert waiting["says"] == (
+        "no alarm: out since 2026-11-20 08:00:20 (newest reading 5.25 Pa), but on_delay asks for 8s: until 2026-11-20 08:00:28"
+    )
+    assert waiting["worst_case_ns"] == 12 * SECOND_NS
+    text = explain(place, "cp1.dp1.dp", 28)
+    assert "cp1 was cleaning since 2026-11-20 08:50:00" in text
+    assert "an excursion was open: out since 2026-11-20 09:00:20, raised 2026-11-20 09:00:28, after 8s" in text
+    assert "worst case from breach to page: 12s = sampling 2s + on_delay 8s + evaluation 1s + first page 1s" in text
+    row = next(line for line in text.splitlines() if line.startswith("→"))
+    assert row.split()[1:4] == ["2026-11-20", "09:00:28", "5.25"]
+    assert row.count("RAISED") == 2
+    assert "out for 6s of 8s" in text
+
+
+def test_what_is_on_record(place: Installation) -> None:
+    said = json.loads(explain(place, "cp1.dp1.dp", 30, "--json"))
+    (action,) = [one for one in said["excursions"] if one["rule"] == "dp-cascade.action"]
+    assert (action["onset"], action["ended"], action["peak"]) == ("2026-11-20T08:00:20Z", "2026-11-20T08:00:40Z", 5.25)
+    assert action["alarm"]["state"] == "returned"
+    assert "nobody was told" in explain(place, "cp1.dp1.dp", 30)
+    assert "On record: no excursion of this point then" in explain(place, "cp1.dp1.dp", 10)
+
+
+def test_where_no_limit_is_specified(place: Installation) -> None:
+    found = standing(place, "bsc1.p05", 31)
+    assert found["particles-a.action"]["standing"] == "unjudged"
+    assert "in the state cleaning nothing is specified" in found["particles-a.action"]["says"]
+    assert found["particles-a.alert"]["standing"] == "open"  # its limit is a number, in every state
+    text = explain(place, "bsc1.p05", 31)
+    assert "not judged in this state" in text
+    assert "  not judged in cleaning, maintenance, shutdown ← then" in text
+
+
+def test_silence_late_and_bad_readings(place: Installation) -> None:
+    assert standing(place, "inc1.temp", 100)["silent"]["standing"] == "open"  # it had never reported
+    assert standing(place, "inc1.temp", 10)["silent"]["standing"] == "nothing"
+    assert standing(place, "inc1.temp", 203)["silent"]["standing"] == "heard"
+    silent = standing(place, "cp1.dp1.dp", 201)["silent"]
+    assert (silent["standing"], silent["says"][:52]) == ("open", "an excursion was open: nothing came since 2026-11-20")
+    text = explain(place, "inc1.temp", 30)
+    assert "good, received 2026-11-20 09:03:23" in text  # it was not known then
+    newest = explain(place, "inc1.temp", None)
+    row = next(line for line in newest.splitlines() if line.startswith("→"))
+    assert "bad, not judged" in row
+    assert "RAISED" in row  # of quality
+    assert standing(place, "inc1.temp", 203)["incubator-temperature.action"]["says"].startswith("no alarm: the newest reading, 37 degC")
+
+
+def test_refusals(place: Installation) -> None:
+    done = CliRunner().invoke(main, ["explain", "cp1.dp1.pd", "--config", str(place.config)])
+    assert done.exit_code == 2
+    assert "Did you mean cp1.dp1.dp?" in done.output
+    wrong = CliRunner().invoke(main, ["explain", "cp1.dp1.dp", "--config", str(place.config), "--at", "yesterday"])
+    assert wrong.exit_code == 2
+    nowhere = CliRunner().invoke(main, ["explain", "cp1.dp1.dp", "--data-dir", str(place.folder / "none")])
+    assert nowhere.exit_code == 2
