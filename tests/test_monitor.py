@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
 from dashboards.app import build_app
-from dashboards.counts import LinkCounts, StepCounts, TargetCounts
+from dashboards.counts import Counts, LinkCounts, StepCounts, TargetCounts
 from dashboards.events import Event
 from dashboards.monitor import LimitInForce
 from service import records
@@ -111,6 +111,11 @@ def test_limits_are_those_of_the_occupancy_that_applies_with_its_clean_up(site: 
     assert [(place.id, place.parent, place.type) for place in site.monitor.places()][:2] == [("cp1", None, "room"), ("bsc1", "cp1", "bsc")]
 
 
+def _without_disk(counts: Counts) -> Counts:
+    """Others write to the disk meanwhile."""
+    return replace(counts, machine=replace(counts.machine, disk_free=0))
+
+
 @pytest.mark.parametrize("written", [False, True], ids=["from the journal", "from the series"])
 def test_a_start_shows_what_was_shown_before(site: Watched, written: bool) -> None:
     fall(site, 15.0, 11.0, 9.0)
@@ -126,7 +131,7 @@ def test_a_start_shows_what_was_shown_before(site: Watched, written: bool) -> No
     assert [replace(view, since=None) for view in again.points()] == [replace(view, since=None) for view in site.monitor.points()]
     assert point(again, "cp1.dp").since == point(site.monitor, "cp1.dp").since == START + 2 * SECOND
     assert again.places() == site.monitor.places()
-    assert again.counts() == site.monitor.counts()
+    assert _without_disk(again.counts()) == _without_disk(site.monitor.counts())
     again.close()
 
 
