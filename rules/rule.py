@@ -33,6 +33,19 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class Unless:
+    """Readings are passed over while the newest good one of `point` is beyond, for at most `at_most` from where that began (None: as long).
+
+    `{room}` in `point` stands for the room of the judged point.
+    """
+
+    point: str
+    above: Bound | None = None
+    below: Bound | None = None
+    at_most: Duration | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """What is breaching, for which points, and how long before it counts (docs/rules.md)."""
 
@@ -48,6 +61,16 @@ class Rule:
     off_delay: Duration = ZERO
     max_gap: Duration | None = None
     after: Duration | None = None
+    change: float | None = None
+    window: Duration | None = None
+    duration: Duration | None = None
+    tolerance: float = 0.0
+    k: int | None = None
+    n: int | None = None
+    min_readings: int = 1
+    during: tuple[str, ...] = ()
+    """The key `while`: the occupancy states in which it judges; empty for all."""
+    unless: Unless | None = None
     text: dict[str, str] = field(default_factory=dict)
     sop: str | None = None
     alarm: str = ""
