@@ -35,6 +35,7 @@ class Point:
 
     `room` is the id of the room it stands in, `zone` that of its zone or None; `grade` and `type` are the zone's, else the room's.
     `range` ends are inside. `reference` is the place that a differential pressure is measured against, or that lies behind a door.
+    One that reports `on_change` still has the value that it last said, each period until it says another.
     Durations are integer nanoseconds.
     """
 
@@ -56,6 +57,7 @@ class Point:
     instrument: str | None = None
     unmonitored: str | None = None
     reference: str | None = None
+    on_change: bool = False
 
     @property
     def place(self) -> str:

@@ -7,6 +7,7 @@ Times and durations are int ns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -19,7 +20,7 @@ from tests.support.admitted import Admitted, Reading, Row, State, admit, arrived
 
 __all__ = ["Lived", "Outcome", "Row", "Sides", "Table", "evaluate"]
 
-BREACHING, RETURNED, NEITHER, EXCLUDED = "breaching", "returned", "neither", "excluded"
+BREACHING, RETURNED, NEITHER = "breaching", "returned", "neither"
 
 
 class Sides(Protocol):
@@ -72,7 +73,26 @@ def evaluate(
     return Outcome(excursions, stored, len(admitted.duplicates), len(admitted.quarantined))
 
 
+# Points that report on change
+
+
+def with_copies(point: Point, readings: Sequence[Reading], lives: Sequence[Lived], clock: int) -> list[Reading]:
+    """The readings and their copies at `t + k * period`, before the next reading, the death of its source, up to the clock, in time order."""
+    assert point.period_ns is not None
+    both: list[Reading] = []
+    for number, reading in enumerate(readings):
+        ends = [clock + 1, *(later.time for later in readings[number + 1 : number + 2])]
+        ends += [life.at for life in lives if not life.born and point.id in life.points and life.at >= reading.received]
+        both.append(reading)
+        both += [replace(reading, time=time) for time in range(reading.time + point.period_ns, min(ends), point.period_ns)]
+    return both
+
+
 # Kinds
+
+
+def of_point(admitted: Admitted, id: str) -> list[Reading]:
+    return sorted((reading for reading in admitted.readings if reading.point == id), key=lambda reading: reading.time)
 
 
 def selects(rule: Rule, point: Point) -> bool:
@@ -103,12 +123,23 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """What a kind says of one reading."""
+class Evaluated:
+    """A reading that is evaluated, or a copy of one; `limits` are empty for the kinds without."""
 
     time: int
     value: float
+    quality: str
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a kind says of an evaluated reading; `measured` is what its peak is taken of, None for a `mean` that is none yet."""
+
+    time: int
+    stretch: int
     verdict: str
+    measured: float | None = None
     limits: Limits = Limits(None, None)
 
 
@@ -122,26 +153,19 @@ def judge(
     lives: Sequence[Lived] = (),
 ) -> Iterator[Excursion]:
     """The excursions of one rule at one point."""
-    readings = sorted((r for r in admitted.readings if r.point == point.id), key=lambda r: r.time)
+    readings = of_point(admitted, point.id)
+    start = min(map(arrived, rows), default=0)
+    clock = max([*map(arrived, rows), *(life.at for life in lives)], default=0)
+    judged: list[Judged] = []
     if rule.kind == "stale":
-        clock = max([*map(arrived, rows), *(life.at for life in lives)], default=0)
-        spans = silences(rule, point, readings, lives, start=min(map(arrived, rows), default=0), clock=clock)
-        judged: list[Judged] = []
-    elif rule.kind == "quality":
-        judged = [Judged(r.time, r.value, BREACHING if r.quality == "bad" else RETURNED) for r in readings]
-        spans = raised_and_cleared(rule, point, judged)
-    elif rule.kind == "limit":
-        judged = []
-        for r in readings:
-            if r.quality != "bad":
-                limits = limits_at(facility, rule, point, tables, admitted.states, r.time)
-                judged.append(Judged(r.time, r.value, verdict(rule, r.value, limits), limits or Limits(None, None)))
-        spans = raised_and_cleared(rule, point, judged)
+        spans = silences(rule, point, readings, lives, start, clock)
     else:
-        raise NotImplementedError(rule.kind)
+        for number, stretch in enumerate(stretches(facility, rule, point, tables, admitted, lives, clock)):
+            judged += [said_of(rule, point, stretch[: newest + 1], number) for newest in range(len(stretch))]
+        spans = raised_and_cleared(rule, point, judged)
     for span in spans:
-        inside = [j for j in judged if j.verdict != EXCLUDED and span.onset <= j.time and (span.ended is None or j.time < span.ended)]
-        value, limit = peak(rule, inside) if rule.kind == "limit" else (None, None)
+        inside = [j for j in judged if span.onset <= j.time and (span.ended is None or j.time < span.ended)]
+        value, limit = peak(rule, inside) if rule.kind in ("limit", "count", "mean") else (None, None)
         yield Excursion(
             rule=rule.id,
             point=point.id,
@@ -160,10 +184,121 @@ def judge(
         )
 
 
+def stretches(
+    facility: Facility,
+    rule: Rule,
+    point: Point,
+    tables: Mapping[str, Table],
+    admitted: Admitted,
+    lives: Sequence[Lived],
+    clock: int,
+) -> list[list[Evaluated]]:
+    """The evaluated readings in time order, cut where an exclusion or a gap lies between two."""
+    readings = of_point(admitted, point.id)
+    if point.on_change and rule.kind != "flatline":
+        readings = with_copies(point, readings, lives, clock)
+    max_gap = None if rule.max_gap is None else rule.max_gap.of(point.period_ns)
+    found: list[list[Evaluated]] = [[]]
+    for reading in readings:
+        if reading.quality == "bad" and rule.kind != "quality":
+            continue
+        if passed_over(facility, rule, point, admitted, reading.time):
+            continue
+        limits = limits_at(facility, rule, point, tables, admitted.states, reading.time)
+        excluded_by_state = rule.during and occupancy(facility, admitted.states, point.place, reading.time) not in rule.during
+        if excluded_by_state or limits is None:
+            found.append([])
+            continue
+        if max_gap is not None and found[-1] and reading.time - found[-1][-1].time > max_gap:
+            found.append([])
+        found[-1].append(Evaluated(reading.time, reading.value, reading.quality, limits))
+    return found
+
+
+def said_of(rule: Rule, point: Point, stretch: Sequence[Evaluated], number: int) -> Judged:
+    """What the kind says of the last reading of `stretch`, which holds all evaluated readings of its stretch up to that one."""
+    last = stretch[-1]
+    if rule.kind == "quality":
+        return Judged(last.time, number, BREACHING if last.quality == "bad" else RETURNED)
+    if rule.kind == "limit":
+        return Judged(last.time, number, against(rule, last.value, last.limits), last.value, last.limits)
+    if rule.kind == "rate":
+        return Judged(last.time, number, rate(rule, point, stretch))
+    if rule.kind == "flatline":
+        return Judged(last.time, number, flatline(rule, point, stretch))
+    if rule.kind == "count":
+        return Judged(last.time, number, count(rule, stretch), last.value, last.limits)
+    if rule.kind == "mean":
+        mean = mean_of(rule, point, stretch)
+        return Judged(last.time, number, NEITHER if mean is None else against(rule, mean, last.limits), mean, last.limits)
+    raise NotImplementedError(rule.kind)
+
+
+def against(rule: Rule, value: float, limits: Limits) -> str:
+    """Breaching, returned or neither: a value, or a mean, against its limits."""
+    if beyond(rule.above, limits.above, value, 1) or beyond(rule.below, limits.below, value, -1):
+        return BREACHING
+    below_upper = limits.above is None or value <= limits.above - rule.deadband
+    above_lower = limits.below is None or value >= limits.below + rule.deadband
+    return RETURNED if below_upper and above_lower else NEITHER
+
+
+def beyond(bound: Bound | None, limit: float | None, value: float, sign: int) -> bool:
+    """Whether a value is beyond one side; `sign` is 1 for above, -1 for below."""
+    if bound is None or limit is None:
+        return False
+    return sign * value > sign * limit or (bound.inclusive and value == limit)
+
+
+def rate(rule: Rule, point: Point, stretch: Sequence[Evaluated]) -> str:
+    assert rule.window is not None
+    assert rule.change is not None
+    last = stretch[-1]
+    window = [reading for reading in stretch if reading.time >= last.time - rule.window.of(point.period_ns)]
+    if abs(last.value - window[0].value) > rule.change:
+        return BREACHING
+    return RETURNED if len(window) > 1 else NEITHER
+
+
+def flatline(rule: Rule, point: Point, stretch: Sequence[Evaluated]) -> str:
+    assert rule.duration is not None
+    first = len(stretch) - 1  # where S begins
+    while first > 0 and spread(stretch[first - 1 :]) <= rule.tolerance:
+        first -= 1
+    if stretch[-1].time - stretch[first].time >= rule.duration.of(point.period_ns):
+        return BREACHING
+    return NEITHER if first == 0 else RETURNED
+
+
+def spread(readings: Sequence[Evaluated]) -> float:
+    return max(reading.value for reading in readings) - min(reading.value for reading in readings)
+
+
+def count(rule: Rule, stretch: Sequence[Evaluated]) -> str:
+    assert rule.k is not None
+    assert rule.n is not None
+    last_n = stretch[-rule.n :]
+    if len(last_n) < rule.min_readings:
+        return NEITHER
+    if sum(against(rule, reading.value, reading.limits) == BREACHING for reading in last_n) >= rule.k:
+        return BREACHING
+    return RETURNED if len(last_n) == rule.n else NEITHER
+
+
+def mean_of(rule: Rule, point: Point, stretch: Sequence[Evaluated]) -> float | None:
+    """The mean at the last reading; None during the warm-up and with too few readings."""
+    assert rule.window is not None
+    since = stretch[-1].time - rule.window.of(point.period_ns)
+    values = [reading.value for reading in stretch if reading.time > since]
+    if stretch[0].time > since or len(values) < rule.min_readings:
+        return None
+    return math.fsum(values) / len(values)
+
+
 def limits_at(
     facility: Facility, rule: Rule, point: Point, tables: Mapping[str, Table], states: Sequence[State], time: int
 ) -> Limits | None:
-    """The limits of the reading at `time`; None when its cell is not specified."""
+    """The limits of the reading at `time`, empty for the kinds without; None when its cell is not specified."""
 
     def side(bound: Bound | None, name: str) -> float | None:
         if bound is None:
@@ -179,43 +314,55 @@ def limits_at(
         limits = Limits(above=side(rule.above, "above"), below=side(rule.below, "below"))
     except LookupError:
         return None
-    return None if limits == Limits(None, None) else limits
-
-
-def verdict(rule: Rule, value: float, limits: Limits | None) -> str:
-    """Breaching, returned or neither, for `limit`; excluded without limits."""
-    if limits is None:
-        return EXCLUDED
-    returned = True
-    if limits.above is not None:
-        assert rule.above is not None
-        if value > limits.above or (rule.above.inclusive and value == limits.above):
-            return BREACHING
-        returned = returned and value <= limits.above - rule.deadband
-    if limits.below is not None:
-        assert rule.below is not None
-        if value < limits.below or (rule.below.inclusive and value == limits.below):
-            return BREACHING
-        returned = returned and value >= limits.below + rule.deadband
-    return RETURNED if returned else NEITHER
+    kind_has_limits = rule.above is not None or rule.below is not None
+    return None if kind_has_limits and limits == Limits(None, None) else limits
 
 
 def peak(rule: Rule, inside: Sequence[Judged]) -> tuple[float, float | None]:
     """The peak and the limit it was measured against: the earliest of the largest, the smallest, or the farthest beyond its limit."""
     candidates: list[tuple[float, float, float | None]] = []  # how far, value, limit
     for judged in inside:
-        above, below = judged.limits.above, judged.limits.below
+        value, above, below = judged.measured, judged.limits.above, judged.limits.below
+        if value is None:
+            continue
         if rule.below is None:
-            candidates.append((judged.value, judged.value, above))
+            candidates.append((value, value, above))
         elif rule.above is None:
-            candidates.append((-judged.value, judged.value, below))
+            candidates.append((-value, value, below))
         else:
             if above is not None:
-                candidates.append((judged.value - above, judged.value, above))
+                candidates.append((value - above, value, above))
             if below is not None:
-                candidates.append((below - judged.value, judged.value, below))
+                candidates.append((below - value, value, below))
     _, value, limit = max(candidates, key=lambda candidate: candidate[0])  # max() keeps the first on a tie
     return value, limit
+
+
+# while and unless
+
+
+def passed_over(facility: Facility, rule: Rule, point: Point, admitted: Admitted, time: int) -> bool:
+    """Whether `unless` lets the reading at `time` pass, as if it were not there."""
+    unless = rule.unless
+    other = None if unless is None else facility.point_by_id.get(unless.point.replace("{room}", point.room))
+    if unless is None or other is None:
+        return False
+    good = [reading for reading in of_point(admitted, other.id) if reading.quality == "good" and reading.time <= time]
+    if not good:
+        return False
+    # The source of a point that reports on change lives to the end of a recording.
+    if other.period_ns is not None and not other.on_change and time - good[-1].time > 3 * other.period_ns:
+        return False
+    begin: int | None = None  # of the run of readings that are beyond, if the newest is
+    for reading in good:
+        is_beyond = any(
+            beyond(bound, float(bound.value), reading.value, sign) for bound, sign in ((unless.above, 1), (unless.below, -1)) if bound
+        )
+        if not is_beyond:
+            begin = None
+        elif begin is None:
+            begin = reading.time
+    return begin is not None and (unless.at_most is None or time - begin <= unless.at_most.of(point.period_ns))
 
 
 # Raising, clearing, silence
@@ -232,22 +379,18 @@ class Span:
 
 
 def raised_and_cleared(rule: Rule, point: Point, judged: Sequence[Judged]) -> list[Span]:
-    """Walk the evaluated readings in time order; an excluded one is not evaluated and ends both runs."""
+    """Walk the evaluated readings in time order; where a stretch ends, both runs end."""
     on_delay = rule.on_delay.of(point.period_ns)
     off_delay = rule.off_delay.of(point.period_ns)
-    max_gap = None if rule.max_gap is None else rule.max_gap.of(point.period_ns)
     spans: list[Span] = []
     is_open = False
     t0: int | None = None  # start of the breach run
     u0: int | None = None  # start of the return run
-    previous: int | None = None  # time of the evaluated reading before
+    stretch = 0
     for reading in judged:
-        if reading.verdict == EXCLUDED:
+        if reading.stretch != stretch:
             t0 = u0 = None
-            continue
-        if max_gap is not None and previous is not None and reading.time - previous > max_gap:
-            t0 = u0 = None
-        previous = reading.time
+            stretch = reading.stretch
         if reading.verdict != BREACHING:
             t0 = None
         elif t0 is None:
@@ -274,8 +417,9 @@ def silences(rule: Rule, point: Point, readings: Sequence[Reading], lives: Seque
     spans: list[Span] = []
     last = start
     is_open = dead = False
+    counts = True  # whether silence is one; the source of a point that reports on change lives on once it was heard
     for at, _, what in sorted(events, key=lambda event: event[:2]):  # births and deaths of one moment keep their order
-        if not is_open and at > last + after:
+        if not is_open and counts and at > last + after:
             spans.append(Span(onset=last, raised=last + after))
             is_open = True
         if what == "died" and not dead:
@@ -287,6 +431,7 @@ def silences(rule: Rule, point: Point, readings: Sequence[Reading], lives: Seque
                 spans[-1] = replace(spans[-1], ended=at, cleared=at)
             last = at
             is_open = dead = False
-    if not is_open and clock >= last + after:
+        counts = counts and not (point.on_change and what in ("reading", "born"))
+    if not is_open and counts and clock >= last + after:
         spans.append(Span(onset=last, raised=last + after))
     return spans

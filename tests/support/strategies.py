@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from facility.durations import Duration
 from facility.site import OCCUPANCIES, SECOND_NS, Facility, Place, Point, Site
-from rules.rule import ZERO, Bound, Rule, Selection
+from rules.rule import ZERO, Bound, Rule, Selection, Unless
 from tests.support.admitted import STATE_SUFFIX, Row
 from tests.support.tables import PlainCell, PlainTable
 
@@ -23,13 +23,15 @@ START_NS = 1_750_000_000 * SECOND_NS
 HALF_NS = SECOND_NS // 2
 ABOVE, BELOW = 10.0, 4.0
 KINDS = ("limit", "stale", "quality")
+EVERY_KIND = (*KINDS, "rate", "flatline", "count", "mean")
 
 BACK = (9.0, 9.0, 8.0, 7.0, 5.0)
 EDGE = (10.0, 9.5, 9.0, 4.0, 4.5, 5.0, math.nextafter(10.0, 11.0), math.nextafter(4.0, 3.0), 11.0, 3.0)
 HIGH = (10.5, 11.0, 11.5, 12.0, 13.0)
 LOW = (3.5, 3.0, 2.0, 1.0, 0.0, -0.0)
 NASTY = (math.nan, math.inf, -math.inf, 1e300, -1e300, math.nextafter(1e300, math.inf), 20.0, 20.5, -7.25, 5e-324, 0.1 + 0.2)
-PALETTES = (BACK, BACK, EDGE, HIGH, HIGH, LOW, HIGH + LOW, EDGE + HIGH + BACK, NASTY)
+STUCK = ((9.0,), (9.0, 9.5), (11.0,))
+PALETTES = (BACK, BACK, EDGE, HIGH, HIGH, LOW, HIGH + LOW, EDGE + HIGH + BACK, NASTY, *STUCK)
 STEADY_NS = (HALF_NS, HALF_NS, SECOND_NS, SECOND_NS, SECOND_NS + 1)
 PAUSE_NS = (0, 1, HALF_NS, SECOND_NS, 2 * SECOND_NS, 2 * SECOND_NS + 1, 4 * SECOND_NS, 10 * SECOND_NS)
 LATENESS_NS = (0, 0, 0, 1, HALF_NS, SECOND_NS, 3 * SECOND_NS, 20 * SECOND_NS)
@@ -48,8 +50,11 @@ class Story:
 
 
 @st.composite
-def facilities(draw: st.DrawFn, *, untimely: bool = True) -> Facility:
-    """One room, perhaps a zone in it and a second room, and one to three points; without `untimely` nothing is ahead or too old."""
+def facilities(draw: st.DrawFn, *, untimely: bool = True, on_change: bool = False) -> Facility:
+    """One room, perhaps a zone in it and a second room, and one to three points.
+
+    Without `untimely` nothing is ahead or too old; with `on_change` some points report only when their value changes.
+    """
     clean_up_ns = st.sampled_from((0, 0, HALF_NS, 2 * SECOND_NS, 5 * SECOND_NS))
     states = st.sampled_from(OCCUPANCIES[:3])
     places = [Place("lab", "Lab", "B", occupancy=draw(states), clean_up_ns=draw(clean_up_ns))]
@@ -70,6 +75,7 @@ def facilities(draw: st.DrawFn, *, untimely: bool = True) -> Facility:
             type=place.type,
             period_ns=draw(st.sampled_from((HALF_NS, SECOND_NS))),
             range=draw(st.sampled_from((None, (-5.0, 20.0), (0.0, 20.0)))),
+            on_change=on_change and draw(st.booleans()),
         )
         if untimely:
             max_late_ns = draw(st.sampled_from((point.max_late_ns, 4 * SECOND_NS)))
@@ -115,6 +121,74 @@ def stale_rules(draw: st.DrawFn, id: str = "stale") -> Rule:
     return Rule(id, "stale", draw(selections()), "technical", after=after)
 
 
+WINDOWS = (Duration(HALF_NS), Duration(SECOND_NS), TWO_PERIODS, Duration(2 * SECOND_NS), Duration(1), Duration(4 * SECOND_NS))
+
+
+@st.composite
+def rate_rules(draw: st.DrawFn, id: str = "rate") -> Rule:
+    """A `rate` rule whose change is met exactly now and then."""
+    return Rule(
+        id,
+        "rate",
+        draw(selections()),
+        draw(st.sampled_from(("alert", "action"))),
+        on_delay=draw(st.sampled_from(DELAYS)),
+        off_delay=draw(st.sampled_from(DELAYS)),
+        max_gap=draw(gaps),
+        change=draw(st.sampled_from((0.5, 1.0, 2.0, 2.0, 3.0, 5e-324, 1e300))),
+        window=draw(st.sampled_from(WINDOWS)),
+    )
+
+
+@st.composite
+def flatline_rules(draw: st.DrawFn, id: str = "flatline") -> Rule:
+    """A `flatline` rule, mostly without tolerance."""
+    return Rule(
+        id,
+        "flatline",
+        draw(selections()),
+        "technical",
+        on_delay=draw(st.sampled_from(DELAYS)),
+        off_delay=draw(st.sampled_from(DELAYS)),
+        max_gap=draw(gaps),
+        duration=draw(st.sampled_from(WINDOWS[:4])),
+        tolerance=draw(st.sampled_from((0.0, 0.0, 0.5, 1.0, 2.5))),
+    )
+
+
+@st.composite
+def count_rules(draw: st.DrawFn, id: str = "count") -> Rule:
+    """A `count` rule: its limit is that of a `limit` rule."""
+    n = draw(st.sampled_from((1, 2, 2, 3, 4, 6)))
+    k, least = draw(st.integers(1, n)), draw(st.sampled_from((1, 1, n)))
+    return replace(draw(limit_rules(id)), kind="count", deadband=0.0, k=k, n=n, min_readings=least)
+
+
+@st.composite
+def mean_rules(draw: st.DrawFn, id: str = "mean") -> Rule:
+    """A `mean` rule: its limit and deadband are those of a `limit` rule."""
+    return replace(
+        draw(limit_rules(id)), kind="mean", window=draw(st.sampled_from(WINDOWS)), min_readings=draw(st.sampled_from((1, 1, 2, 4)))
+    )
+
+
+@st.composite
+def under_conditions(draw: st.DrawFn, rule: Rule) -> Rule:
+    """The rule, perhaps with `while` and `unless`; the point of an `unless` may be the judged one, or none at all."""
+    if rule.kind == "stale":
+        return rule
+    states = st.sampled_from(((), (), ("in_operation",), ("in_operation", "at_rest"), ("cleaning",)))
+    bound = Bound(draw(st.sampled_from((ABOVE, 9.0, 7.0))), draw(st.booleans()))
+    upper = draw(st.booleans())
+    unless = Unless(
+        draw(st.sampled_from(("p0", "p0", "p1", "p2"))),
+        above=bound if upper else None,
+        below=None if upper else bound,
+        at_most=draw(st.sampled_from((None, Duration(1), Duration(SECOND_NS), Duration(2 * SECOND_NS), TWO_PERIODS))),
+    )
+    return replace(rule, during=draw(states), unless=draw(st.sampled_from((None, unless))))
+
+
 gaps = st.sampled_from((None, None, Duration(SECOND_NS), Duration(2 * SECOND_NS)))
 
 
@@ -137,11 +211,20 @@ def selections() -> st.SearchStrategy[Selection]:
 
 
 @st.composite
-def rule_sets(draw: st.DrawFn, kinds: Collection[str] = KINDS) -> tuple[Rule, ...]:
-    """One to three rules, numbered."""
-    makers = {"limit": limit_rules, "stale": stale_rules, "quality": quality_rules}
-    chosen = draw(st.lists(st.sampled_from([kind for kind in ("limit", *KINDS) if kind in kinds]), min_size=1, max_size=3))
-    return tuple(draw(makers[kind](id=f"{kind}{number}")) for number, kind in enumerate(chosen))
+def rule_sets(draw: st.DrawFn, kinds: Collection[str] = KINDS, conditions: bool = False) -> tuple[Rule, ...]:
+    """One to three rules, numbered; with `conditions` some have `while` or `unless`."""
+    makers = {
+        "limit": limit_rules,
+        "stale": stale_rules,
+        "quality": quality_rules,
+        "rate": rate_rules,
+        "flatline": flatline_rules,
+        "count": count_rules,
+        "mean": mean_rules,
+    }
+    chosen = draw(st.lists(st.sampled_from([kind for kind in ("limit", *EVERY_KIND) if kind in kinds]), min_size=1, max_size=3))
+    rules = [draw(makers[kind](id=f"{kind}{number}")) for number, kind in enumerate(chosen)]
+    return tuple(draw(under_conditions(rule)) if conditions else rule for rule in rules)
 
 
 @st.composite
@@ -227,14 +310,23 @@ def cuttings(draw: st.DrawFn, rows: Sequence[Row]) -> list[tuple[Row, ...]]:
 
 @st.composite
 def stories(
-    draw: st.DrawFn, *, kinds: Collection[str] = KINDS, conflicts: bool = True, untimely: bool = True, size: int = 40, late: bool = False
+    draw: st.DrawFn,
+    *,
+    kinds: Collection[str] = KINDS,
+    conflicts: bool = True,
+    untimely: bool = True,
+    size: int = 40,
+    late: bool = False,
+    conditions: bool = False,
+    on_change: bool = False,
 ) -> Story:
     """A facility, rules, a table and a recording; with `late` the rows are in an order of arrival and carry `received`.
 
-    `conflicts=False, untimely=False` make every order of arrival store the same readings.
+    `conflicts=False, untimely=False` make every order of arrival store the same readings. `conditions` lets rules have `while` and
+    `unless`, `on_change` lets points report only what changes.
     """
-    facility = draw(facilities(untimely=untimely))
+    facility = draw(facilities(untimely=untimely, on_change=on_change))
     rows = draw(recordings(facility, size=size, conflicts=conflicts))
     if late:
         rows = draw(arriving(rows, ahead=untimely))
-    return Story(facility, draw(rule_sets(kinds)), {"limits": draw(limit_tables())}, rows)
+    return Story(facility, draw(rule_sets(kinds, conditions)), {"limits": draw(limit_tables())}, rows)
