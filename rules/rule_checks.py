@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
-from facility.document import Document, Path, did_you_mean, one_of
+from facility.document import Document, Path, did_you_mean, one_of, shown
+from facility.durations import Duration
 from facility.limits import LimitTable
 from facility.problems import Problem
 from facility.site import OCCUPANCIES, Facility, Point
@@ -14,7 +16,7 @@ from facility.units import UnknownUnit
 from rules.plan import matches
 from rules.rule import Bound, Rule, Selection
 
-_DURATIONS = ("on_delay", "off_delay", "max_gap", "after")
+_DURATIONS = ("on_delay", "off_delay", "max_gap", "after", "window", "duration", "unless.at_most")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Written:
     level_path: Path | None = None
 
     def problem(self, key: str, found: str, allowed: str, hint: str = "") -> Problem:
-        """A problem with a key of the rule, where it is given: in its level or in the rule."""
+        """A problem with a key of the rule (`unless.point` is one below it), where it is given: in its level or in the rule."""
         given = next((path for path in self._paths(key) if path in self.document.positions), self._paths(key)[0])
         return self.document.problem(given, found, allowed, hint)
 
@@ -40,7 +42,7 @@ class Written:
         return any(path in self.document.positions for key in keys for path in self._paths(key))
 
     def _paths(self, key: str) -> list[Path]:
-        return [(*path, key) for path in (self.level_path, self.path) if path is not None]
+        return [(*path, *key.split(".")) for path in (self.level_path, self.path) if path is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +97,31 @@ class _Check:
             hint = _near_selection(rule.select, self.facility)
             self.warnings.append(written.problem("select", "a rule that matches no point", "a selection that matches at least one", hint))
         for key in _DURATIONS:
-            duration = getattr(rule, key)
+            duration: Duration | None = attrgetter(key)(rule) if rule.unless or "." not in key else None
             without = [point.id for point in points if point.period_ns is None]
             if duration is not None and duration.periods and without:
                 found = f"{duration}, but there is no period at {one_of(without, 3)}"
                 self.problems.append(written.problem(key, found, "a duration in s, m, h or d there, or a `period` of the point"))
-        if any(isinstance(bound.value, float) for bound in (rule.above, rule.below) if bound):
+        if rule.change or rule.tolerance or any(isinstance(bound.value, float) for bound in (rule.above, rule.below) if bound):
             self._one_unit(written, points)
         if any(isinstance(bound.value, str) for bound in (rule.above, rule.below) if bound):
             self._cells(written, points)
+        if rule.unless is not None and points:
+            self._unless(written, rule.unless.point, points)
+
+    def _unless(self, written: Written, name: str, points: list[Point]) -> None:
+        """The point of an `unless` must be there: with {room}, in one of the rooms at least."""
+        known = [point.id for point in self.points]
+        rooms = tuple(dict.fromkeys(point.room for point in points))
+        plain = name.replace("{room}", "")
+        if "{" in plain or "}" in plain:
+            allowed = "a point of the facility, in which {room} stands for the room of the judged point"
+            self.problems.append(written.problem("unless.point", shown(name), allowed))
+        elif not any(name.replace("{room}", room) in known for room in rooms):
+            named = [name.replace("{room}", room) for room in rooms]
+            found = f"the unknown point {name!r}" if named == [name] * len(named) else f"{name!r}, which is no point: {one_of(named, 3)}"
+            hint = next((hint for one in named if (hint := did_you_mean(one, known))), "")
+            self.problems.append(written.problem("unless.point", found, f"a point of the facility: {one_of(known, 5)}", hint))
 
     def _one_unit(self, written: Written, points: list[Point]) -> None:
         units = {point.unit: point.id for point in points}
@@ -130,6 +148,9 @@ class _Check:
     def levels(self, levels: list[Written]) -> None:
         """The alert of a rule must lie at or inside its action limit, wherever both are specified."""
         alert, action = sorted(levels, key=lambda one: one.rule.level != "alert")
+        if alert.rule.change and action.rule.change and alert.rule.window == action.rule.window and alert.rule.change > action.rule.change:
+            found = f"an alert at a change of {alert.rule.change:g}, outside the action limit {action.rule.change:g}"
+            self.problems.append(alert.problem("change", found, "an alert at or inside its action limit"))
         for side, sign in (("above", 1), ("below", -1)):
             inner, outer = getattr(alert.rule, side), getattr(action.rule, side)
             if inner is None or outer is None:

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
+from facility.document import did_you_mean, one_of
 from facility.sections import AnyDuration, Id, Section, refused
+from facility.site import OCCUPANCIES
 
-Kind = Literal["limit", "stale", "quality"]
+Kind = Literal["limit", "rate", "flatline", "count", "mean", "stale", "quality"]
 Level = Literal["alert", "action", "technical"]
 Priority = Literal["critical", "high", "medium", "low"]
 LANGUAGES = ("en", "sv")
@@ -38,6 +40,14 @@ def _text(value: Any) -> dict[str, str]:
     return dict(texts)
 
 
+def _states(value: Any) -> tuple[str, ...]:
+    states = value if isinstance(value, list) else [value]
+    if not states or not all(state in OCCUPANCIES for state in states):
+        wrong = next((state for state in states if state not in OCCUPANCIES), "")
+        raise refused(f"a state or a list of them: {one_of(OCCUPANCIES)}", did_you_mean(wrong, OCCUPANCIES))
+    return tuple(state for state in OCCUPANCIES if state in states)
+
+
 _LIMIT_SCHEMA = {"type": ["number", "string"], "description": "A number in the point's unit, or a limit table: annex1, limits."}
 _GLOBS_SCHEMA = {"type": ["string", "array"], "items": {"type": "string"}, "description": "A value, a glob, or a list of them."}
 _TEXT_SCHEMA = {
@@ -46,9 +56,15 @@ _TEXT_SCHEMA = {
     "additionalProperties": False,
     "description": "What to do, for the page; a text, or one for each language.",
 }
+_STATES_SCHEMA = {
+    "anyOf": [{"enum": list(OCCUPANCIES)}, {"type": "array", "minItems": 1, "items": {"enum": list(OCCUPANCIES)}}],
+    "description": "States of the room or zone; readings in others are not judged.",
+}
 Limit = Annotated[float | str, PlainValidator(_limit), WithJsonSchema(_LIMIT_SCHEMA)]
 Globs = Annotated[tuple[str, ...], PlainValidator(_globs), WithJsonSchema(_GLOBS_SCHEMA)]
 Text = Annotated[dict[str, str], PlainValidator(_text), WithJsonSchema(_TEXT_SCHEMA)]
+
+States = Annotated[tuple[str, ...], PlainValidator(_states), WithJsonSchema(_STATES_SCHEMA)]
 
 
 class SelectSection(Section):
@@ -62,6 +78,19 @@ class SelectSection(Section):
     quantity: Globs = ()
     type: Globs = ()
     tag: Globs = ()
+
+
+class UnlessSection(Section):
+    """Readings are passed over while another point is beyond."""
+
+    point: Annotated[str, Field(min_length=1)]
+    """The other point; {room} stands for the room of the judged one: "{room}.door"."""
+    above: float | None = None
+    below: float | None = None
+    at_or_above: float | None = None
+    at_or_below: float | None = None
+    at_most: AnyDuration | None = None
+    """How long it may be so: after that the rule applies again; without, as long as it likes."""
 
 
 class LevelSection(Section):
@@ -86,6 +115,22 @@ class LevelSection(Section):
     """Readings further apart than this do not belong together."""
     after: AnyDuration | None = None
     """stale: how long nothing was received."""
+    change: float | None = None
+    """rate: breaching when a value differs by more than this from the oldest in the window."""
+    window: AnyDuration | None = None
+    """rate, mean: how far back from a reading they look."""
+    duration: AnyDuration | None = None
+    """flatline: how long a value must have stood still."""
+    tolerance: float | None = None
+    """flatline: what still counts as standing still, from the smallest to the largest value (0)."""
+    k: int | None = None
+    """count: breaching when so many of the last n readings are beyond the limit."""
+    n: int | None = None
+    min_readings: int | None = None
+    """count, mean: with fewer readings nothing is said (1)."""
+    during: States | None = Field(None, alias="while")
+    unless: UnlessSection | None = None
+    """Passes over readings while another point is beyond, such as an open door."""
     text: Text | None = None
     sop: str | None = None
     """The procedure to follow."""
@@ -103,7 +148,7 @@ class RuleSection(LevelSection):
     kind: Kind
     select: SelectSection = Field(default_factory=SelectSection)
     level: Level | None = None
-    """technical is the default of stale and quality, alert of limit."""
+    """technical is the default of stale, quality and flatline, alert of the others."""
     levels: LevelsSection | None = None
     """Instead of level and its limit: makes the rules ID.alert and ID.action."""
 

@@ -5,25 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 from facility.document import Document, Path, one_of, read_document, shown
 from facility.durations import Duration
 from facility.files import FilePath, Files, Unreadable
 from facility.limits import LimitTable, shipped
 from facility.problems import ConfigurationError, Problem
-from facility.sections import validated
+from facility.sections import keys_of, validated
 from facility.site import Facility
-from rules.rule import ZERO, Bound, Rule, Selection
+from rules.rule import ZERO, Bound, Rule, Selection, Unless
 from rules.rule_checks import Fit, Written, check_rules
-from rules.rule_sections import LevelSection, RuleSection, RulesSection
+from rules.rule_sections import LevelSection, RuleSection, RulesSection, UnlessSection
 
 _SIDES = ("above", "below", "at_or_above", "at_or_below")
-_FOREIGN = {
-    "limit": ("after",),
-    "stale": (*_SIDES, "deadband", "on_delay", "off_delay", "max_gap"),
-    "quality": (*_SIDES, "deadband", "after"),
+_EVERY = ("priority", "text", "sop")
+_RUNS = ("on_delay", "off_delay", "max_gap", "while", "unless")
+_OWN = {
+    "limit": (*_SIDES, "deadband", *_RUNS),
+    "rate": ("change", "window", *_RUNS),
+    "flatline": ("duration", "tolerance", *_RUNS),
+    "count": (*_SIDES, "k", "n", "min_readings", *_RUNS),
+    "mean": (*_SIDES, "window", "deadband", "min_readings", *_RUNS),
+    "stale": ("after",),
+    "quality": _RUNS,
 }
-"""Keys that a kind does not have."""
+"""Keys that a kind has, beside those of every kind."""
+_NEEDED = {
+    "rate": {"change": "by more than which number a value must change", "window": "the time within which, such as 10m"},
+    "flatline": {"duration": "how long a value must have stood still, such as 30m"},
+    "count": {"k": "how many readings must be beyond the limit", "n": "of how many, such as 5"},
+    "mean": {"window": "the time over which, such as 1h"},
+    "stale": {"after": "how long nothing was received, such as 3 periods"},
+}
+"""Keys that a kind cannot do without, and what they say."""
+_TECHNICAL = ("stale", "quality", "flatline")
 
 
 def load_rules(path: FilePath, facility: Facility, tables: Mapping[str, LimitTable] | None = None) -> tuple[Rule, ...]:
@@ -78,7 +94,7 @@ def read_rules(
         reading.problems += problems + faults
         for rule in section.rules if section else ():
             reading.add(document, rule)
-    return RulesRead(tuple(reading.written), tuple(reading.problems), tables)
+    return RulesRead(tuple(reading.written), tuple(dict.fromkeys(reading.problems)), tables)
 
 
 class _Reading:
@@ -98,7 +114,7 @@ class _Reading:
                 found = f"{id_!r} again, first given in {file}:{line}"
                 self.problems.append(document.problem(section.at("id"), found, "each rule id once"))
         if section.levels is None:
-            level = section.level or ("alert" if section.kind == "limit" else "technical")
+            level = section.level or ("technical" if section.kind in _TECHNICAL else "alert")
             self._check(Written(_rule(section, section, section.id, level), document, section.at()), section)
             return
         for key in ("level", *_SIDES):
@@ -113,37 +129,36 @@ class _Reading:
         """The rule itself; one that cannot be judged is left out."""
         before = len(self.problems)
         rule = written.rule
-        for key in _FOREIGN[rule.kind]:
-            if getattr(own, key) is not None or self._given(written, key):
-                allowed = one_of([name for name in LevelSection.model_fields if name not in _FOREIGN[rule.kind]])
-                self.problems.append(written.problem(key, f"{key} in a rule of kind {rule.kind}", allowed))
+        allowed = (*_EVERY, *_OWN[rule.kind])
+        for key in keys_of(LevelSection):
+            if key not in allowed and written.gives(key):
+                self.problems.append(written.problem(key, f"{key} in a rule of kind {rule.kind}", one_of(allowed, 20)))
+        self._whole(written)
         self._sides(written, own)
         self._numbers(written)
-        self._whole(written)
-        if len(self.problems) == before and (rule.kind != "limit" or rule.above or rule.below) and (rule.kind != "stale" or rule.after):
+        self._unless(written)
+        limits = "above" not in _OWN[rule.kind] or rule.above or rule.below
+        if len(self.problems) == before and limits and all(getattr(rule, key) is not None for key in _NEEDED.get(rule.kind, ())):
             self.written.append(written)
-
-    @staticmethod
-    def _given(written: Written, key: str) -> bool:
-        return (*written.path, key) in written.document.positions
 
     def _whole(self, written: Written) -> None:
         """What a kind cannot do without; a value that was refused for itself is not missed here."""
+        kind = written.rule.kind
+        where = f" in its level {written.rule.level}" if written.level_path else ""
         keys = _SIDES if written.level_path else ("levels", *_SIDES)
-        if written.rule.kind == "limit" and not written.gives(*keys):
+        if "above" in _OWN[kind] and not written.gives(*keys):
             allowed = f"{one_of(_SIDES)}: one, or one above and one below"
-            found = "limit without a limit" + (f" in its level {written.rule.level}" if written.level_path else "")
-            self.problems.append(written.problem("kind", found, allowed))
-        if written.rule.kind == "stale" and not written.gives("after"):
-            allowed = "`after`: how long nothing was received, such as 3 periods"
-            self.problems.append(written.problem("kind", "stale without after", allowed))
+            self.problems.append(written.problem("kind", f"{kind} without a limit{where}", allowed))
+        for key, what in _NEEDED.get(kind, {}).items():
+            if not written.gives(key):
+                self.problems.append(written.problem("kind", f"{kind} without {key}{where}", f"`{key}`: {what}"))
 
     def _sides(self, written: Written, own: LevelSection) -> None:
         rule = written.rule
         for side in ("above", "below"):
             if getattr(own, side) is not None and getattr(own, f"at_or_{side}") is not None:
                 self.problems.append(written.problem(f"at_or_{side}", f"{side} and at_or_{side}", "one of them"))
-        if rule.kind != "limit":
+        if "above" not in _OWN[rule.kind]:
             return
         bounds = {side: bound for side in ("above", "below") if (bound := getattr(rule, side)) is not None}
         for side, bound in bounds.items():
@@ -157,48 +172,86 @@ class _Reading:
 
     def _numbers(self, written: Written) -> None:
         rule = written.rule
-        if rule.deadband < 0:
-            self.problems.append(written.problem("deadband", shown(rule.deadband), "a number of at least 0"))
-        for key, least in (("on_delay", 0), ("off_delay", 0), ("max_gap", 1), ("after", 1)):
+        for key in ("deadband", "tolerance"):
+            if getattr(rule, key) < 0:
+                self.problems.append(written.problem(key, shown(getattr(rule, key)), "a number of at least 0"))
+        if rule.change is not None and rule.change <= 0:
+            self.problems.append(written.problem("change", shown(rule.change), "a number above 0: falls count like rises"))
+        for key, least in _DURATIONS.items():
             duration: Duration | None = getattr(rule, key)
-            if duration is not None and (duration.ns < 0 or duration.periods < 0 or (least and duration == ZERO)):
+            if duration is not None and not _is_at_least(duration, least):
                 self.problems.append(written.problem(key, str(duration), "a duration above 0" if least else "a duration of at least 0"))
+        self._counts(written)
         above, below = (bound.value if bound else None for bound in (rule.above, rule.below))
         if isinstance(above, float) and isinstance(below, float) and above - rule.deadband < below + rule.deadband:
             key = "deadband" if above >= below else written.key_of("above")
             found = f"above {above:g}, below {below:g}, deadband {rule.deadband:g}"
             self.problems.append(written.problem(key, found, "above - deadband at least below + deadband"))
 
+    def _counts(self, written: Written) -> None:
+        rule = written.rule
+        most = rule.n if rule.kind == "count" and rule.n is not None and rule.n >= 1 else None
+        for key in ("k", "n", "min_readings"):
+            number: int | None = getattr(rule, key)
+            if number is not None and (number < 1 or (key != "n" and most is not None and number > most)):
+                allowed = "a whole number of at least 1" if key == "n" or most is None else f"a whole number from 1 to n, which is {most}"
+                self.problems.append(written.problem(key, shown(number), allowed))
+
+    def _unless(self, written: Written) -> None:
+        unless, sides = written.rule.unless, [side for side in _SIDES if written.gives(f"unless.{side}")]
+        if unless is None:
+            return
+        if len(sides) != 1:
+            found = " and ".join(sides) or "unless without a limit"
+            self.problems.append(written.problem("unless", found, f"one of {one_of(_SIDES)}"))
+        if unless.at_most is not None and not _is_at_least(unless.at_most, 1):
+            self.problems.append(written.problem("unless.at_most", str(unless.at_most), "a duration above 0"))
+
+
+_DURATIONS = {"on_delay": 0, "off_delay": 0, "max_gap": 1, "after": 1, "window": 1, "duration": 1}
+"""The durations of a rule, and whether they must be above 0."""
+
+
+def _is_at_least(duration: Duration, least: int) -> bool:
+    return duration.ns >= 0 and duration.periods >= 0 and not (least and duration == ZERO)
+
 
 def _rule(section: RuleSection, own: LevelSection, id_: str, level: str, alarm: str = "") -> Rule:
     """The rule of a section, or of one of its levels (`own`), which has what it leaves out from its rule."""
 
-    def duration(key: str) -> Duration | None:
-        value: Duration | None = getattr(own, key)
-        return getattr(section, key) if value is None else value
+    def given(key: str, default: Any = None) -> Any:
+        return next((value for one in (own, section) if (value := getattr(one, key)) is not None), default)
 
     select = {name: tuple(getattr(section.select, name)) for name in type(section.select).model_fields}
-    deadband = section.deadband if own.deadband is None else own.deadband
+    same = ("max_gap", "after", "change", "window", "duration", "k", "n", "sop")
     return Rule(
         id=id_,
         kind=section.kind,
         select=Selection(**select),
         level=level,
-        priority=own.priority or section.priority or "medium",
+        priority=given("priority", "medium"),
         above=_bound(own, "above"),
         below=_bound(own, "below"),
-        deadband=deadband or 0.0,
-        on_delay=duration("on_delay") or ZERO,
-        off_delay=duration("off_delay") or ZERO,
-        max_gap=duration("max_gap"),
-        after=duration("after"),
-        text=own.text or section.text or {},
-        sop=own.sop or section.sop,
+        deadband=given("deadband", 0.0),
+        on_delay=given("on_delay", ZERO),
+        off_delay=given("off_delay", ZERO),
+        tolerance=given("tolerance", 0.0),
+        min_readings=given("min_readings", 1),
+        during=given("during", ()),
+        unless=_unless(given("unless")),
+        text=given("text", {}),
         alarm=alarm,
+        **{key: given(key) for key in same},
     )
 
 
-def _bound(own: LevelSection, side: str) -> Bound | None:
+def _unless(section: UnlessSection | None) -> Unless | None:
+    if section is None:
+        return None
+    return Unless(section.point, _bound(section, "above"), _bound(section, "below"), section.at_most)
+
+
+def _bound(own: LevelSection | UnlessSection, side: str) -> Bound | None:
     value = getattr(own, side)
     if value is not None:
         return Bound(value)

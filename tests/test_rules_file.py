@@ -10,9 +10,11 @@ from facility.durations import parse_duration
 from facility.files import Files
 from facility.limits import LimitRow, LimitTable, shipped
 from facility.problems import ConfigurationError, Problem
-from facility.site import SECOND_NS, Facility, Place, Point, Site
-from rules.rule import Bound, Rule, Selection
+from facility.sections import json_schema
+from facility.site import OCCUPANCIES, SECOND_NS, Facility, Place, Point, Site
+from rules.rule import Bound, Rule, Selection, Unless
 from rules.rule_checks import Fit, Unspecified
+from rules.rule_sections import RulesSection
 from rules.rules_file import load_rules, read_rules
 
 FACILITY = Facility(
@@ -124,8 +126,61 @@ def test_levels_make_two_rules_of_one_alarm() -> None:
         ("kind: stale, after: 9s, max_gap: 1s", "max_gap", "max_gap in a rule of kind stale"),
         ("kind: stale, after: 9s, above: 1", "above", "above in a rule of kind stale"),
         ("kind: quality, deadband: 1", "deadband", "deadband in a rule of kind quality"),
-        ("kind: rate", "kind", "'rate'"),
-        ("kind: quality, while: [at_rest]", "while", "'while'"),
+        ("kind: rte", "kind", "'rte'"),
+        ("kind: rate, window: 1m", "kind", "rate without change"),
+        ("kind: rate, change: 1", "kind", "rate without window"),
+        ("kind: rate, change: 0, window: 1m", "change", "0"),
+        ("kind: rate, change: -1, window: 1m", "change", "-1"),
+        ("kind: rate, change: 1, window: 0s", "window", "0s"),
+        ("kind: rate, change: 1, window: 1m, deadband: 1", "deadband", "deadband in a rule of kind rate"),
+        ("kind: rate, change: 1, window: 1m, above: 1", "above", "above in a rule of kind rate"),
+        ("kind: rate, window: 1m, levels: {alert: {change: 3}, action: {change: 2}}", "levels.alert.change", "outside the action limit"),
+        (
+            "kind: rate, window: 1m, levels: {alert: {change: 3}, action: {priority: high}}",
+            "kind",
+            "rate without change in its level action",
+        ),
+        ("kind: flatline", "kind", "flatline without duration"),
+        ("kind: flatline, duration: -1m", "duration", "-1m"),
+        ("kind: flatline, duration: 1m, tolerance: -0.1", "tolerance", "-0.1"),
+        ("kind: flatline, duration: 1m, window: 1m", "window", "window in a rule of kind flatline"),
+        ("kind: flatline, duration: 0 periods, select: {point: cp1.temp}", "duration", "0s"),
+        ("kind: count, k: 1, n: 2", "kind", "count without a limit"),
+        ("kind: count, above: 5, n: 2", "kind", "count without k"),
+        ("kind: count, above: 5, k: 1", "kind", "count without n"),
+        ("kind: count, above: 5, k: 0, n: 2", "k", "0"),
+        ("kind: count, above: 5, k: 3, n: 2", "k", "3"),
+        ("kind: count, above: 5, k: 1, n: 0", "n", "0"),
+        ("kind: count, above: 5, k: 1.5, n: 2", "k", "1.5"),
+        ("kind: count, above: 5, k: true, n: 2", "k", "true"),
+        ("kind: count, above: 5, k: 1, n: 2, min_readings: 3", "min_readings", "3"),
+        ("kind: count, above: 5, k: 1, n: 2, min_readings: 0", "min_readings", "0"),
+        ("kind: count, above: 5, k: 1, n: 2, deadband: 1", "deadband", "deadband in a rule of kind count"),
+        ("kind: count, above: 4, below: 5, k: 1, n: 2", "above", "above 4, below 5"),
+        ("kind: mean, above: 5", "kind", "mean without window"),
+        ("kind: mean, window: 5m", "kind", "mean without a limit"),
+        ("kind: mean, above: anex1, window: 5m", "above", "'anex1'"),
+        ("kind: mean, above: 5, window: 5m, min_readings: 0", "min_readings", "0"),
+        ("kind: mean, above: 5, window: 5m, k: 2", "k", "k in a rule of kind mean"),
+        ("kind: mean, above: 5, below: 4, deadband: 1, window: 5m", "deadband", "above 5, below 4, deadband 1"),
+        ("kind: limit, above: 5, min_readings: 2", "min_readings", "min_readings in a rule of kind limit"),
+        ("kind: stale, after: 9s, while: at_rest", "while", "while in a rule of kind stale"),
+        ("kind: stale, after: 9s, unless: {point: cp1.dp, above: 1}", "unless", "unless in a rule of kind stale"),
+        ("kind: quality, while: [at_rest, resting]", "while", "the list"),
+        ("kind: quality, while: []", "while", "the list"),
+        ("kind: quality, unless: {point: cp1.dq, above: 1}", "unless.point", "unknown point 'cp1.dq'"),
+        ("kind: quality, unless: {point: '{room}.door', above: 1}", "unless.point", "'{room}.door', which is no point: cp1.door"),
+        ("kind: quality, unless: {point: '{zone}.dp', above: 1}", "unless.point", "'{zone}.dp'"),
+        ("kind: quality, unless: {above: 1}", "unless", "no key 'point'"),
+        ("kind: quality, unless: {point: cp1.dp}", "unless", "unless without a limit"),
+        ("kind: quality, unless: {point: cp1.dp, above: 1, below: 0}", "unless", "above and below"),
+        ("kind: quality, unless: {point: cp1.dp, above: annex1}", "unless.above", "'annex1'"),
+        ("kind: quality, unless: {point: cp1.dp, above: 1, at_most: 0s}", "unless.at_most", "0s"),
+        (
+            "kind: quality, unless: {point: cp1.dp, above: 1, at_most: 1 period}, select: {room: cp1}",
+            "unless.at_most",
+            "no period at cp1.f",
+        ),
         ("kind: quality, select: {rom: cp1}", "select.rom", "'rom'"),
         ("kind: quality, select: {room: 3}", "select.room", "3"),
         ("kind: quality, text: {de: x}", "text", "mapping"),
@@ -144,7 +199,45 @@ def test_what_check_refuses(rule: str, key: str, found: str) -> None:
 
 
 def test_the_kinds_that_there_are_are_named() -> None:
-    assert problem_of("  - {id: r, kind: flatline}\n").allowed == "limit, stale, quality"
+    problem = problem_of("  - {id: r, kind: flat_line}\n")
+    assert problem.allowed == "limit, rate, flatline, count, mean, stale, quality"
+    assert problem.hint == "Did you mean flatline?"
+
+
+def test_rules_of_every_kind_with_while_and_unless() -> None:
+    temp = "select: {point: cp1.temp}"
+    rate, flatline, count, mean = rules_of(
+        f"  - {{id: a, kind: rate, {temp}, change: 1.5, window: 10m, while: [at_rest, in_operation]}}\n"
+        f"  - {{id: b, kind: flatline, {temp}, duration: 60 periods, tolerance: 0, while: at_rest}}\n"
+        f"  - {{id: c, kind: count, {temp}, above: 22, k: 3, n: 5, min_readings: 4, unless: {{point: cp1.dp, at_or_below: 1}}}}\n"
+        f"  - {{id: d, kind: mean, {temp}, below: 18, window: 1h, deadband: 1, min_readings: 9,\n"
+        "     unless: {point: '{room}.dp', above: 0.5, at_most: 5m}}\n"
+    )
+    assert (rate.change, rate.window, rate.level, rate.during) == (1.5, parse_duration("10m"), "alert", ("in_operation", "at_rest"))
+    assert (flatline.duration, flatline.tolerance, flatline.level) == (parse_duration("60 periods"), 0.0, "technical")
+    assert flatline.during == ("at_rest",)
+    assert (count.k, count.n, count.min_readings, count.above) == (3, 5, 4, Bound(22.0))
+    assert count.unless == Unless("cp1.dp", below=Bound(1.0, inclusive=True))
+    assert (mean.window, mean.deadband, mean.min_readings, mean.below) == (parse_duration("1h"), 1.0, 9, Bound(18.0))
+    assert mean.unless == Unless("{room}.dp", above=Bound(0.5), at_most=parse_duration("5m"))
+
+
+def test_levels_share_and_override_every_key() -> None:
+    alert, action = rules_of(
+        "  - id: r\n    kind: count\n    select: {point: cp1.temp}\n    n: 5\n    while: at_rest\n"
+        "    levels:\n      alert: {above: 20, k: 2, while: [in_operation]}\n      action: {above: 21, k: 3, n: 6}\n"
+    )
+    assert (alert.k, alert.n, alert.during) == (2, 5, ("in_operation",))
+    assert (action.k, action.n, action.during) == (3, 6, ("at_rest",))
+
+
+def test_the_published_schema_knows_the_keys_as_they_are_written() -> None:
+    schema = json_schema(RulesSection, "rules.yaml")
+    rule = schema["$defs"]["RuleSection"]["properties"]
+    assert {"while", "unless", "change", "window", "duration", "tolerance", "k", "n", "min_readings"} <= set(rule)
+    assert "during" not in rule
+    one, several = next(choice["anyOf"] for choice in rule["while"]["anyOf"] if "anyOf" in choice)
+    assert one["enum"] == several["items"]["enum"] == list(OCCUPANCIES)
 
 
 def test_all_mistakes_of_all_rules_at_once() -> None:
