@@ -1,4 +1,4 @@
-"""Alarms: one for each excursion, changed by the table of transitions, told to every target through the outbox."""
+"""Alarms of excursions, changed by the table of transitions, told to every target through the outbox."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 from alerts.audit import SYSTEM, AuditTrail
-from alerts.lifecycle import ACKNOWLEDGE, RAISE, RETURN, UNACKNOWLEDGED, Alarm, after
+from alerts.levels import RANK, Levels
+from alerts.lifecycle import ACKNOWLEDGE, ACKNOWLEDGED, FALL, RAISE, RETURN, RISE, UNACKNOWLEDGED, Alarm, after
 from alerts.page import Page, encode
 from alerts.store import StateStore
 from ingest.entries import ActionBody, DeliveryBody
 from ingest.journal import Entry
 from rules.excursion import Excursion
+from rules.rule import Rule
 
 _COLUMNS = ", ".join(field.name for field in fields(Alarm))
 
@@ -40,16 +42,25 @@ class Alarms:
     def __init__(self, store: StateStore, paging: Paging = nobody) -> None:
         self._store = store
         self._paging = paging
+        self._levels = Levels(store)
+        self._untold: dict[str, Excursion] = {}
+        """By alarm of `levels` the excursion that its page will be about."""
 
-    def raised(self, excursion: Excursion, priority: str, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
-        """A new alarm, and a page to every target."""
+    def raised(self, excursion: Excursion, rule: Rule, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
+        """A new alarm, and a page to every target; one of `levels` belongs to the alarm of those that it overlaps."""
+        if rule.alarm:
+            alarm_id = self._levels.overlapped(excursion, rule.alarm)
+            self._levels.add(excursion, alarm_id or _own_alarm(excursion.id), rule)
+            if alarm_id is not None:
+                self._joined(excursion, rule.priority, entry, audit, changed)
+                return
         alarm = Alarm(
-            id=f"A{excursion.id[1:]}",
+            id=_own_alarm(excursion.id),
             excursion=excursion.id,
-            rule=excursion.rule,
+            rule=rule.alarm or rule.id,
             point=excursion.point,
             level=excursion.level,
-            priority=priority,
+            priority=rule.priority,
             state=UNACKNOWLEDGED,
             late=excursion.late,
             raised_at=entry.at,
@@ -58,19 +69,68 @@ class Alarms:
         changed.append(alarm.id)
         reason = "found in late readings" if excursion.late else "excursion raised"
         audit.append(entry.at, SYSTEM, RAISE, alarm.id, "", alarm.state, reason, entry.seq)
-        self._page(excursion, alarm.id, entry.at)
+        if rule.alarm:
+            self._untold[alarm.id] = excursion
+        else:
+            self._page(excursion, alarm.id, entry.at)
+
+    def _joined(self, excursion: Excursion, priority: str, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
+        """An alarm of `levels` got another excursion: a higher level than it has is told anew."""
+        alarm = self._of(excursion)
+        stands = alarm.state in (UNACKNOWLEDGED, ACKNOWLEDGED)
+        if stands and RANK[excursion.level] <= RANK[alarm.level]:
+            return
+        event, reason = (RISE, f"from {alarm.level} to {excursion.level}") if stands else (RAISE, "excursion raised")
+        if self._change(alarm, event, SYSTEM, reason, entry, audit, changed):
+            alarm = replace(self._of(excursion), returned_at=None, acknowledged_at=None, acknowledged_by="", comment="", risen_at=entry.at)
+            self._write(replace(alarm, excursion=excursion.id, level=excursion.level, priority=priority))
+            untold = self._untold.get(alarm.id)
+            if untold is None or RANK[untold.level] < RANK[excursion.level]:
+                self._untold[alarm.id] = excursion
+
+    def tell(self, at: int) -> None:
+        """Page of what rose: an alarm that changed more than once in a step is told once, of the highest level that it reached."""
+        untold, self._untold = self._untold, {}
+        for alarm, excursion in untold.items():
+            self._page(excursion, alarm, at)
+
+    def forget(self) -> None:
+        """A step begins: nothing of one that failed is told."""
+        self._untold.clear()
 
     def raised_again(self, excursion: Excursion, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
         """Late readings showed that an excursion is not over."""
         alarm = self._of(excursion)
         if self._change(alarm, RAISE, SYSTEM, "open again, by late readings", entry, audit, changed):
             self._write(replace(self._of(excursion), returned_at=None, acknowledged_at=None, acknowledged_by="", comment=""))
+        self._show_highest(excursion, entry, audit, changed)
 
     def returned(self, excursion: Excursion, reason: str, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
         """The condition is over, or was never there."""
-        alarm = self._of(excursion)
-        if self._change(alarm, RETURN, SYSTEM, reason, entry, audit, changed):
-            self._write(replace(self._of(excursion), returned_at=entry.at))
+        if self._show_highest(excursion, entry, audit, changed):
+            return
+        if self._change(self._of(excursion), RETURN, SYSTEM, reason, entry, audit, changed):
+            alarm = replace(self._of(excursion), returned_at=entry.at)
+            highest = self._levels.highest(alarm.id, still_open=False)
+            if highest is not None:
+                alarm = replace(alarm, excursion=highest[0].id, level=highest[0].level, priority=highest[1])
+            self._write(alarm)
+
+    def _show_highest(self, excursion: Excursion, entry: Entry, audit: AuditTrail, changed: list[str]) -> bool:
+        """Let an alarm of `levels` have the level of its highest open excursion; False when none is open, or for any other alarm."""
+        alarm_id = self._levels.alarm_of(excursion.id)
+        highest = None if alarm_id is None else self._levels.highest(alarm_id, still_open=True)
+        if highest is None:
+            return False
+        (now, priority), alarm = highest, self._of(excursion)
+        step = RANK[now.level] - RANK[alarm.level]
+        if step:
+            self._change(alarm, RISE if step > 0 else FALL, SYSTEM, f"from {alarm.level} to {now.level}", entry, audit, changed)
+            alarm = self._of(excursion)
+        if alarm.excursion != now.id:
+            self._write(replace(alarm, excursion=now.id, level=now.level, priority=priority))
+            changed.append(alarm.id)
+        return True
 
     def act(self, body: ActionBody, entry: Entry, audit: AuditTrail) -> Answer:
         """What a person did to an alarm; of two at once the first in the journal counts, and the second hears of it."""
@@ -97,7 +157,7 @@ class Alarms:
         return replace(Alarm(*rows[0]), late=bool(rows[0][7])) if rows else None
 
     def _of(self, excursion: Excursion) -> Alarm:
-        alarm = self.find(f"A{excursion.id[1:]}")
+        alarm = self.find(self._levels.alarm_of(excursion.id) or _own_alarm(excursion.id))
         assert alarm is not None, f"excursion {excursion.id} has no alarm"
         return alarm
 
@@ -120,3 +180,7 @@ class Alarms:
             self._store.execute(
                 "insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')", (page.id, alarm, target, encode(page).decode(), at)
             )
+
+
+def _own_alarm(excursion: str) -> str:
+    return f"A{excursion[1:]}"

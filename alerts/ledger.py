@@ -44,6 +44,7 @@ from rules.engine import RAISED, Finding
 from rules.excursion import CURRENT, Excursion
 from rules.plan import Plan
 from rules.revise import Revision
+from rules.rule import Rule
 from rules.stale import Heard, Life
 
 NEWEST_EVERY = 300
@@ -120,6 +121,7 @@ class Ledger:
         assert step.kind == STEP, "a step ends its entries"
         applied = Applied()
         self._lived = False
+        self._alarms.forget()
         with self._store.transaction():
             configured = self._walk(entries, applied)
             self._progress(applied)
@@ -249,12 +251,13 @@ class Ledger:
             key = (finding.excursion.rule, finding.excursion.point)
             if finding.what == RAISED:
                 self._write(replace(finding.excursion, id=self._next_id()), applied)
-                self._alarms.raised(self._open[key], self._priority(key[0]), entry, self.audit, applied.alarms)
+                self._alarms.raised(self._open[key], self._rule(key[0]), entry, self.audit, applied.alarms)
             else:
                 was = self._open[key]
                 row = replace(finding.excursion, id=was.id, revision=was.revision, late=was.late)
                 self._write(row, applied)
                 self._alarms.returned(row, "returned to normal", entry, self.audit, applied.alarms)
+        self._alarms.tell(entry.at)
 
     def _revise(self, revision: Revision, entry: Entry, applied: Applied) -> None:
         """Keep the older row, write the newer; tell the alarm where the excursion opened, closed, appeared or went."""
@@ -271,7 +274,7 @@ class Ledger:
             new = replace(new, id=self._next_id())
         self._write(new, applied)
         if old is None:
-            self._alarms.raised(new, self._priority(new.rule), entry, self.audit, applied.alarms)
+            self._alarms.raised(new, self._rule(new.rule), entry, self.audit, applied.alarms)
         elif old.open != new.open and new.open:
             self._alarms.raised_again(new, entry, self.audit, applied.alarms)
         if not new.open and (old is None or old.open):
@@ -299,9 +302,9 @@ class Ledger:
             if row != was:
                 self._write(row, applied)
 
-    def _priority(self, rule: str) -> str:
-        """The priority of a rule in the newest configuration that has it."""
-        return next(epoch.plan.rule_by_id[rule].priority for epoch in reversed(self.judgement.epochs) if rule in epoch.plan.rule_by_id)
+    def _rule(self, rule: str) -> Rule:
+        """A rule as the newest configuration has it that has it."""
+        return next(epoch.plan.rule_by_id[rule] for epoch in reversed(self.judgement.epochs) if rule in epoch.plan.rule_by_id)
 
     def _next_id(self) -> str:
         self._issued += 1

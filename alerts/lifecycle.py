@@ -9,6 +9,8 @@ STATES = (UNACKNOWLEDGED, ACKNOWLEDGED, RETURNED, NORMAL)
 """`returned`: the condition is over and nobody has acknowledged yet; `normal`: over and acknowledged."""
 
 RAISE, RETURN, ACKNOWLEDGE = "raise", "return", "acknowledge"
+RISE, FALL = "rise", "fall"
+"""Of the levels of a rule: to the action level, which is told anew, and back to the alert level, which is only shown."""
 TRANSITIONS = {
     (NORMAL, RAISE): UNACKNOWLEDGED,
     (RETURNED, RAISE): UNACKNOWLEDGED,
@@ -16,12 +18,20 @@ TRANSITIONS = {
     (ACKNOWLEDGED, RETURN): NORMAL,
     (UNACKNOWLEDGED, ACKNOWLEDGE): ACKNOWLEDGED,
     (RETURNED, ACKNOWLEDGE): NORMAL,
+    (UNACKNOWLEDGED, RISE): UNACKNOWLEDGED,
+    (ACKNOWLEDGED, RISE): UNACKNOWLEDGED,
+    (UNACKNOWLEDGED, FALL): UNACKNOWLEDGED,
+    (ACKNOWLEDGED, FALL): ACKNOWLEDGED,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An alarm: one for each excursion. Times are int ns UTC."""
+    """An alarm: one for each excursion, and one for all that overlap of a rule with `levels`. Times are int ns UTC.
+
+    `rule` is the id as the rules file has it, without a level. `excursion`, `level` and `priority` are those of the highest level that is
+    open, and when it is over of the highest that there was. `risen_at` is when it was last told anew, at a higher level or again.
+    """
 
     id: str
     excursion: str
@@ -36,6 +46,7 @@ class Alarm:
     acknowledged_at: int | None = None
     acknowledged_by: str = ""
     comment: str = ""
+    risen_at: int | None = None
 
 
 def after(state: str, event: str) -> str | None:

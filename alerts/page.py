@@ -92,7 +92,7 @@ def render(
     worst, limit, side = _breach(excursion, rule, point)
     since = _local(excursion.onset, letterhead.site)
     unit = f" {excursion.unit or point.unit}"
-    state = f"{WORDS[rule.kind if rule.kind in ('stale', 'quality') else 'out']} {since}"
+    state = f"{WORDS[rule.kind if rule.kind in WORDS else 'out']} {since}"
     tail = f"{worst}{unit} {side} {limit}{unit}" if side else state
     head = f"{letterhead.environment} {WORDS[excursion.level]}{WORDS['found_late'] if kind == LATE else ''} {rule.priority}"
     lasted = span((excursion.ended if excursion.ended is not None else at) - excursion.onset)
@@ -114,7 +114,7 @@ def render(
         "link": link,
     }
     return Page(
-        id=f"{alarm}-{kind}",
+        id=page_id(excursion, alarm, kind),
         alarm=alarm,
         kind=kind,
         at_ns=at,
@@ -122,6 +122,12 @@ def render(
         text=_text(lines),
         facts=_facts(excursion, rule, point, letterhead, side) | {"link": link},
     )
+
+
+def page_id(excursion: Excursion, alarm: str, kind: str) -> str:
+    """An alarm is told once of each of its excursions: of the one that it was raised by, and of those of a higher level."""
+    own = not excursion.id or alarm[1:] == excursion.id[1:]
+    return f"{alarm}-{kind}" if own else f"{alarm}-{excursion.id}-{kind}"
 
 
 def notice(kind: str, problem: str, *, letterhead: Letterhead, at: int, do: str = "") -> Page:
@@ -146,7 +152,9 @@ def _breach(excursion: Excursion, rule: Rule, point: Point) -> tuple[str, str, s
         return "" if excursion.peak is None else distinct(excursion.peak, None, point.resolution)[0], "", ""
     worst, limit = distinct(excursion.peak, excursion.limit, point.resolution)
     if excursion.peak != excursion.limit:
-        return worst, limit, WORDS["above" if excursion.peak > excursion.limit else "below"]
+        side = "above" if excursion.peak > excursion.limit else "below"
+        # Of a `count` that goes on for earlier readings, the worst since its onset may lie inside.
+        return worst, limit, WORDS[side] if getattr(rule, side) is not None else ""
     return worst, limit, WORDS["at_or_above" if rule.above is not None and rule.above.inclusive else "at_or_below"]
 
 

@@ -22,7 +22,7 @@ from ingest.series import Series
 
 DIFFERENCES_MAX = 500
 _PROGRESS = ("cursor", "head", "clock", "heard", "steps", "issued", "lives")
-_TIMES = {"onset", "raised", "ended", "cleared", "raised_at", "returned_at", "acknowledged_at", "at"}
+_TIMES = {"onset", "raised", "ended", "cleared", "raised_at", "returned_at", "acknowledged_at", "risen_at", "at"}
 _UNTRIED = (0, 0, 0, None, 0, "")
 
 
@@ -77,6 +77,7 @@ def prove(recorded: StateStore, journal: JournalReader, folder: Path, plan_of: P
             with closing(_both(Path(recorded.path), Path(store.path))) as both:
                 _compare(both, "excursions", ("id", "revision"), proof.flaws)
                 _compare(both, "alarms", ("id",), proof.flaws)
+                _compare(both, "members", ("excursion",), proof.flaws)
                 _compare(both, "audit", ("seq",), proof.audit)
             for key in _PROGRESS:
                 stored, computed = recorded.get(key), store.get(key)
@@ -136,11 +137,11 @@ def _compare(both: sqlite3.Connection, table: str, key: tuple[str, ...], flaws: 
 
 def _difference(table: str, which: tuple[Any, ...], stored: dict[str, Any] | None, computed: dict[str, Any] | None) -> str:
     row = stored or computed or {}
-    noun = {"excursions": "excursion", "alarms": "alarm", "audit": "audit row"}[table]
+    noun = {"excursions": "excursion", "alarms": "alarm", "audit": "audit row", "members": "alarm of excursion"}[table]
     about = [str(row[name]) for name in ("rule", "point", "action", "object") if row.get(name)]
     name = f"{noun} {which[0]}{f' revision {which[1]}' if len(which) > 1 else ''} ({' '.join(about)})"
     if stored is None or computed is None:
-        when = next(f", {name} {_told(name, row[name])}" for name in ("onset", "raised_at", "at") if name in row)
+        when = next((f", {name} {_told(name, row[name])}" for name in ("onset", "raised_at", "at") if name in row), "")
         return f"{name}{when}: {'in state.db, but not' if computed is None else 'not in state.db, but'} among what was evaluated again"
     differing = [column for column in stored if (stored[column], type(stored[column])) != (computed[column], type(computed[column]))]
     told = [f"`{column}` stored {_told(column, stored[column])}, computed {_told(column, computed[column])}" for column in differing]

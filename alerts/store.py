@@ -12,7 +12,7 @@ from typing import Any
 from ingest.journal import read_only
 from rules.excursion import CURRENT, Excursion
 
-FORMAT = 1
+FORMAT = 2
 _EXCURSION = [f.name for f in fields(Excursion)]
 _NAMED = ", ".join(f'"{name}"' for name in _EXCURSION)
 _SCHEMA = f"""
@@ -22,9 +22,13 @@ create index excursions_by_point on excursions (point, status, onset);
 create index excursions_by_onset on excursions (onset);
 create table alarms (
     id text primary key, excursion text, rule text, point text, level text, priority text, state text, late integer,
-    raised_at integer, returned_at integer, acknowledged_at integer, acknowledged_by text, comment text
+    raised_at integer, returned_at integer, acknowledged_at integer, acknowledged_by text, comment text,
+    risen_at integer
 ) without rowid;
 create index alarms_by_state on alarms (state);
+create table members (excursion text primary key, alarm text, rule text, point text, priority text) without rowid;
+create index members_by_point on members (rule, point);
+create index members_by_alarm on members (alarm);
 create table audit (
     seq integer primary key, at integer, actor text, action text, object text, old text, new text, reason text, entry integer, hash blob
 );
@@ -66,6 +70,11 @@ class StateStore:
                     for statement in _SCHEMA.split(";\n"):
                         self._connection.execute(statement)
                     self.put("format", FORMAT)
+            elif self.get("format") != FORMAT:
+                raise StateUnavailable(
+                    f"{path} has format {self.get('format')}, this version writes format {FORMAT}. Move state.db away: it is computed again"
+                    " from the journal"
+                )
             self._connection.execute(_TALLIES)
             if not self._connection.execute("select 1 from sqlite_schema where name = 'excursions_written'").fetchone():
                 with self.transaction():

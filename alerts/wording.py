@@ -20,6 +20,8 @@ WORDS = {
     "the_limit": "the limit",
     "stale": "silent since",
     "quality": "bad readings since",
+    "rate": "changing too fast since",
+    "flatline": "not moving since",
     "out": "out of order since",
     "over": "over since",
     "late_explained": "readings that arrived late show it; nobody could be told earlier",

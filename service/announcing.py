@@ -54,8 +54,6 @@ class Announcer:
     def announce(self, rows: Iterable[int], alarms: Iterable[str], excursions: Iterable[Excursion], at: int) -> None:
         """Have it published soon what a step changed: never waits for it."""
         news = _News(at, set(rows), dict.fromkeys(alarms), {excursion.id: excursion for excursion in excursions})
-        # An alarm's view changes with its excursion: its worst value, its end.
-        news.alarms |= dict.fromkeys(records.alarm_of(id) for id in news.excursions)
         with self._lock:
             self._news.add(news)
             if self._called:
@@ -88,9 +86,11 @@ class Announcer:
 
     def _tell(self, news: _News) -> None:
         views = []
-        if news.alarms:
+        if news.alarms or news.excursions:
             with self._store.borrowed() as store:
-                views = [self._words.alarm(*found) for found in records.alarms_by_id(store, news.alarms)]
+                # An alarm's view changes with its excursion: its worst value, its end.
+                changed = news.alarms | dict.fromkeys(records.alarms_of(store, news.excursions))
+                views = [self._words.alarm(*found) for found in records.alarms_by_id(store, changed)]
         rows = sorted(news.rows) if self._events.listeners else []
         standing = self._board.standing(rows)
         now = [PointNow(self._points[row].id, point.latest, point.state) for row, point in zip(rows, standing, strict=True)]

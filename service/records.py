@@ -49,9 +49,11 @@ def open_excursions(store: StateStore) -> list[Excursion]:
     return store.excursions("status = ? and cleared is null", (CURRENT,))
 
 
-def alarm_of(excursion: str) -> str:
-    """The id of an excursion's alarm (alerts/alarms.py)."""
-    return f"A{excursion[1:]}"
+def alarms_of(store: StateStore, excursions: Collection[str]) -> list[str]:
+    """The ids of the alarms that excursions have (alerts/alarms.py)."""
+    ids = json.dumps([*excursions])
+    members = dict(store.rows("select excursion, alarm from members where excursion in (select value from json_each(?))", (ids,)))
+    return [members.get(id, f"A{id[1:]}") for id in excursions]
 
 
 def alarms(store: StateStore, states: Collection[str], limit: int, cursor: str | None) -> Page[tuple[Alarm, Excursion]]:

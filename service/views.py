@@ -37,7 +37,7 @@ class Words:
 
     def alarm(self, alarm: Alarm, excursion: Excursion) -> AlarmView:
         """An alarm and the newest revision of its excursion in words."""
-        rule, point = self._rules.get(alarm.rule), self._points.get(alarm.point)
+        rule, point = self._rules.get(excursion.rule), self._points.get(alarm.point)
         text = rule.text if rule is not None else {}
         over = None if alarm.returned_at is None else excursion.ended if excursion.ended is not None else alarm.returned_at
         return AlarmView(
@@ -73,8 +73,9 @@ class Words:
 
 def _since(alarm: Alarm) -> int:
     """When the alarm came into its state."""
-    returned, acknowledged = alarm.returned_at or alarm.raised_at, alarm.acknowledged_at or alarm.raised_at
-    return {RETURNED: returned, ACKNOWLEDGED: acknowledged, NORMAL: max(returned, acknowledged)}.get(alarm.state, alarm.raised_at)
+    told = alarm.raised_at if alarm.risen_at is None else alarm.risen_at
+    returned, acknowledged = alarm.returned_at or told, alarm.acknowledged_at or told
+    return {RETURNED: returned, ACKNOWLEDGED: acknowledged, NORMAL: max(returned, acknowledged)}.get(alarm.state, told)
 
 
 def _direction(excursion: Excursion, rule: Rule | None) -> str:
@@ -83,7 +84,9 @@ def _direction(excursion: Excursion, rule: Rule | None) -> str:
         return ""
     if excursion.peak == excursion.limit:
         return "above" if rule is not None and rule.above is not None and rule.above.inclusive else "below"
-    return "above" if excursion.peak > excursion.limit else "below"
+    side = "above" if excursion.peak > excursion.limit else "below"
+    # Of a `count` that goes on for earlier readings, the worst since its onset may lie inside.
+    return side if rule is None or getattr(rule, side) is not None else ""
 
 
 class LimitsInForce:

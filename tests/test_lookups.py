@@ -133,7 +133,7 @@ def test_alarms_by_state(place: Installation) -> None:
     assert ids("standing") == everything - {"A26"}
     assert ids("unacknowledged") | ids("returned") == ids("standing")
     acknowledged = next(row for row in listed(run("alarms", "--config", str(place.config), "--json"), "alarms") if row["id"] == "A26")
-    assert acknowledged["rule"] == "dp-cascade.action"
+    assert (acknowledged["rule"], acknowledged["level"]) == ("dp-cascade", "action")
     assert (acknowledged["state"], acknowledged["acknowledged_by"], acknowledged["comment"]) == ("normal", "anna", "on my way")
     assert acknowledged["acknowledged"] == format_time(place.at)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from alerts.page import LATE, SERVICE, TEST, Letterhead, Page, decode, encode, notice, render
+from alerts.page import LATE, SERVICE, TEST, Letterhead, Page, decode, encode, notice, page_id, render
 from alerts.wording import GSM_ALPHABET, distinct, span
 from facility.site import Facility, Place, Point
 from rules.excursion import Excursion
@@ -47,7 +47,25 @@ def test_a_value_on_an_inclusive_limit_is_said_to_be_at_it_in_the_zone_where_it_
     assert "Do:" not in told.text
 
 
-@pytest.mark.parametrize(("kind", "words"), [("stale", "silent since"), ("quality", "bad readings since")])
+def test_each_excursion_of_an_alarm_with_levels_has_a_page_of_its_own() -> None:
+    excursion = Excursion("dp.action", "cp1.dp", "action", ONSET_NS, ONSET_NS, id="E7", room="cp1")
+    assert page_id(excursion, "A7", "raised") == "A7-raised"
+    assert page_id(excursion, "A3", "raised") == "A3-E7-raised"
+
+
+def test_a_worst_value_inside_the_limit_is_not_said_to_be_beyond_it() -> None:
+    rule = Rule("dp-often", "count", above=Bound(10.0), k=2, n=3)
+    excursion = Excursion(rule.id, "cp1.dp", "alert", ONSET_NS, ONSET_NS, peak=9.0, limit=10.0, unit="Pa", room="cp1")
+    told = render(excursion, alarm="20", rule=rule, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS)
+    assert told.subject.endswith("differential pressure out of order since 2026-11-21 08:41:10+01:00")
+    assert told.facts["side"] is None
+    assert "Worst value: 9 Pa\n" in told.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("stale", "silent since"), ("quality", "bad readings since"), ("rate", "changing too fast since"), ("flatline", "not moving since")],
+)
 def test_a_rule_without_a_value_says_what_is_wrong_instead(kind: str, words: str) -> None:
     rule = Rule("dp-" + kind, kind, level="technical", text={"sv": "Kontrollera givaren."})
     excursion = Excursion(rule.id, "cp1.dp", "technical", ONSET_NS, ONSET_NS + 90 * SECOND_NS, room="cp1")

@@ -41,7 +41,7 @@ _STYLES = {"critical": "bold red", "high": "red", "medium": "yellow"}
 @out_option
 @json_option
 def alarms(asked: Asked, states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
-    """List alarms, one for each excursion, in the order in which they were raised.
+    """List alarms in the order in which they were raised: one for each excursion, one for all levels of a rule that overlap at a point.
 
     Those that were raised in the time asked for. `unacknowledged` and `acknowledged` alarms stand; `returned`: the condition is over and
     nobody has acknowledged yet; `normal`: over and acknowledged.

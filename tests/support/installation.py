@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alerts.alarms import Alarms
 from alerts.ledger import Ledger
-from alerts.page import Page
+from alerts.page import Page, page_id
 from ingest.entries import DELIVERY, LINK, SERVICE, DeliveryBody, LinkBody, ServiceBody, encode
 from rules.excursion import Excursion
 from service.judging import plan_from_entry
@@ -31,7 +31,7 @@ class Paging(Installation):
         self.note(DELIVERY, DeliveryBody(f"{alarm}-raised", "sink", 1 if not ok else 2, self.at, ok, False, detail, due))
 
     def _page(self, excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Page]]:
-        return [("sink", Page(f"{alarm}-raised", alarm, "raised", at, f"{excursion.rule} {excursion.point}", ""))]
+        return [("sink", Page(page_id(excursion, alarm, "raised"), alarm, "raised", at, f"{excursion.rule} {excursion.point}", ""))]
 
 
 def installation(folder: Path, *, rounds: int = 3) -> Paging:

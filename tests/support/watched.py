@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alerts.alarms import Alarms, Answer
 from alerts.ledger import Applied, Ledger
-from alerts.page import RAISED, Page
+from alerts.page import RAISED, Page, page_id
 from alerts.store import StateStore
 from dashboards.counts import LinkCounts, StepCounts
 from dashboards.monitor import PointView
@@ -180,7 +180,7 @@ class Watched:
         return replace(self.vitals, sums=self.intake.sums, step_ended_ns=ended)
 
     def _pages(self, excursion: Excursion, alarm: str, at: int) -> list[tuple[str, Page]]:
-        return [("sink", Page(f"{alarm}-{RAISED}", alarm, self.page_kind, at, excursion.rule, excursion.point))]
+        return [("sink", Page(page_id(excursion, alarm, RAISED), alarm, self.page_kind, at, excursion.rule, excursion.point))]
 
     def _heard(self) -> int:
         return self.clock.at - START
