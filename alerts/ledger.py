@@ -11,6 +11,7 @@ import numpy as np
 from alerts import checkpoint
 from alerts.alarms import Alarms, Answer
 from alerts.audit import SYSTEM, AuditTrail
+from alerts.clocks import Clocks
 from alerts.judgement import BEGINNING, Judgement, Stretch
 from alerts.store import StateStore, StateUnavailable
 from facility.reading import Readings
@@ -40,6 +41,7 @@ from ingest.journal import Entry, JournalReader
 from ingest.lives import BORN, GAP, Lives
 from ingest.readmission import READMITTED
 from ingest.recollection import Recollection
+from rules.ahead import as_told
 from rules.engine import RAISED, Finding
 from rules.excursion import CURRENT, Excursion
 from rules.plan import Plan
@@ -81,6 +83,7 @@ class Ledger:
         self.sums = Sums()
         self.lives = Lives()
         self._lived = False
+        self._clocks = Clocks()
         self._open: dict[tuple[str, str], Excursion] = {}
         self._issued = 0
         self._steps = 0
@@ -109,6 +112,7 @@ class Ledger:
         kept, since = self._store.rows("select value from meta where key in ('newest', 'newest_cursor') order by key")
         readings = (readings_of(entry, ingest_body(entry)) for entry in journal.entries(int(since[0]), self.cursor, (INGEST,)))
         checkpoint.restore(self.judgement, kept[0], self._store.get("under_way"), readings, int(self._store.get("clock")))
+        self._clocks.restore(self.judgement.plan, self._store.get("clocks", ""))
         self._open = {(row.rule, row.point): row for row in self._store.excursions("status = ? and cleared is null", (CURRENT,))}
         self._issued = int(self._store.get("issued", 0))
         self._steps = int(self._store.get("steps", 0))
@@ -138,6 +142,7 @@ class Ledger:
                 self._store.put("lives", lives_text(self.lives))
             if self.judgement.epochs:
                 self._store.put("under_way", checkpoint.under_way(self.judgement))
+                self._store.put("clocks", self._clocks.kept)
                 if configured:  # so that the next start need not look through the whole journal for them
                     self._store.put("configurations", json.dumps(self.configurations))
                 # What births do to silence cannot be told from later readings, as the rest is.
@@ -213,12 +218,13 @@ class Ledger:
         plan = self._plan_of(body, self.number_of, entry.at)
         old = self.judgement.plan.config if self.judgement.epochs else ""
         findings, revisions = self.judgement.configure(plan, entry.at, entry.heard)
+        findings += self._clocks.configure(plan, entry.at)
         self.audit.append(entry.at, body.by or SYSTEM, "configuration", "configuration", old, body.hash, body.reason, entry.seq)
         self._record(revisions, findings, entry, applied)
 
     def _judge(self, entries: Sequence[Entry], last: Entry, applied: Applied) -> None:
         """Judge what a stretch of entries brought; its last entry is the clock."""
-        batches, states = [], []
+        batches, states, ingested = [], [], []
         lives: list[Life] = []
         for moment, entry in enumerate(entries):
             if entry.kind == INGEST:
@@ -227,6 +233,7 @@ class Ledger:
                 if body.readmission is not None:
                     self._readmitted(body, body.readmission, entry)
                 batches.append(readings_of(entry, body))
+                ingested.append((entry, body))
                 states += [(state.place, state.time, state.state) for state in body.states]
             elif entry.kind == SOURCE:
                 event = decode(entry)
@@ -242,6 +249,7 @@ class Ledger:
             return
         heard = Heard(np.array([entry.at for entry in entries]), np.array([entry.heard for entry in entries]))
         findings, revisions = self.judgement.judge(Stretch(readings, states, heard, lives))
+        findings += self._clocks.judge(ingested, readings, self.number_of, last.at)
         self._record(revisions, findings, last, applied)
 
     def _record(self, revisions: Iterable[Revision], findings: Iterable[Finding], entry: Entry, applied: Applied) -> None:
@@ -251,7 +259,7 @@ class Ledger:
             key = (finding.excursion.rule, finding.excursion.point)
             if finding.what == RAISED:
                 self._write(replace(finding.excursion, id=self._next_id()), applied)
-                self._alarms.raised(self._open[key], self._rule(key[0]), entry, self.audit, applied.alarms)
+                self._alarms.raised(self._open[key], as_told(self._rule(key[0]), self._open[key]), entry, self.audit, applied.alarms)
             else:
                 was = self._open[key]
                 row = replace(finding.excursion, id=was.id, revision=was.revision, late=was.late)

@@ -13,11 +13,13 @@ import msgspec
 from alerts.wording import GSM_ALPHABET, WORDS, clean, distinct, span
 from facility.site import Facility, Place, Point, Site
 from facility.times import format_time
+from rules.ahead import OURS
 from rules.excursion import Excursion
 from rules.rule import Rule
 
 RAISED, LATE, TEST, SERVICE = "raised", "late", "test", "service"
 KINDS = (RAISED, LATE, TEST, SERVICE)
+OUR_CLOCK = Point(OURS, "clock", "", "", name=WORDS["our_clock"])
 Fact = str | float | int | bool | None
 
 
@@ -86,12 +88,13 @@ def render(
     excursion: Excursion, *, alarm: str, rule: Rule, facility: Facility, letterhead: Letterhead, at: int, kind: str = RAISED
 ) -> Page:
     """The page of an alarm as it stands at `at` (ns UTC); `kind` is raised, or late when found in late readings."""
-    point = facility.point_by_id[excursion.point]
+    point = OUR_CLOCK if excursion.point == OURS else facility.point_by_id[excursion.point]
     place = [facility.place_by_id[id] for id in (point.room, point.zone) if id]
     what = clean(point.name) or point.quantity.replace("_", " ")
     worst, limit, side = _breach(excursion, rule, point)
     since = _local(excursion.onset, letterhead.site)
     unit = f" {excursion.unit or point.unit}"
+    middles = (f"{_shown(place[-1])}, {what}", f"{place[-1].id}, {point.id}", point.id) if place else (what,)
     state = f"{WORDS[rule.kind if rule.kind in WORDS else 'out']} {since}"
     tail = f"{worst}{unit} {side} {limit}{unit}" if side else state
     head = f"{letterhead.environment} {WORDS[excursion.level]}{WORDS['found_late'] if kind == LATE else ''} {rule.priority}"
@@ -118,7 +121,7 @@ def render(
         alarm=alarm,
         kind=kind,
         at_ns=at,
-        subject=_subject(head, (f"{_shown(place[-1])}, {what}", f"{place[-1].id}, {point.id}", point.id), tail),
+        subject=_subject(head, middles, tail),
         text=_text(lines),
         facts=_facts(excursion, rule, point, letterhead, side) | {"link": link},
     )

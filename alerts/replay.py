@@ -19,6 +19,7 @@ from facility.recording import Chunk
 from facility.site import OCCUPANCIES
 from ingest.recorded import RecordedIntake, RecordedSums, Refused
 from ingest.series import Series
+from rules.ahead import AheadState, Arrived, Watch, ahead, open_ahead
 from rules.engine import CLEARED, Finding, advance, open_excursions
 from rules.excursion import Excursion
 from rules.occupancy import occupancy_of
@@ -43,6 +44,7 @@ class Replay:
         self._intake = RecordedIntake(plan.facility, self._series, refuse)
         self._found = _Found(folder / "found.db")
         self._silences = StaleState.since(len(plan.stale), 0, 0)
+        self._clocks = [(Watch(rule, points), AheadState()) for rule, points in plan.ahead]
         self._begun = False
         # Which state a silence began in is looked up at the end: states may come later in the recording.
         self._no_states = self._occupancy = occupancy_of(plan.facility, {})
@@ -63,6 +65,9 @@ class Replay:
         heard = Heard(np.array([clock]), np.array([clock - start]))
         self._silences, findings = silence(self._plan.stale, self._silences, stored, heard, self._no_states)
         self._found.add(_ended(findings))
+        arrived = Arrived((stored.point, stored.received), self._intake.ahead)
+        for watch, ahead_state in self._clocks:
+            self._found.add(_ended(ahead(watch, ahead_state, arrived, clock)))
 
     def judge(self, progress: Callable[[float], None] = lambda done: None) -> None:
         """Judge all that was taken; `progress` is told the fraction done."""
@@ -110,6 +115,10 @@ class Replay:
         self._silences, findings = silence(self._plan.stale, self._silences, Readings.empty(), heard, self._no_states)
         self._found.add(_ended(findings))
         self._found.add(open_silences(self._plan.stale, self._silences, self._no_states))
+        nothing = (np.empty(0, np.uint32), np.empty(0, np.int64))
+        for watch, ahead_state in self._clocks:
+            self._found.add(_ended(ahead(watch, ahead_state, Arrived(nothing, nothing), clock + 1)))
+            self._found.add(open_ahead(watch, ahead_state))
 
 
 def _ended(findings: Iterable[Finding]) -> Iterator[Excursion]:

@@ -20,6 +20,8 @@ WORDS = {
     "the_limit": "the limit",
     "stale": "silent since",
     "quality": "bad readings since",
+    "clock_ahead": "readings from the future since",
+    "our_clock": "our own clock is behind most instruments,",
     "rate": "changing too fast since",
     "flatline": "not moving since",
     "out": "out of order since",

@@ -86,12 +86,16 @@ class StateArrival:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """What could not be understood, whole: `payload` is the message, or of an array the one element; `reason` is a Reason."""
+    """What could not be understood, whole: `payload` is the message, or of an array the one element; `reason` is a Reason.
+
+    `point` is that of a reading that was understood, but not admitted.
+    """
 
     topic: str
     payload: bytes
     reason: str
     detail: str
+    point: str = ""
 
 
 @dataclass(slots=True)

@@ -329,7 +329,7 @@ class Intake:
         payload = message.payload if element is None else element
         point = self._ids[arrivals.point[row]]
         detail = f"{point} at {format_time(arrivals.time[row])}, received {format_time(received)}"
-        return Quarantined(message.topic, payload, reason, detail)
+        return Quarantined(message.topic, payload, reason, detail, point)
 
     def _written(self, point: int, time: int) -> tuple[float, int] | None:
         found: Readings = self._series.read(point, time, time + 1)

@@ -20,7 +20,7 @@ from facility.site import Facility
 from facility.times import format_time
 from facility.units import Conversion, UnknownUnit, conversion, dimension
 from facility.whole_file import whole_text
-from ingest.admission import DUPLICATE, REASONS, STORED, Admission, Content, Key
+from ingest.admission import CLOCK_AHEAD, DUPLICATE, REASONS, STORED, Admission, Content, Key
 from ingest.arrivals import Reason
 from ingest.series import HOUR_NS, NO_TIME, Series
 
@@ -86,7 +86,8 @@ class RecordedIntake:
     """Admits chunk after chunk; points have the numbers of their order in the facility.
 
     `refuse` is told every row that goes to quarantine. `start` and `clock` are the smallest and largest `received` of all rows so far
-    (int ns UTC), None before the first; `states` the stored states by place and time.
+    (int ns UTC), None before the first; `states` the stored states by place and time; `ahead` point and `received` of the rows of the last
+    chunk whose time was too far ahead.
     """
 
     def __init__(self, facility: Facility, series: Series, refuse: Callable[[Refused], None] | None = None) -> None:
@@ -108,6 +109,7 @@ class RecordedIntake:
         self.states: dict[tuple[str, int], str] = {}
         self.start: int | None = None
         self.clock: int | None = None
+        self.ahead: tuple[NDArray[np.uint32], NDArray[np.int64]] = (np.empty(0, np.uint32), np.empty(0, np.int64))
 
     def accept(self, chunk: Chunk) -> Readings:
         """Admit a chunk's rows in their order; returns the readings that were stored, `heard` counting from `start`."""
@@ -176,6 +178,7 @@ class RecordedIntake:
     def _admitted(
         self, chunk: Chunk, rows: NDArray[np.intp], number: NDArray[np.int64], value: NDArray[np.float64], why: NDArray[np.uint8]
     ) -> Readings:
+        self.ahead = (np.empty(0, np.uint32), np.empty(0, np.int64))
         if not len(rows):
             return Readings.empty()
         assert self.start is not None
@@ -185,6 +188,7 @@ class RecordedIntake:
         verdict, quality = self._admission.admit(point, time, value, quality, received)
         self._admission.confirm()
         why[rows] = _VERDICTS[verdict]
+        self.ahead = point[verdict == CLOCK_AHEAD], received[verdict == CLOCK_AHEAD]
         self.sums.duplicates += int(np.count_nonzero(verdict == DUPLICATE))
         heard, sequence = received - self.start, np.full(len(rows), -1)
         stored = Readings(point, time, value, quality, received, heard, sequence).take(verdict == STORED)

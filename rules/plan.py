@@ -90,11 +90,13 @@ class Plan:
     config: str
     groups: tuple[Pairs, ...]
     stale: Pairs
+    ahead: tuple[tuple[Rule, dict[int, Point]], ...] = ()
+    """Rules of the kind clock_ahead, each with the points that it selects by number."""
 
     @cached_property
     def rule_by_id(self) -> dict[str, Rule]:
         """The rules that judge anything."""
-        return {rule.id: rule for pairs in (*self.groups, self.stale) for rule in pairs.rules}
+        return {rule.id: rule for pairs in (*self.groups, self.stale) for rule in pairs.rules} | {rule.id: rule for rule, _ in self.ahead}
 
     @cached_property
     def rule_ids(self) -> tuple[frozenset[str], ...]:
@@ -141,12 +143,16 @@ def plan_of(
     """
     found: dict[str, list[tuple[int, Rule, Point]]] = {"limit": [], "table": [], "quality": [], "stale": []}
     points = [(number_of[point.id], point) for point in facility.points if at is None or point.retired_ns is None or point.retired_ns > at]
+    ahead: list[tuple[Rule, dict[int, Point]]] = []
     for rule in rules:
+        if rule.kind == "clock_ahead":
+            ahead.append((rule, {number: point for number, point in points if matches(rule.select, point)}))
+            continue
         kind = "table" if rule.kind == "limit" and _uses_table(rule) else rule.kind
         found[kind].extend((number, rule, point) for number, point in points if matches(rule.select, point))
     size = max(number_of.values(), default=-1) + 1
     groups = {kind: _pairs(kind, facility, tables, sorted(rows, key=lambda row: row[0]), size) for kind, rows in found.items()}
-    return Plan(facility, config, (groups["limit"], groups["table"], groups["quality"]), groups["stale"])
+    return Plan(facility, config, (groups["limit"], groups["table"], groups["quality"]), groups["stale"], tuple(ahead))
 
 
 def _uses_table(rule: Rule) -> bool:

@@ -29,6 +29,7 @@ _OWN = {
     "mean": (*_SIDES, "window", "deadband", "min_readings", *_RUNS),
     "stale": ("after",),
     "quality": _RUNS,
+    "clock_ahead": (),
 }
 """Keys that a kind has, beside those of every kind."""
 _NEEDED = {
@@ -39,7 +40,7 @@ _NEEDED = {
     "stale": {"after": "how long nothing was received, such as 3 periods"},
 }
 """Keys that a kind cannot do without, and what they say."""
-_TECHNICAL = ("stale", "quality", "flatline")
+_TECHNICAL = ("stale", "quality", "flatline", "clock_ahead")
 
 
 def load_rules(path: FilePath, facility: Facility, tables: Mapping[str, LimitTable] | None = None) -> tuple[Rule, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from alerts.page import LATE, RAISED, Letterhead, Page, render
 from ingest.entries import ConfigurationBody
+from rules.ahead import as_told
 from rules.excursion import Excursion
 from service.judging import Judges
 
@@ -28,7 +29,7 @@ class Paging:
         """The page of a new alarm at `at` (int ns UTC), for each target."""
         targets = self._channels[max(0, bisect_right(self._moments, at) - 1)]
         facility, rules, _ = self._judges.of(self._bodies[excursion.config])
-        rule = next(rule for rule in rules if rule.id == excursion.rule)
+        rule = as_told(next(rule for rule in rules if rule.id == excursion.rule), excursion)
         kind = LATE if excursion.late else RAISED
         page = render(excursion, alarm=alarm, rule=rule, facility=facility, letterhead=self._letterhead, at=at, kind=kind)
         return [(target, page) for target in targets]

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from alerts.audit import AuditRow
 from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, Alarm
+from alerts.page import OUR_CLOCK
 from dashboards.monitor import AlarmView, AuditEntry, LimitInForce, PlaceView, PointView
 from facility.site import OCCUPANCIES, Facility, Point
+from rules.ahead import OURS
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy
 from rules.plan import Pairs, Plan
@@ -37,7 +39,7 @@ class Words:
 
     def alarm(self, alarm: Alarm, excursion: Excursion) -> AlarmView:
         """An alarm and the newest revision of its excursion in words."""
-        rule, point = self._rules.get(excursion.rule), self._points.get(alarm.point)
+        rule, point = self._rules.get(excursion.rule), OUR_CLOCK if alarm.point == OURS else self._points.get(alarm.point)
         text = rule.text if rule is not None else {}
         over = None if alarm.returned_at is None else excursion.ended if excursion.ended is not None else alarm.returned_at
         return AlarmView(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from alerts.page import LATE, SERVICE, TEST, Letterhead, Page, decode, encode, notice, page_id, render
 from alerts.wording import GSM_ALPHABET, distinct, span
 from facility.site import Facility, Place, Point
+from rules.ahead import OURS
 from rules.excursion import Excursion
 from rules.rule import Bound, Rule
 from tests.support.pages import FACILITY, LETTERHEAD, LOW, ONSET_NS, PRESSURE, SECOND_NS, page
@@ -51,6 +52,16 @@ def test_each_excursion_of_an_alarm_with_levels_has_a_page_of_its_own() -> None:
     excursion = Excursion("dp.action", "cp1.dp", "action", ONSET_NS, ONSET_NS, id="E7", room="cp1")
     assert page_id(excursion, "A7", "raised") == "A7-raised"
     assert page_id(excursion, "A3", "raised") == "A3-E7-raised"
+
+
+def test_our_own_clock_is_told_without_a_place() -> None:
+    rule = Rule("clock", "clock_ahead", level="technical", priority="critical", text={"en": "Set the clock of the server."})
+    excursion = Excursion("clock", OURS, "technical", ONSET_NS, ONSET_NS)
+    told = render(excursion, alarm="A9", rule=rule, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS)
+    words = "our own clock is behind most instruments, readings from the future since 2026-11-21 08:41:10+01:00"
+    assert told.subject == f"demo TECHNICAL critical: {words}"
+    assert "Where: ATMP Centre\n" in told.text
+    assert "Do: Set the clock of the server.\n" in told.text
 
 
 def test_a_worst_value_inside_the_limit_is_not_said_to_be_beyond_it() -> None:

@@ -11,7 +11,8 @@ from alerts.alarms import Alarms
 from alerts.ledger import Ledger
 from alerts.store import StateStore
 from facility.reading import QUALITIES, Readings
-from ingest.admission import DUPLICATE, STORED, Admission
+from ingest.admission import CLOCK_AHEAD, DUPLICATE, STORED, Admission
+from ingest.arrivals import Quarantined
 from ingest.entries import (
     CONFIGURATION,
     INGEST,
@@ -160,6 +161,6 @@ class Life:
             b"",
             [],
             [State(*state) for state in states],
-            [],
+            [Quarantined("", b"", "clock_ahead", "", row.point) for row, what in zip(rows, verdict, strict=True) if what == CLOCK_AHEAD],
         )
         self.pending.append(self._entry(INGEST, body, moment, int(stored.sum())))
