@@ -28,7 +28,8 @@ def test_in_thirty_seconds_every_kind_of_rule_has_found_something_and_nothing_is
     assert said["duplicates"] > 0
     assert said["quarantined"] > 0
     pages = [json.loads(line) for line in (tmp_path / "data" / "pages.jsonl").read_text().splitlines()]
-    assert said["notifications"] == len(pages) == said["excursions"]
+    assert said["notifications"] == len(pages)
+    assert 0 < len(pages) <= said["excursions"], "the levels of a rule are one alarm"
     found = {page["facts"]["rule"].partition(".")[0] for page in pages}
     assert {"dp-cascade", "silent", "bad-quality"} <= found, found
     proven = renrum("verify", "--data-dir", folder, seconds=60)

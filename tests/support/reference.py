@@ -17,6 +17,7 @@ from facility.site import Facility, Point
 from rules.excursion import Excursion
 from rules.rule import Bound, Rule
 from tests.support.admitted import Admitted, Reading, Row, State, admit, arrived, occupancy, occupancy_of_limits, with_received
+from tests.support.reference_clocks import clocks
 
 __all__ = ["Lived", "Outcome", "Row", "Sides", "Table", "evaluate"]
 
@@ -69,7 +70,8 @@ def evaluate(
             if selects(rule, point) and rule.kind != "clock_ahead":
                 excursions += judge(facility, rule, point, tables, admitted, rows, lives)
         if rule.kind == "clock_ahead":
-            excursions += clocks(facility, rule, admitted, rows)
+            points = [point for point in facility.points if selects(rule, point)]
+            excursions += clocks(rule, points, admitted, max(map(arrived, rows), default=0))
     excursions.sort(key=lambda e: (e.onset, e.rule, e.point))
     stored = len(admitted.readings) + len(admitted.states)
     return Outcome(excursions, stored, len(admitted.duplicates), len(admitted.quarantined))
@@ -437,45 +439,3 @@ def silences(rule: Rule, point: Point, readings: Sequence[Reading], lives: Seque
     if not is_open and counts and clock >= last + after:
         spans.append(Span(onset=last, raised=last + after))
     return spans
-
-
-# clock_ahead
-
-MINUTE = 60 * 10**9
-
-
-def clocks(facility: Facility, rule: Rule, admitted: Admitted, rows: Sequence[Row]) -> list[Excursion]:
-    """The excursions of a `clock_ahead` rule: moment after moment, what was stored, what was refused, what the clock reached."""
-    points = {point.id: point for point in facility.points if selects(rule, point)}
-    refused = [(arrived(row), row.point) for row, reason in admitted.quarantined if reason == "clock_ahead" and row.point in points]
-    stored = [(reading.received, reading.point) for reading in admitted.readings if reading.point in points]
-    clock = max(map(arrived, rows), default=0)
-    moments = {moment for moment, _ in refused + stored} | {moment + MINUTE for moment, _ in refused}
-    runs: dict[str, int] = {}
-    opened: dict[str, Excursion] = {}
-    done: list[Excursion] = []
-
-    def over(id: str, moment: int) -> None:
-        if id in opened:
-            done.append(replace(opened.pop(id), ended=moment, cleared=moment))
-
-    for moment in sorted(moment for moment in moments if moment <= clock):
-        before = [received for received, _ in refused if moment - MINUTE < received < moment]
-        lately = {id for received, id in refused if moment - MINUTE < received <= moment}
-        refused_now = {id for received, id in refused if received == moment}
-        stored_now = {id for received, id in stored if received == moment}
-        for id in stored_now:
-            runs.pop(id, None)
-            over(id, moment)
-        if stored_now and not before:
-            over("$clock", moment)
-        if "$clock" not in opened:
-            runs |= {id: moment for id in refused_now if id not in runs and id not in opened}
-            if refused_now and len(lately) >= 2 and len(lately) > len(points) / 2:
-                opened["$clock"] = Excursion(rule.id, "$clock", rule.level, min([*before, moment]), moment)
-                runs = {}
-        for id in [id for id, start in runs.items() if moment >= start + MINUTE]:
-            point = points[id]
-            onset = runs.pop(id)
-            opened[id] = Excursion(rule.id, id, rule.level, onset, onset + MINUTE, zone=point.zone or "", room=point.room, unit=point.unit)
-    return done + list(opened.values())
