@@ -11,14 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facility.reading import BAD, Readings
+from facility.reading import Readings
 from facility.site import OCCUPANCIES
-from rules.block import Block, breaching_of, chosen, measured, one, sides, spread
+from rules.block import Block, Verdicts, breaching_of, chosen, measured, sides, spread
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy
-from rules.plan import NEVER_NS, Pairs
+from rules.plan import LIMITED, NEVER_NS, Pairs
 from rules.runs import Event, RunState, Walked, walk
 from rules.search import blocks, runs_that_count
+from rules.spoken import without_excluded
+from rules.windows import Windows
 
 RAISED, CLEARED = "raised", "cleared"
 
@@ -40,6 +42,8 @@ def advance(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupa
     if not len(readings) or not len(pairs):
         return state, []
     new = state.copy()
+    if pairs.windowed and new.windows is None:
+        new.windows = Windows.initial(len(pairs))
     findings: list[Finding] = []
     for block in blocks(pairs, new, readings, occupancy):
         for event, row in _judge(pairs, new, block, occupancy):
@@ -48,13 +52,6 @@ def advance(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupa
             findings.append(Finding(RAISED if event.cleared is None else CLEARED, at, excursion))
     findings.sort(key=lambda finding: (finding.at, finding.excursion.rule, finding.excursion.point, finding.what == CLEARED))
     return new, findings
-
-
-def breaching_rows(pairs: Pairs, row: int, readings: Readings, occupancy: Occupancy) -> NDArray[np.bool_]:
-    """Which readings of its point (all of them, in time order) breach the pair's limit; excluded and not evaluated ones do not."""
-    block = one(row, readings.time, readings.value, readings.quality)
-    breaching = breaching_of(pairs, block, *sides(pairs, block, occupancy))
-    return breaching if pairs.kind == "quality" else breaching & (readings.quality < BAD)
 
 
 def open_excursions(pairs: Pairs, state: RunState, occupancy: Occupancy) -> list[Excursion]:
@@ -85,19 +82,35 @@ def _judge(pairs: Pairs, state: RunState, block: Block, occupancy: Occupancy) ->
     """Walk the pairs of a block that have something to walk; the others keep their state untouched."""
     if not len(block.pair):
         return
-    above, below = sides(pairs, block, occupancy)
-    breaching = breaching_of(pairs, block, above, below)
+    if block.verdicts is None:
+        above, below = sides(pairs, block, occupancy)
+        breaching = breaching_of(pairs, block, above, below)
+    else:
+        above, below, breaching = block.verdicts.above, block.verdicts.below, block.verdicts.breaching
     active = state.active[block.pair]
     active[runs_that_count(pairs, block, breaching)[1]] = True
     if not active.any():
         return
     if not active.all():
         kept = np.repeat(active, block.lengths)
-        lengths = block.lengths[active]
-        block = Block(block.pair[active], np.cumsum(lengths) - lengths, lengths, block.time[kept], block.value[kept], block.quality[kept])
+        block = block.kept(kept, np.where(active, block.lengths, 0))
         breaching = breaching[kept]
         above, below = chosen(above, kept), chosen(below, kept)
-    yield from _walk_block(pairs, state, block, above, below, breaching)
+    if block.verdicts is None:
+        yield from _walk_block(pairs, state, block, above, below, breaching)
+    else:
+        yield from _walk_verdicts(pairs, state, block, block.verdicts)
+
+
+def _walk_verdicts(pairs: Pairs, state: RunState, block: Block, verdicts: Verdicts) -> Iterator[tuple[Event, int]]:
+    """Walk the rows of a windowed kind: all are evaluated, and its windows know what is cut."""
+    score, limit, returned = measured(pairs, block, verdicts.above, verdicts.below, verdicts.breaching)
+    unmeasured = np.isnan(block.value)  # no mean yet
+    if unmeasured.any():
+        score = np.where(unmeasured, -np.inf, score)
+    if pairs.kind == "count":  # of which only the peak is measured
+        returned = ~verdicts.breaching
+    yield from _walk(pairs, state, block, verdicts.breaching, returned & verdicts.may_return, verdicts.cut, score, limit)
 
 
 def _walk_block(
@@ -108,36 +121,39 @@ def _walk_block(
     below: NDArray[np.float64],
     breaching: NDArray[np.bool_],
 ) -> Iterator[tuple[Event, int]]:
-    excluded = np.isnan(above) | np.isnan(below) if pairs.by_occupancy else np.zeros(len(block.time), np.bool_)
-    cut = np.zeros(len(block.time), np.bool_)
-    trailing = np.zeros(len(block.pair), np.bool_)
+    cut, trailing = np.zeros(len(block.time), np.bool_), np.zeros(len(block.pair), np.bool_)
+    excluded = np.isnan(above) | np.isnan(below) if pairs.by_occupancy else cut
     if excluded.any():
         evaluated = ~excluded
-        counts = np.add.reduceat(evaluated.astype(np.int64), block.starts)
-        state.cut[block.pair[counts == 0]] = True
-        kept = counts > 0
-        # An excluded reading ends the runs: where the number of excluded ones before a row differs from that before the row before it.
-        passed: NDArray[np.int64] = np.cumsum(excluded)
-        passed_before = (passed[block.starts] - excluded[block.starts])[kept]
-        passed_at_end = passed[block.starts + block.lengths - 1][kept]
-        passed = passed[evaluated]
-        starts = (np.cumsum(counts) - counts)[kept]
-        block = Block(block.pair[kept], starts, counts[kept], block.time[evaluated], block.value[evaluated], block.quality[evaluated])
-        breaching = breaching[evaluated]
+        rest = without_excluded(block, excluded)
+        state.cut[rest.emptied] = True
+        block, cut, trailing, breaching = rest.block, rest.cut, rest.trailing, breaching[evaluated]
         above, below = chosen(above, evaluated), chosen(below, evaluated)
         if not len(block.pair):
             return
-        cut = np.diff(passed, prepend=0) != 0
-        cut[starts] = passed[starts] != passed_before
-        trailing = passed[starts + block.lengths - 1] != passed_at_end
     pair = block.pair
     gap = pairs.max_gap[pair]
     leading = cut[block.starts]
     if (gap < NEVER_NS).any():
         cut[1:] |= np.diff(block.time) > spread(gap, block)[1:]
-    before = state.rows(pair)
-    cut[block.starts] = leading | before.cut | (before.active & (block.time[block.starts] - before.last > gap))
+    active = state.active[pair]
+    cut[block.starts] = leading | state.cut[pair] | (active & (block.time[block.starts] - state.last[pair] > gap))
     score, limit, returned = measured(pairs, block, above, below, breaching)
+    yield from _walk(pairs, state, block, breaching, returned, cut, score, limit)
+    state.cut[pair] = trailing
+
+
+def _walk(
+    pairs: Pairs,
+    state: RunState,
+    block: Block,
+    breaching: NDArray[np.bool_],
+    returned: NDArray[np.bool_],
+    cut: NDArray[np.bool_],
+    score: NDArray[np.float64],
+    limit: NDArray[np.float64],
+) -> Iterator[tuple[Event, int]]:
+    pair = block.pair
     rows = Walked(
         block.starts,
         block.lengths,
@@ -151,16 +167,17 @@ def _walk_block(
         pairs.on_delay[pair],
         pairs.off_delay[pair],
     )
-    after, events = walk(before, rows)
-    after.cut = trailing
+    windows, state.windows = state.windows, None  # they have gone ahead already
+    after, events = walk(state.rows(pair), rows)
     state.put(pair, after)
+    state.windows = windows
     for event in events:
         yield event, int(pair[event.pair])
 
 
 def _excursion(pairs: Pairs, row: int, event: Event, occupancy: Occupancy) -> Excursion:
     rule, point = pairs.rules[row], pairs.points[row]
-    measured = pairs.kind != "quality"
+    measured = pairs.kind in LIMITED
     code = occupancy.reported[pairs.place[row]].at(np.array([event.onset]))[0]
     return Excursion(
         rule=rule.id,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facility.site import OCCUPANCIES, Facility, Place
+from rules.passing import Condition, Passed
 
 IN_OPERATION = OCCUPANCIES.index("in_operation")
 AT_REST = OCCUPANCIES.index("at_rest")
@@ -28,24 +30,51 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Occupancy:
-    """Timelines of every place in facility order: as reported, and as limits see them (`clean_up` keeps in_operation's limits on)."""
+    """Timelines of every place in facility order: as reported, and as limits see them (`clean_up` keeps in_operation's limits on).
+
+    `passing` says when the conditions of `unless` hold: what else than a reading itself decides whether it is evaluated.
+    """
 
     reported: tuple[Timeline, ...]
     for_limits: tuple[Timeline, ...]
-    last_change: NDArray[np.int64]
-    last_code: NDArray[np.int8]
+    passing: Mapping[Condition, Passed]
 
     def limit_codes(self, places: NDArray[np.int32], times: NDArray[np.int64]) -> NDArray[np.int8]:
-        """The state whose limits apply at each (place, time); a loop only over places with readings before their newest change."""
-        codes = self.last_code[places]
-        earlier = np.flatnonzero(times < self.last_change[places])
-        for place in np.unique(places[earlier]):
-            rows = earlier[places[earlier] == place]
-            codes[rows] = self.for_limits[place].at(times[rows])
-        return codes
+        """The state whose limits apply at each (place, time)."""
+        return _codes(self.for_limits, self._limits_last, places, times)
+
+    def reported_codes(self, places: NDArray[np.int32], times: NDArray[np.int64]) -> NDArray[np.int8]:
+        """The state that was reported at each (place, time)."""
+        return _codes(self.reported, self._reported_last, places, times)
+
+    @cached_property
+    def _limits_last(self) -> Timeline:
+        return _last(self.for_limits)
+
+    @cached_property
+    def _reported_last(self) -> Timeline:
+        return _last(self.reported)
 
 
-def occupancy_of(facility: Facility, states: Mapping[str, Iterable[tuple[int, str]]]) -> Occupancy:
+def _last(timelines: tuple[Timeline, ...]) -> Timeline:
+    """The newest change of each timeline."""
+    time = np.array([timeline.time[-1] for timeline in timelines], np.int64)
+    return Timeline(time, np.array([timeline.code[-1] for timeline in timelines], np.int8))
+
+
+def _codes(timelines: tuple[Timeline, ...], last: Timeline, places: NDArray[np.int32], times: NDArray[np.int64]) -> NDArray[np.int8]:
+    """The states at (place, time); a loop only over places with readings before their newest change."""
+    codes = last.code[places]
+    earlier = np.flatnonzero(times < last.time[places])
+    for place in np.unique(places[earlier]):
+        rows = earlier[places[earlier] == place]
+        codes[rows] = timelines[place].at(times[rows])
+    return codes
+
+
+def occupancy_of(
+    facility: Facility, states: Mapping[str, Iterable[tuple[int, str]]], passing: Mapping[Condition, Passed] | None = None
+) -> Occupancy:
     """Timelines from state messages, `place id -> (time ns, state)` in any order, each time once.
 
     Until the first message about a zone it has its room's (docs/rules.md, Rooms' states).
@@ -58,8 +87,7 @@ def occupancy_of(facility: Facility, states: Mapping[str, Iterable[tuple[int, st
     return Occupancy(
         reported=tuple(reported[place.id] for place in facility.places),
         for_limits=tuple(adjusted),
-        last_change=np.array([timeline.time[-1] for timeline in adjusted], np.int64),
-        last_code=np.array([timeline.code[-1] for timeline in adjusted], np.int8),
+        passing=passing or {},
     )
 
 

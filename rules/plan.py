@@ -6,17 +6,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facility.site import OCCUPANCIES, SECOND_NS, Facility, Point
+from rules.passing import Condition
 from rules.rule import Bound, Rule, Selection
 
 NEVER_NS = np.iinfo(np.int64).max
-TABLE_SETTLE_NS = 2 * SECOND_NS
-"""How long a judgement that needs a room's state waits for it (docs/rules.md, Settling)."""
+SETTLE_NS = 2 * SECOND_NS
+"""How long a judgement that needs another stream waits for it (docs/rules.md, Settling)."""
+KINDS = ("limit", "quality", "rate", "flatline", "count", "mean")
+"""Kinds that are judged on measuring time; each has two groups in a plan, of rules that do not wait for another stream and of those that do."""
+WINDOWED = ("rate", "flatline", "count", "mean")
+LIMITED = ("limit", "count", "mean")
+STALE_PERIODS = 3
+"""A point whose newest good reading is older than so many of its periods cannot suspend a rule."""
+
+
+def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """start, start + 1, … of each length, one after the other."""
+    offset = np.cumsum(lengths) - lengths
+    rows: NDArray[np.int64] = np.arange(int(lengths.sum())) + np.repeat(starts - offset, lengths)
+    return rows
 
 
 class Cell(Protocol):
@@ -39,8 +53,9 @@ class Pairs:
     """(rule, point) pairs that are judged alike, n rows sorted by point number.
 
     `above`, `below` float64 [n, s], s = 1 or one column per occupancy, infinite where that side has no limit, NaN where the state's cell is
-    not specified; `two_sided`, `below_only` by the sides that the rule has; durations int64 ns; `offsets` int64 [points + 1]: the pairs of
-    point number p are rows offsets[p]:offsets[p + 1].
+    not specified; `during` bool [n, s], whether the rule judges in that state; `unless` the index in `conditions` of what suspends it, -1
+    for nothing; `two_sided`, `below_only` by the sides that the rule has; `window` is the `window` or `duration` of a rule, `change` its
+    `change` or `tolerance`; durations int64 ns; `offsets` int64 [points + 1]: the pairs of point number p are rows offsets[p]:offsets[p + 1].
     """
 
     kind: str
@@ -51,11 +66,19 @@ class Pairs:
     place: NDArray[np.int32]
     above: NDArray[np.float64]
     below: NDArray[np.float64]
+    during: NDArray[np.bool_]
+    unless: NDArray[np.int32]
+    conditions: tuple[Condition, ...]
     two_sided: NDArray[np.bool_]
     below_only: NDArray[np.bool_]
     above_inclusive: NDArray[np.bool_]
     below_inclusive: NDArray[np.bool_]
     deadband: NDArray[np.float64]
+    window: NDArray[np.int64]
+    change: NDArray[np.float64]
+    k: NDArray[np.int64]
+    n: NDArray[np.int64]
+    min_readings: NDArray[np.int64]
     on_delay: NDArray[np.int64]
     off_delay: NDArray[np.int64]
     max_gap: NDArray[np.int64]
@@ -70,13 +93,25 @@ class Pairs:
     def by_occupancy(self) -> bool:
         return bool(self.above.shape[1] > 1)
 
-    def only(self, number: int) -> Pairs:
-        """The same pairs, those of one point only."""
-        rows = slice(int(self.offsets[number]), int(self.offsets[number + 1]))
-        count = rows.stop - rows.start
-        columns = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in ("kind", "settle_ns", "offsets")}
-        offsets = np.where(np.arange(len(self.offsets)) > number, count, 0)
-        return Pairs(kind=self.kind, settle_ns=self.settle_ns, offsets=offsets, **columns)
+    @property
+    def windowed(self) -> bool:
+        """Whether what a reading says depends on readings before it."""
+        return self.kind in WINDOWED
+
+    def rows_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of some points' pairs, in the order of the points given."""
+        return ranges(self.offsets[numbers], self.offsets[numbers + 1] - self.offsets[numbers])
+
+    def only(self, numbers: NDArray[np.int64]) -> Pairs:
+        """The same pairs, those of some points only (ascending numbers)."""
+        rows = self.rows_of(numbers)
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, column in columns.items():
+            if isinstance(column, np.ndarray) and name != "offsets":
+                columns[name] = column[rows]
+        columns["rules"], columns["points"] = (tuple(held[row] for row in rows.tolist()) for held in (self.rules, self.points))
+        columns["offsets"] = np.searchsorted(columns["point"], np.arange(len(self.offsets)))
+        return Pairs(**columns)
 
     def key(self, row: int) -> tuple[str, str]:
         return self.rules[row].id, self.points[row].id
@@ -105,10 +140,12 @@ class Plan:
 
     def fingerprint(self, pairs: Pairs, row: int) -> tuple[object, ...]:
         """What judges a pair: equal fingerprints judge the same (docs/rules.md, Configuration in time)."""
-        numbers = (pairs.deadband[row], pairs.on_delay[row], pairs.off_delay[row], pairs.max_gap[row], pairs.after[row])
+        durations = (pairs.on_delay, pairs.off_delay, pairs.max_gap, pairs.after, pairs.window, pairs.k, pairs.n, pairs.min_readings)
+        numbers = (float(pairs.deadband[row]), float(pairs.change[row]), *(int(column[row]) for column in durations))
         sides = (pairs.above[row].tobytes(), pairs.below[row].tobytes(), bool(pairs.above_inclusive[row]), bool(pairs.below_inclusive[row]))
+        others = (pairs.during[row].tobytes(), pairs.conditions[pairs.unless[row]] if pairs.unless[row] >= 0 else None)
         point = pairs.points[row]
-        return (pairs.kind, pairs.rules[row].level, point.unit, point.range, point.place, *map(float, numbers), *sides)
+        return (pairs.kind, pairs.rules[row].level, point.unit, point.range, point.place, *numbers, *sides, *others)
 
 
 def matches(select: Selection, point: Point) -> bool:
@@ -141,63 +178,110 @@ def plan_of(
     A point that was retired by `at`, when the configuration takes force, is not judged any more; None judges every point.
     Raises KeyError for an unknown limit table: `renrum check` has refused it before.
     """
-    found: dict[str, list[tuple[int, Rule, Point]]] = {"limit": [], "table": [], "quality": [], "stale": []}
+    found: dict[tuple[str, bool], list[tuple[int, Rule, Point]]] = {(kind, settles): [] for kind in KINDS for settles in (False, True)}
+    found["stale", False] = []
     points = [(number_of[point.id], point) for point in facility.points if at is None or point.retired_ns is None or point.retired_ns > at]
     ahead: list[tuple[Rule, dict[int, Point]]] = []
     for rule in rules:
         if rule.kind == "clock_ahead":
             ahead.append((rule, {number: point for number, point in points if matches(rule.select, point)}))
             continue
-        kind = "table" if rule.kind == "limit" and _uses_table(rule) else rule.kind
-        found[kind].extend((number, rule, point) for number, point in points if matches(rule.select, point))
-    size = max(number_of.values(), default=-1) + 1
-    groups = {kind: _pairs(kind, facility, tables, sorted(rows, key=lambda row: row[0]), size) for kind, rows in found.items()}
-    return Plan(facility, config, (groups["limit"], groups["table"], groups["quality"]), groups["stale"], tuple(ahead))
+        chosen = found[rule.kind, _settles(rule)]
+        chosen.extend((number, rule, point) for number, point in points if matches(rule.select, point))
+    laid = _Laid(facility, tables, number_of)
+    groups = {key: laid.pairs(*key, sorted(rows, key=lambda row: row[0])) for key, rows in found.items()}
+    stale = groups.pop(("stale", False))
+    return Plan(facility, config, tuple(groups.values()), stale, tuple(ahead))
 
 
-def _uses_table(rule: Rule) -> bool:
-    return any(side is not None and isinstance(side.value, str) for side in (rule.above, rule.below))
+def _settles(rule: Rule) -> bool:
+    """Whether judging by the rule needs another stream: a room's state, or another point."""
+    table = any(side is not None and isinstance(side.value, str) for side in (rule.above, rule.below))
+    return table or bool(rule.during) or rule.unless is not None
 
 
-def _pairs(kind: str, facility: Facility, tables: Mapping[str, Table], rows: list[tuple[int, Rule, Point]], size: int) -> Pairs:
-    place_index = {place.id: index for index, place in enumerate(facility.places)}
-    states = OCCUPANCIES if kind == "table" else ("",)
-    limits = np.array([[_limits(rule, tables, point, state) for state in states] for _, rule, point in rows], np.float64)
-    limits = limits.reshape(len(rows), len(states), 2)
-    numbers = np.array([number for number, _, _ in rows], np.uint32)
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """Rules being laid over a facility."""
 
-    def durations(name: str, default: int) -> NDArray[np.int64]:
-        chosen = ((getattr(rule, name), point.period_ns) for _, rule, point in rows)
-        return np.array([default if duration is None else duration.of(period_ns) for duration, period_ns in chosen], np.int64)
+    facility: Facility
+    tables: Mapping[str, Table]
+    number_of: Mapping[str, int]
 
-    return Pairs(
-        kind=kind,
-        settle_ns=TABLE_SETTLE_NS if kind == "table" else 0,
-        rules=tuple(rule for _, rule, _ in rows),
-        points=tuple(point for _, _, point in rows),
-        point=numbers,
-        place=np.array([place_index[point.place] for _, _, point in rows], np.int32),
-        above=limits[:, :, 0],
-        below=limits[:, :, 1],
-        two_sided=np.array([rule.above is not None and rule.below is not None for _, rule, _ in rows], np.bool_),
-        below_only=np.array([rule.above is None for _, rule, _ in rows], np.bool_),
-        above_inclusive=np.array([rule.above is not None and rule.above.inclusive for _, rule, _ in rows], np.bool_),
-        below_inclusive=np.array([rule.below is not None and rule.below.inclusive for _, rule, _ in rows], np.bool_),
-        deadband=np.array([rule.deadband for _, rule, _ in rows], np.float64),
-        on_delay=durations("on_delay", 0),
-        off_delay=durations("off_delay", 0),
-        max_gap=durations("max_gap", NEVER_NS),
-        after=durations("after", NEVER_NS),
-        retired=np.array([NEVER_NS if point.retired_ns is None else point.retired_ns for _, _, point in rows], np.int64),
-        offsets=np.searchsorted(numbers, np.arange(size + 1)),
-    )
+    def pairs(self, kind: str, settles: bool, rows: list[tuple[int, Rule, Point]]) -> Pairs:
+        place_index = {place.id: index for index, place in enumerate(self.facility.places)}
+        states = OCCUPANCIES if settles else ("",)
+        shape = (len(rows), len(states))
+        limits = np.array([[_limits(rule, self.tables, point, state) for state in states] for _, rule, point in rows], np.float64)
+        limits = limits.reshape(*shape, 2)
+        during = np.array([[not rule.during or state in rule.during for state in states] for _, rule, _ in rows], np.bool_).reshape(shape)
+        suspended = [self._condition(rule, point) for _, rule, point in rows]
+        conditions = tuple(dict.fromkeys(condition for condition in suspended if condition is not None))
+        index = {condition: number for number, condition in enumerate(conditions)}
+        numbers = np.array([number for number, _, _ in rows], np.uint32)
+
+        def durations(name: str, default: int) -> NDArray[np.int64]:
+            chosen = ((getattr(rule, name), point.period_ns) for _, rule, point in rows)
+            return np.array([default if duration is None else duration.of(period_ns) for duration, period_ns in chosen], np.int64)
+
+        def each(name: str, dtype: type[np.generic], default: float = 0) -> NDArray[Any]:
+            chosen = (getattr(rule, name) for _, rule, _ in rows)
+            return np.array([default if value is None else value for value in chosen], dtype)
+
+        return Pairs(
+            kind=kind,
+            settle_ns=SETTLE_NS if settles else 0,
+            rules=tuple(rule for _, rule, _ in rows),
+            points=tuple(point for _, _, point in rows),
+            point=numbers,
+            place=np.array([place_index[point.place] for _, _, point in rows], np.int32),
+            above=limits[:, :, 0],
+            below=limits[:, :, 1],
+            during=during,
+            unless=np.array([-1 if condition is None else index[condition] for condition in suspended], np.int32),
+            conditions=conditions,
+            two_sided=np.array([rule.above is not None and rule.below is not None for _, rule, _ in rows], np.bool_),
+            below_only=np.array([rule.above is None for _, rule, _ in rows], np.bool_),
+            above_inclusive=np.array([rule.above is not None and rule.above.inclusive for _, rule, _ in rows], np.bool_),
+            below_inclusive=np.array([rule.below is not None and rule.below.inclusive for _, rule, _ in rows], np.bool_),
+            deadband=each("deadband", np.float64),
+            window=durations("duration" if kind == "flatline" else "window", 0),
+            change=each("tolerance" if kind == "flatline" else "change", np.float64),
+            k=each("k", np.int64, 1),
+            n=each("n", np.int64, 1),
+            min_readings=each("min_readings", np.int64),
+            on_delay=durations("on_delay", 0),
+            off_delay=durations("off_delay", 0),
+            max_gap=durations("max_gap", NEVER_NS),
+            after=durations("after", NEVER_NS),
+            retired=np.array([NEVER_NS if point.retired_ns is None else point.retired_ns for _, _, point in rows], np.int64),
+            offsets=np.searchsorted(numbers, np.arange(max(self.number_of.values(), default=-1) + 2)),
+        )
+
+    def _condition(self, rule: Rule, point: Point) -> Condition | None:
+        """What suspends the rule at a point; None also where the facility has no such point, so that the rule applies."""
+        if rule.unless is None:
+            return None
+        other = self.facility.point_by_id.get(rule.unless.point.replace("{room}", point.room))
+        if other is None:
+            return None
+        above, below = rule.unless.above, rule.unless.below
+        return Condition(
+            number=self.number_of[other.id],
+            above=np.inf if above is None else float(above.value),
+            below=-np.inf if below is None else float(below.value),
+            above_inclusive=above is not None and above.inclusive,
+            below_inclusive=below is not None and below.inclusive,
+            at_most_ns=NEVER_NS if rule.unless.at_most is None else rule.unless.at_most.of(point.period_ns),
+            stale_ns=NEVER_NS if other.period_ns is None else STALE_PERIODS * other.period_ns,
+        )
 
 
 def _limits(rule: Rule, tables: Mapping[str, Table], point: Point, state: str) -> tuple[float, float]:
     """Above and below in a state: infinite where that side has no limit, NaN both where the state is not specified."""
     above = _side(rule.above, "above", np.inf, rule, tables, point, state)
     below = _side(rule.below, "below", -np.inf, rule, tables, point, state)
-    if np.isnan(above) or np.isnan(below) or (np.isinf(above) and np.isinf(below) and rule.kind == "limit"):
+    if np.isnan(above) or np.isnan(below) or (np.isinf(above) and np.isinf(below) and rule.kind in LIMITED):
         return np.nan, np.nan
     return above, below
 

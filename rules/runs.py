@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rules.windows import Windows
+
 NEITHER, BREACH, RETURN = 0, 1, 2
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -82,6 +84,8 @@ class RunState:
     cut: Flags
     base: Extent
     tail: Extent
+    windows: Windows | None = None
+    """Of a windowed kind; None stands for empty ones."""
 
     @classmethod
     def initial(cls, count: int) -> RunState:
@@ -95,16 +99,32 @@ class RunState:
 
     def rows(self, which: NDArray[np.intp]) -> RunState:
         columns: list[Any] = [getattr(self, f.name) for f in fields(self)]
-        chosen: list[Any] = [column.rows(which) if isinstance(column, Extent) else column[which] for column in columns]
+        chosen: list[Any] = [
+            column[which] if isinstance(column, np.ndarray) else None if column is None else column.rows(which) for column in columns
+        ]
         return RunState(*chosen)
 
     def put(self, which: NDArray[np.intp], rows: RunState) -> None:
         for f in fields(self):
             column, new = getattr(self, f.name), getattr(rows, f.name)
-            if isinstance(column, Extent):
+            if f.name == "windows":
+                self._put_windows(which, new)
+            elif isinstance(column, Extent):
                 column.put(which, new)
             else:
                 column[which] = new
+
+    def _put_windows(self, which: NDArray[np.intp], rows: Windows | None) -> None:
+        if self.windows is None and rows is None:
+            return
+        self.windows = self.windows or Windows.initial(len(self.open))
+        self.windows.put(which, rows or Windows.initial(len(which)))
+
+    def at_rest(self, which: NDArray[np.intp]) -> None:
+        """End what is under way in some pairs; their windows stay."""
+        windows, self.windows = self.windows, None
+        self.put(which, RunState.initial(len(which)))
+        self.windows = windows
 
     @property
     def active(self) -> Flags:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facility.reading import Readings
-from rules.block import Block, breaching_of, joined, one, ranges, sides, without_bad
+from rules.block import Block, breaching_of, evaluable, joined, one, sides
 from rules.occupancy import Occupancy
-from rules.plan import Pairs
+from rules.plan import NEVER_NS, Pairs, ranges
 from rules.runs import RunState
+from rules.spoken import spoken
 
 LONG = 2048
 """From so many readings of one point on, its readings are searched first, on views, for those that can change anything."""
@@ -24,26 +25,44 @@ PIECE = 512
 
 def blocks(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupancy) -> Iterator[Block]:
     """The readings laid out for their pairs; each block is to be judged before the next is asked for."""
+    segments = _segments(pairs, readings)
+    if pairs.windowed:
+        for offset in range(0, int(segments[1].max(initial=0)), CHUNK):
+            for block in laid(readings, segments[:, segments[1] > offset], slice(offset, offset + CHUNK)):
+                yield from _told(pairs, state, spoken(pairs, state.windows, evaluable(pairs, block, occupancy), occupancy))
+        return
+    long = segments[1] >= LONG
+    if long.any():
+        yield from _pieces(pairs, state, readings, occupancy, segments[:, long])
+    for block in laid(readings, segments[:, ~long]):
+        yield evaluable(pairs, block, occupancy)
+
+
+def _segments(pairs: Pairs, readings: Readings) -> NDArray[np.int64]:
+    """The stretches of one point's readings that have pairs; rows: start, length, first pair, pairs."""
     edges = np.flatnonzero(readings.point[1:] != readings.point[:-1]) + 1
     starts = np.concatenate([[0], edges])
     lengths = np.diff(np.concatenate([starts, [len(readings)]]))
     numbers = readings.point[starts].astype(np.int64)
     first_pair = pairs.offsets[numbers]
-    pair_count = pairs.offsets[numbers + 1] - first_pair
-    long = np.flatnonzero((lengths >= LONG) & (pair_count > 0))
-    if len(long):
-        yield from _pieces(pairs, state, readings, occupancy, np.stack([starts, lengths, first_pair, pair_count])[:, long])
-    short = np.flatnonzero((lengths < LONG) & (pair_count > 0))
-    rows_before = np.cumsum(lengths[short] * pair_count[short])
-    for some in np.split(short, np.flatnonzero(np.diff(rows_before // (4 * CHUNK))) + 1):
+    segments = np.stack([starts, lengths, first_pair, pairs.offsets[numbers + 1] - first_pair])
+    chosen: NDArray[np.int64] = segments[:, segments[3] > 0]
+    return chosen
+
+
+def laid(readings: Readings, segments: NDArray[np.int64], part: slice = slice(0, NEVER_NS)) -> Iterator[Block]:
+    """A part of each segment laid out for its pairs, in blocks that stay in a core's cache."""
+    starts, lengths, first_pair, pair_count = segments
+    starts, lengths = starts + part.start, np.minimum(lengths, part.stop) - part.start
+    rows_before = np.cumsum(lengths * pair_count) - lengths * pair_count
+    for some in np.split(np.arange(len(starts)), np.flatnonzero(np.diff(rows_before // (4 * CHUNK))) + 1):
         if len(some):
             repeats = pair_count[some]
             block_lengths = np.repeat(lengths[some], repeats)
             rows = ranges(np.repeat(starts[some], repeats), block_lengths)
-            pair = ranges(first_pair[some], repeats)
             block_starts = np.cumsum(block_lengths) - block_lengths
-            block = Block(pair, block_starts, block_lengths, readings.time[rows], readings.value[rows], readings.quality[rows])
-            yield block if pairs.kind == "quality" else without_bad(block)
+            columns = (readings.time[rows], readings.value[rows], readings.quality[rows])
+            yield Block(ranges(first_pair[some], repeats), block_starts, block_lengths, *columns)
 
 
 @dataclass(slots=True)
@@ -65,7 +84,7 @@ class _Search:
             return None
         part = slice(self.start, min(self.start + self.length, count))
         self.start, self.length = part.stop, 2 * self.length
-        return one(row, self.block.time[part], self.block.value[part], self.block.quality[part])
+        return self.block.part(part)
 
 
 def _pieces(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupancy, segments: NDArray[np.int64]) -> Iterator[Block]:
@@ -75,20 +94,40 @@ def _pieces(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupa
         for start, length, first_pair, pair_count in segments[:, segments[1] > offset].T.tolist():
             part = slice(start + offset, start + min(length, offset + CHUNK))
             for row in range(first_pair, first_pair + pair_count):
-                block = one(row, readings.time[part], readings.value[part], readings.quality[part])
-                if pairs.kind != "quality":
-                    block = without_bad(block)
+                block = evaluable(pairs, one(row, readings.time[part], readings.value[part], readings.quality[part]), occupancy)
                 if not len(block.pair):
                     continue
                 breaching = breaching_of(pairs, block, *sides(pairs, block, occupancy))
                 begins, _ = runs_that_count(pairs, block, breaching)
                 if len(begins) or state.open[row] or state.run[row]:
                     searches.append(_Search(block, begins))
-        while searches:
-            pieces = [(search, piece) for search in searches if (piece := search.piece(state)) is not None]
-            searches = [search for search, _ in pieces]
-            if pieces:
-                yield joined([piece for _, piece in pieces])
+        yield from _searched(state, searches)
+
+
+def _told(pairs: Pairs, state: RunState, block: Block) -> Iterator[Block]:
+    """Of a block with verdicts what can change its pairs: all, or, when its pairs have many rows, a search."""
+    if not len(block.pair) or int(block.lengths.max()) < LONG:
+        yield block
+        return
+    assert block.verdicts is not None
+    begins, of = runs_that_count(pairs, block, block.verdicts.breaching)
+    active = state.active[block.pair]
+    active[of] = True
+    searches = []
+    for i in np.flatnonzero(active).tolist():
+        start = int(block.starts[i])
+        rows = slice(start, start + int(block.lengths[i]))
+        part = one(int(block.pair[i]), block.time[rows], block.value[rows], block.quality[rows], block.verdicts.rows(rows))
+        searches.append(_Search(part, begins[of == i] - start))
+    yield from _searched(state, searches)
+
+
+def _searched(state: RunState, searches: list[_Search]) -> Iterator[Block]:
+    while searches:
+        pieces = [(search, piece) for search in searches if (piece := search.piece(state)) is not None]
+        searches = [search for search, _ in pieces]
+        if pieces:
+            yield joined([piece for _, piece in pieces])
 
 
 def runs_that_count(pairs: Pairs, block: Block, breaching: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from facility.reading import Readings
 from facility.site import OCCUPANCIES
-from rules.block import ranges
 from rules.engine import CLEARED, RAISED, Finding
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy
-from rules.plan import Pairs
+from rules.plan import Pairs, ranges
 
 
 @dataclass(slots=True)

@@ -1,0 +1,228 @@
+"""What `rate`, `flatline`, `count` and `mean` say of readings, from the windows that they look back on (docs/rules.md, Kinds)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rules.exact import COUNT_MAX, Sums, rounded, split
+from rules.plan import Pairs, ranges
+from rules.windows import Flags, Floats, Ints, Windows
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Of evaluated readings, a row each: whether it breaches, may have returned if it does not, and the value that is judged.
+
+    `warm` says that this cannot depend on readings before those that the windows were given.
+    """
+
+    breaching: Flags
+    may_return: Flags
+    value: Floats
+    warm: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """New evaluated readings, flat, in the pool: pair i of `pair` has rows starts[i]:starts[i] + lengths[i].
+
+    Row r lies at `position[r]` of the pool; the lead of its segment begins at `least[r]`, the segment itself at the time `began[r]`.
+    """
+
+    pair: NDArray[np.intp]
+    starts: Ints
+    lengths: Ints
+    time: Ints
+    position: Ints
+    least: Ints
+    began: Ints
+    whole: Flags
+    segment: Ints
+    """The row in which the segment begins, -1 when before these."""
+
+    @property
+    def last(self) -> Ints:
+        return self.starts + self.lengths - 1
+
+
+def written(
+    windows: Windows, pair: NDArray[np.intp], starts: Ints, lengths: Ints, time: Ints, value: Floats, cut: Flags
+) -> Fresh:
+    """Write new readings of some pairs behind their leads; `cut` marks rows that begin a segment."""
+    windows.leave(pair[cut[starts]])
+    empty = windows.end[pair] == windows.start[pair]
+    windows.began[pair[empty]] = time[starts[empty]]
+    windows.broken[pair[empty]] = False
+    for part in windows.sums.parts():
+        part[pair[empty]] = 0
+    position = ranges(windows.extend(pair, lengths, time, value), lengths)
+    inner = cut.copy()
+    inner[starts] = empty
+    count = len(time)
+    segment = np.maximum.accumulate(np.where(inner, np.arange(count), -1))
+    segment[segment < np.repeat(starts, lengths)] = -1
+    least, began = np.repeat(windows.start[pair], lengths), np.repeat(windows.began[pair], lengths)
+    whole = np.repeat(windows.whole[pair], lengths)
+    here = segment >= 0
+    if here.any():
+        least, began = np.where(here, position[segment], least), np.where(here, time[segment], began)
+        whole |= here & (segment != np.repeat(starts, lengths))
+    fresh = Fresh(pair, starts, lengths, time, position, least, began, whole, segment)
+    windows.began[pair], windows.whole[pair] = began[fresh.last], whole[fresh.last]
+    return fresh
+
+
+def rate(pairs: Pairs, windows: Windows, fresh: Fresh, value: Floats) -> Said:
+    bound = fresh.time - np.repeat(pairs.window[fresh.pair], fresh.lengths)
+    first = _first(windows, fresh, bound)
+    breaching = np.abs(value - windows.pool.value[first]) > np.repeat(pairs.change[fresh.pair], fresh.lengths)
+    windows.start[fresh.pair] = first[fresh.last]
+    return Said(breaching, first < fresh.position, value, fresh.whole | (fresh.began <= bound))
+
+
+def count(pairs: Pairs, windows: Windows, fresh: Fresh) -> tuple[Flags, Flags]:
+    """Which breach, and which have a full window; the pool has 1.0 for a reading that is beyond its limit, else 0.0."""
+    n = np.repeat(pairs.n[fresh.pair], fresh.lengths)
+    first = np.maximum(fresh.least, fresh.position - n + 1)
+    held = fresh.position - first + 1
+    beyond = _slid(windows, fresh, first, lambda values: Sums(values.astype(np.int64), *(np.zeros(len(values), np.int64),) * 3)).whole
+    breaching = (beyond >= np.repeat(pairs.k[fresh.pair], fresh.lengths)) & (held >= np.repeat(pairs.min_readings[fresh.pair], fresh.lengths))
+    return breaching, held == n
+
+
+def mean(pairs: Pairs, windows: Windows, fresh: Fresh) -> tuple[Floats, Flags]:
+    """The means, NaN where there is none, and which are warm."""
+    bound = fresh.time - np.repeat(pairs.window[fresh.pair], fresh.lengths)
+    first = _first(windows, fresh, bound + 1)
+    held = fresh.position - first + 1
+    sums = _slid(windows, fresh, first, split)
+    total = rounded(sums)
+    pool = windows.pool.value
+    for row in np.flatnonzero((sums.odd > 0) | (held > COUNT_MAX)).tolist():
+        total[row] = math.fsum(pool[first[row] : fresh.position[row] + 1].tolist())
+    full = fresh.began <= bound
+    ready = full & (held >= np.repeat(pairs.min_readings[fresh.pair], fresh.lengths))
+    return np.where(ready, total / held, np.nan), fresh.whole | full
+
+
+def flatline(pairs: Pairs, windows: Windows, fresh: Fresh, value: Floats) -> Said:
+    pair, tolerance = fresh.pair, pairs.change[fresh.pair]
+    high, low = np.maximum.reduceat(value, fresh.starts), np.minimum.reduceat(value, fresh.starts)
+    began_here = fresh.segment[fresh.last] >= 0
+    goes_on = ~began_here
+    goes_on &= np.maximum(high, windows.high[pair]) - np.minimum(low, windows.low[pair]) <= tolerance
+    since = np.repeat(windows.since[pair], fresh.lengths)
+    broken = np.repeat(windows.broken[pair], fresh.lengths)
+    windows.high[pair[goes_on]] = np.maximum(high, windows.high[pair])[goes_on]
+    windows.low[pair[goes_on]] = np.minimum(low, windows.low[pair])[goes_on]
+    if not goes_on.all():
+        rows = np.flatnonzero(~np.repeat(goes_on, fresh.lengths))
+        others = np.flatnonzero(~goes_on)
+        begins, ends = _flat_runs(windows, fresh, rows, others, tolerance)
+        since[rows] = windows.pool.time[begins]
+        broken[rows] = begins > fresh.least[rows]
+        broken[rows] |= np.repeat(windows.broken[pair[others]], fresh.lengths[others]) & (fresh.segment[rows] < 0)
+        windows.high[pair[others]], windows.low[pair[others]] = ends
+        windows.start[pair[others]] = begins[np.cumsum(fresh.lengths[others]) - 1]
+    duration = pairs.window[pair]
+    windows.since[pair], windows.broken[pair] = since[fresh.last], broken[fresh.last]
+    # Whatever differs from a reading that is older by the duration already breaks a run that could breach.
+    bound = fresh.time[fresh.last] - duration + 1
+    newer = _first_at(windows.pool.time, windows.start[pair], fresh.position[fresh.last], windows.start[pair] + 1, bound)
+    windows.start[pair] = np.maximum(windows.start[pair], newer - 1)
+    duration = np.repeat(duration, fresh.lengths)
+    return Said(fresh.time - since >= duration, broken, value, fresh.whole | broken | (fresh.began <= fresh.time - duration))
+
+
+def _flat_runs(
+    windows: Windows, fresh: Fresh, rows: Ints, others: Ints, tolerance: Floats
+) -> tuple[Ints, tuple[Floats, Floats]]:
+    """Where in the pool the longest run within the tolerance begins that ends with each of some rows; of each pair's last its extremes.
+
+    Extremes of 2, 4, 8, … readings first, up to a length that no run has; then down again, run by run the lengths that still fit.
+    """
+    pair = fresh.pair[others]
+    lead = windows.start[pair]
+    lengths = windows.end[pair] - lead
+    flat = windows.pool.value[ranges(lead, lengths)]
+    offset = np.repeat(np.cumsum(lengths) - lengths - lead, fresh.lengths[others])
+    row, least = fresh.position[rows] + offset, fresh.least[rows] + offset
+    limit = np.repeat(tolerance[others], fresh.lengths[others])
+    levels = [(flat, flat)]
+    while True:
+        high, low = levels[-1]
+        size = 1 << (len(levels) - 1)
+        fits = row[row - size + 1 >= least]
+        if not (high[fits] - low[fits] <= limit[row - size + 1 >= least]).any():
+            break
+        wider = high.copy(), low.copy()
+        np.maximum(high[size:], high[:-size], out=wider[0][size:])
+        np.minimum(low[size:], low[:-size], out=wider[1][size:])
+        levels.append(wider)
+    begin, top, bottom = row + 1, np.full(len(row), -np.inf), np.full(len(row), np.inf)
+    for exponent in range(len(levels) - 1, -1, -1):
+        size = 1 << exponent
+        high, low = levels[exponent]
+        at = np.maximum(begin - 1, 0)
+        higher, lower = np.maximum(top, high[at]), np.minimum(bottom, low[at])
+        fits = (begin - size >= least) & (higher - lower <= limit)
+        begin = np.where(fits, begin - size, begin)
+        top, bottom = np.where(fits, higher, top), np.where(fits, lower, bottom)
+    last = np.cumsum(fresh.lengths[others]) - 1
+    return begin - offset, (top[last], bottom[last])
+
+
+def _slid(windows: Windows, fresh: Fresh, first: Ints, as_sums: Callable[[Floats], Sums]) -> Sums:
+    """The sums of the windows that begin at `first`, a row each; the lead moves on to the last ones."""
+    pair, pool = fresh.pair, windows.pool
+    head, reach = windows.start[pair], first[fresh.last]
+    leaving = reach - head
+    came, gone = as_sums(pool.value[fresh.position]), as_sums(pool.value[ranges(head, leaving)])
+    offset = np.cumsum(leaving) - leaving
+    left = first + np.repeat(offset - head, fresh.lengths)
+    columns = []
+    for held, new, old in zip(windows.sums.parts(), came.parts(), gone.parts(), strict=True):
+        if not (new.any() or old.any()):
+            columns.append(np.repeat(held[pair], fresh.lengths))
+            continue
+        added, taken = np.cumsum(new), np.concatenate([[0], np.cumsum(old)])
+        base = held[pair] - (added[fresh.starts] - new[fresh.starts]) + taken[offset]
+        column = added + np.repeat(base, fresh.lengths) - taken[left]
+        held[pair] = column[fresh.last]
+        columns.append(column)
+    windows.start[pair] = reach
+    return Sums(*columns)
+
+
+def _first(windows: Windows, fresh: Fresh, bound: Ints) -> Ints:
+    """For each row the first reading of its segment with time >= bound, in the pool."""
+    time, last = windows.pool.time, fresh.last
+    guess = windows.start[fresh.pair] + fresh.lengths
+    found = _first_at(time, fresh.least[last], fresh.position[last], guess, bound[last])
+    # In a regular series every window holds as many readings as the last one.
+    held = np.repeat(fresh.position[last] - found, fresh.lengths)
+    return _first_at(time, fresh.least, fresh.position, fresh.position - held, bound)
+
+
+def _first_at(time: Ints, low: Ints, high: Ints, guess: Ints, bound: Ints) -> Ints:
+    """The first position from `low` on with time >= bound, `high` if none is before; a bisection side by side where the guess is wrong."""
+    found = np.minimum(np.maximum(guess, low), high)
+    right = ((found == high) | (time[np.minimum(found, len(time) - 1)] >= bound)) & ((found == low) | (time[found - 1] < bound))
+    waiting = np.flatnonzero(~right)
+    if not len(waiting):
+        return found
+    below, above, bound = low[waiting].copy(), high[waiting].copy(), bound[waiting]
+    left = np.arange(len(waiting))
+    while len(left):
+        middle = (below[left] + above[left]) // 2
+        early = time[middle] < bound[left]
+        below[left[early]] = middle[early] + 1
+        above[left[~early]] = middle[~early]
+        left = left[below[left] < above[left]]
+    found[waiting] = above
+    return found

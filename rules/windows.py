@@ -1,0 +1,142 @@
+"""The readings that windowed kinds still need, and what they add up to, for many pairs: the state beside the runs.
+
+A *segment* is a stretch of evaluated readings without a cut between them (`max_gap`, an excluded reading); windows never reach over a cut.
+The readings of a pair's segment that may still matter are its *lead*: a region of a pool that all pairs share. New readings are written
+behind it and the lead's start moves on, so that a step's work grows with its readings and not with the window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rules.exact import Sums
+from rules.plan import ranges
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+class Pool:
+    """Times and values of leads; `used` rows are taken, `turn` counts the writes."""
+
+    def __init__(self, rows: int = 0) -> None:
+        self.time, self.value = np.empty(rows, np.int64), np.empty(rows)
+        self.used, self.turn = 0, 0
+
+
+@dataclass(slots=True)
+class Windows:
+    """Where each pair's windows stand, n rows.
+
+    `start`:`end` is its lead in `pool`, empty when the next reading begins a segment; up to `room` it may grow. `began` is the segment's
+    first time; `whole` that nothing is missing before it (False only for what is read from the middle of a history). `sums` are those of
+    the lead (`mean`; `count`: how many are beyond, in `whole`). For `flatline`, `since` is the first time of the run of readings that do
+    not differ by more than the tolerance, `high` and `low` its largest and smallest, `broken` that it does not reach the segment's first.
+    """
+
+    pool: Pool
+    turn: int
+    start: Ints
+    end: Ints
+    room: Ints
+    began: Ints
+    whole: Flags
+    sums: Sums
+    since: Ints
+    high: Floats
+    low: Floats
+    broken: Flags
+
+    @classmethod
+    def initial(cls, count: int, *, whole: bool = True) -> Windows:
+        zeros = [np.zeros(count, np.int64) for _ in range(9)]
+        extremes, flags = np.zeros(count), np.zeros(count, np.bool_)
+        pool, sums = Pool(), Sums(*zeros[5:])
+        return cls(pool, 0, *zeros[:4], np.full(count, whole), sums, zeros[4], extremes, extremes.copy(), flags)
+
+    def rows(self, which: NDArray[np.intp]) -> Windows:
+        """Some rows; the pool is shared, and copied by the first that writes to it after another did."""
+        columns = {name: getattr(self, name)[which] for name in _COLUMNS}
+        return replace(self, **columns, sums=Sums(*(part[which] for part in self.sums.parts())))
+
+    def put(self, which: NDArray[np.intp], rows: Windows) -> None:
+        """Take over rows from another state, with their leads."""
+        lead = rows.end - rows.start
+        source = ranges(rows.start, lead)
+        time, value = rows.pool.time[source], rows.pool.value[source]
+        self.start[which] = self.end[which]
+        position = self.extend(which, lead, time, value)
+        self.start[which] = position
+        for name in _COLUMNS - {"start", "end", "room"}:
+            getattr(self, name)[which] = getattr(rows, name)
+        for part, new in zip(self.sums.parts(), rows.sums.parts(), strict=True):
+            part[which] = new
+
+    def last(self, which: NDArray[np.intp]) -> Ints:
+        """The newest time in the leads of some pairs; of those whose lead is empty, anything."""
+        if not self.pool.used:
+            return np.zeros(len(which), np.int64)
+        newest: Ints = self.pool.time[self.end[which] - 1]
+        return newest
+
+    def leave(self, which: NDArray[np.intp]) -> None:
+        """The next readings of these pairs begin a segment, with nothing missing before it."""
+        self.start[which] = self.end[which]
+        self.whole[which] = True
+
+    def extend(self, which: NDArray[np.intp], lengths: Ints, time: Ints, value: Floats) -> Ints:
+        """Write new readings of some pairs (each once) behind their leads; returns the row in the pool of the first of each."""
+        if self.turn != self.pool.turn:
+            self._own()
+        full = np.flatnonzero(self.end[which] + lengths > self.room[which])
+        if len(full):
+            self._move(which[full], lengths[full])
+        position = self.end[which]
+        rows = ranges(position, lengths)
+        self.pool.time[rows], self.pool.value[rows] = time, value
+        self.end[which] = position + lengths
+        self.pool.turn += 1
+        self.turn = self.pool.turn
+        return position
+
+    def _own(self) -> None:
+        pool = Pool()
+        pool.time, pool.value, pool.used = self.pool.time.copy(), self.pool.value.copy(), self.pool.used
+        self.pool, self.turn = pool, pool.turn
+
+    def _move(self, which: NDArray[np.intp], lengths: Ints) -> None:
+        """Give leads a region with room for so many more readings and about as many again as they have."""
+        room = _room(which, self.end[which] - self.start[which], lengths)
+        if self.pool.used + int(room.sum()) > len(self.pool.time):
+            self._compact(int(room.sum()))
+        self._settle(self.pool, self.pool, which, room)
+
+    def _compact(self, more: int) -> None:
+        """A new pool of the leads alone, with room for `more` rows and as much again as all leads have."""
+        everything = np.arange(len(self.start))
+        lead = self.end - self.start
+        room = _room(everything, lead, np.zeros_like(lead))
+        held = int(room.sum())
+        pool = Pool(2 * (held + more) + 1024)
+        self._settle(self.pool, pool, everything, room)
+        self.pool, self.turn = pool, pool.turn
+
+    def _settle(self, old: Pool, new: Pool, which: NDArray[np.intp], room: Ints) -> None:
+        lead = self.end[which] - self.start[which]
+        start = new.used + np.cumsum(room) - room
+        source, target = ranges(self.start[which], lead), ranges(start, lead)
+        new.time[target], new.value[target] = old.time[source], old.value[source]
+        new.used += int(room.sum())
+        self.start[which], self.end[which], self.room[which] = start, start + lead, start + room
+
+
+_COLUMNS = frozenset(f.name for f in fields(Windows)) - {"pool", "turn", "sums"}
+
+
+def _room(which: NDArray[np.intp], lead: Ints, lengths: Ints) -> Ints:
+    """Rows for leads that grow; not as many for each, so that leads of one length do not all have to move in one step."""
+    return np.where(lead + lengths > 0, lead + lengths + 4 + lead // 2 + which * 7 % (lead // 2 + 1), 0)
