@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.judgement import Judgement
+from alerts.store import StateUnavailable
 from facility.reading import Readings
 from rules.plan import Pairs
 from rules.runs import Extent, RunState
 from rules.stale import StaleState
+from rules.windows import Windows
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -35,7 +37,7 @@ class UnderWay(msgspec.Struct, frozen=True):
 
 
 class Newest(msgspec.Struct, frozen=True):
-    """Per group the newest evaluated time by point number and the readings that settle; per silence pair its last arrival."""
+    """Per stream the newest evaluated time by point number and the readings that settle; per silence pair its last arrival."""
 
     format: int
     newest: list[bytes]
@@ -45,30 +47,36 @@ class Newest(msgspec.Struct, frozen=True):
 
 def under_way(judgement: Judgement) -> bytes:
     plan = judgement.plan
-    groups = [_rows(pairs, lane.state, np.flatnonzero(lane.state.active)) for pairs, lane in zip(plan.groups, judgement.lanes, strict=True)]
+    groups = [_rows(pairs, state, np.flatnonzero(state.active)) for pairs, state in zip(plan.groups, judgement.states, strict=True)]
     silences = _rows(plan.stale, judgement.silences, np.flatnonzero(judgement.silences.open))
     return msgspec.msgpack.encode(UnderWay(FORMAT, groups, silences))
 
 
 def newest(judgement: Judgement) -> bytes:
-    waiting = [_arrays(lane.waiting) for lane in judgement.lanes]
+    waiting = [_arrays(stream.waiting) for stream in judgement.streams]
     silences = _rows(judgement.plan.stale, judgement.silences, np.arange(len(judgement.plan.stale)))
-    return msgspec.msgpack.encode(Newest(FORMAT, [lane.newest.tobytes() for lane in judgement.lanes], waiting, silences))
+    return msgspec.msgpack.encode(Newest(FORMAT, [stream.newest.tobytes() for stream in judgement.streams], waiting, silences))
 
 
 def restore(judgement: Judgement, newest_blob: bytes, under_way_blob: bytes, since: Iterable[Readings], clock: int) -> None:
     """Put an adopted judgement where it was; `since` are the readings stored after `newest_blob`, `clock` is the last step's time."""
     kept = msgspec.msgpack.decode(newest_blob, type=Newest)
     going = msgspec.msgpack.decode(under_way_blob, type=UnderWay)
+    if (kept.format, going.format) != (FORMAT, FORMAT):
+        raise StateUnavailable(
+            "state.db was written by another version of Renrum. Move state.db away: it is computed again from the journal at the next start"
+        )
     arrived = Readings.concatenate(list(since))
-    for index, (pairs, lane) in enumerate(zip(judgement.plan.groups, judgement.lanes, strict=True)):
-        known = np.frombuffer(kept.newest[index], np.int64)
-        lane.newest[: len(known)] = known
-        readings = Readings.concatenate([_readings(kept.waiting[index]), arrived])
-        settled = readings.received <= clock - pairs.settle_ns
-        np.maximum.at(lane.newest, readings.point[settled], readings.time[settled])
-        lane.waiting = readings.take(~settled)
-        _put(pairs, lane.state, going.groups[index])
+    for which, stream in enumerate(judgement.streams):
+        known = np.frombuffer(kept.newest[which], np.int64)
+        stream.newest[: len(known)] = known
+        readings = Readings.concatenate([_readings(kept.waiting[which]), arrived])
+        settled = readings.received <= clock - judgement.plan.groups[which].settle_ns
+        np.maximum.at(stream.newest, readings.point[settled], readings.time[settled])
+        stream.waiting = readings.take(~settled)
+    for pairs, state, rows in zip(judgement.plan.groups, judgement.states, going.groups, strict=True):
+        _put(pairs, state, rows)
+    judgement.recall_windows(clock)
     stale = judgement.plan.stale
     _put(stale, judgement.silences, kept.silences)
     _arrivals(stale, judgement.silences, arrived)
@@ -93,6 +101,8 @@ def _arrays(value: Any, prefix: str = "") -> dict[str, tuple[str, bytes]]:
     columns: dict[str, tuple[str, bytes]] = {}
     for field in fields(value):
         column = getattr(value, field.name)
+        if column is None or isinstance(column, Windows):
+            continue  # windows are read from the series again
         if isinstance(column, Extent):
             columns |= _arrays(column, f"{field.name}.")
         else:

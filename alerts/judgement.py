@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facility.reading import BAD, Readings
+from alerts.rewind import BEGINNING, NEAR_NS, Epoch, Lookback, Past
+from alerts.suspensions import Suspensions
+from facility.reading import Readings
 from facility.site import OCCUPANCIES
-from ingest.series import HOUR_NS, NO_TIME
-from rules.engine import CLEARED, Finding, advance, breaching_rows, open_excursions
+from ingest.series import NO_TIME
+from rules.engine import CLEARED, Finding, advance, open_excursions
 from rules.excursion import Excursion
-from rules.occupancy import Occupancy, occupancy_of
-from rules.plan import Pairs, Plan
+from rules.occupancy import occupancy_of
+from rules.plan import Plan
 from rules.revise import Revision, revise
 from rules.runs import RunState
 from rules.stale import Heard, Life, StaleState, next_deadline, open_silences, silence
 from rules.transition import reconfigured, reconfigured_silence
+from rules.windows import Windows
 
-BEGINNING = np.iinfo(np.int64).min
-GROUPS = 3
-"""Groups of pairs that are judged on measuring time (rules/plan.py); silence is judged on arrival."""
+LOOKBACK_ROWS = 1_000_000
+"""Points are judged again together as long as they have no more readings than this, some 80 MB at work."""
 
 
 class Record(Protocol):
@@ -31,6 +33,10 @@ class Record(Protocol):
 
     def current(self, point: str, since: int | None) -> list[Excursion]:
         """Current excursions of a point with onset > since (None: all)."""
+        ...
+
+    def uncleared(self, point: str, by: int) -> list[Excursion]:
+        """Current excursions of a point that were not cleared by a moment."""
         ...
 
 
@@ -41,22 +47,10 @@ class Memory(Protocol):
     def states(self) -> dict[str, list[tuple[int, str]]]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """A configuration in force from `begin` (int ns UTC) on."""
-
-    begin: int
-    plan: Plan
-    occupancy: Occupancy
-    judges: NDArray[np.bool_]
-    """Which point numbers this configuration knows."""
-
-
 @dataclass(slots=True)
-class Lane:
-    """One group of pairs on its way: run states, the newest evaluated time of each point, readings that still settle."""
+class Stream:
+    """Readings on their way to the groups that wait for them alike: the newest evaluated time of each point, readings that still settle."""
 
-    state: RunState
     newest: NDArray[np.int64]
     waiting: Readings
 
@@ -85,7 +79,10 @@ class Judgement:
         self._record = record
         self._numbers = number_of
         self.epochs: list[Epoch] = []
-        self.lanes = [Lane(RunState.initial(0), np.empty(0, np.int64), Readings.empty()) for _ in range(GROUPS)]
+        self.states: list[RunState] = []
+        """Of each group of the plan; those of even number wait for nothing, those of odd number for other streams."""
+        self.streams = [Stream(np.empty(0, np.int64), Readings.empty()) for _ in range(2)]
+        self._suspensions = Suspensions(memory)
         self.silences = StaleState.since(0, 0, 0)
         self._states: dict[str, list[tuple[int, str]]] = {}
 
@@ -97,8 +94,7 @@ class Judgement:
         """Know all configurations so far, without judging anything: the start, before the states are put in place."""
         self._states = self._memory.states()
         self.epochs = [self._epoch(begin, plan) for begin, plan in epochs]
-        size = len(self._numbers)
-        self.lanes = [Lane(RunState.initial(len(group)), np.full(size, NO_TIME), Readings.empty()) for group in self.plan.groups]
+        self._begin(self.plan)
         self.silences = StaleState.since(len(self.plan.stale), 0, 0)
 
     def configure(self, plan: Plan, at: int, heard: int) -> tuple[list[Finding], list[Revision]]:
@@ -106,40 +102,41 @@ class Judgement:
 
         Judged again are points whose instruments' clocks are ahead: it judges readings from `at` on, also those that arrived before.
         """
-        size = len(self._numbers)
         if not self.epochs:
-            self.lanes = [Lane(RunState.initial(len(group)), np.full(size, NO_TIME), Readings.empty()) for group in plan.groups]
+            self._begin(plan)
             self.silences = StaleState.since(len(plan.stale), at, heard)
             self.epochs.append(self._epoch(BEGINNING, plan))
             return [], []
         before = self.epochs[-1]
         findings: list[Finding] = []
-        for lane, old, new in zip(self.lanes, before.plan.groups, plan.groups, strict=True):
-            lane.state, closed = reconfigured((before.plan, old), lane.state, (plan, new), at, before.occupancy)
-            lane.newest = np.concatenate([lane.newest, np.full(size - len(lane.newest), NO_TIME)])
-            findings += [finding for finding in closed if lane.newest[self._numbers[finding.excursion.point]] < at]
+        for stream in self.streams:
+            stream.newest = np.append(stream.newest, np.full(len(self._numbers) - len(stream.newest), NO_TIME))
+        for index, (old, new) in enumerate(zip(before.plan.groups, plan.groups, strict=True)):
+            self.states[index], closed = reconfigured((before.plan, old), self.states[index], (plan, new), at, before.occupancy)
+            newest = self.streams[index % 2].newest
+            findings += [finding for finding in closed if newest[self._numbers[finding.excursion.point]] < at]
         self.silences, closed = reconfigured_silence(
             (before.plan, before.plan.stale), self.silences, (plan, plan.stale), at, heard, before.occupancy
         )
         self.epochs.append(self._epoch(at, plan))
-        revisions = [
-            revision
-            for index, lane in enumerate(self.lanes)
-            for number in np.flatnonzero(lane.newest >= at).tolist()
-            for revision in self._rewind(index, lane, number, at, at - plan.groups[index].settle_ns)
-        ]
-        return [self._signed(finding) for finding in findings + closed], revisions
+        revisions: list[tuple[int, int, Revision]] = []
+        for which, stream in enumerate(self.streams):
+            ahead = dict.fromkeys(np.flatnonzero(stream.newest >= at).tolist(), at)
+            revisions += self._again(which, ahead, at - plan.groups[which].settle_ns)
+        return [self._signed(finding) for finding in findings + closed], _in_order(revisions)
 
     def judge(self, stretch: Stretch) -> tuple[list[Finding], list[Revision]]:
         """Judge what a stretch of the journal brought, up to its last moment; `memory` has its readings already."""
         clock = int(stretch.heard.at[-1])
         touched = self._take_states(stretch.states)
+        suspended = self._take_conditions(stretch.readings)
         findings: list[Finding] = []
-        revisions: list[Revision] = []
-        for index, lane in enumerate(self.lanes):
-            found, revised = self._judge_lane(index, lane, stretch.readings, touched, clock)
+        again: list[tuple[int, int, Revision]] = []
+        for which, since in enumerate((touched, _earliest(touched, suspended))):
+            found, revised = self._judge_stream(which, stretch.readings, since, clock)
             findings += found
-            revisions += revised
+            again += revised
+        revisions = _in_order(again)
         occupancy = self.epochs[-1].occupancy
         self.silences, found = silence(self.plan.stale, self.silences, stretch.readings, stretch.heard, occupancy, stretch.lives)
         findings += [self._signed(finding) for finding in found]
@@ -152,14 +149,14 @@ class Judgement:
         occupancy = self.epochs[-1].occupancy
         rows = [
             excursion
-            for lane, pairs in zip(self.lanes, self.plan.groups, strict=True)
-            for excursion in open_excursions(pairs, lane.state, occupancy)
+            for state, pairs in zip(self.states, self.plan.groups, strict=True)
+            for excursion in open_excursions(pairs, state, occupancy)
         ]
         return [self._with_config(excursion) for excursion in rows + open_silences(self.plan.stale, self.silences, occupancy)]
 
     def wakes_at(self, at: int) -> tuple[int | None, bool]:
         """The listening time of the next silence as of `at` (int ns UTC), and whether readings are waiting to settle."""
-        return next_deadline(self.plan.stale, self.silences, at), any(len(lane.waiting) for lane in self.lanes)
+        return next_deadline(self.plan.stale, self.silences, at), any(len(stream.waiting) for stream in self.streams)
 
     def _take_states(self, states: Sequence[tuple[str, int, str]]) -> dict[int, int]:
         """Add state messages; the point numbers that they touch, each with the earliest time from which."""
@@ -167,7 +164,8 @@ class Judgement:
             return {}
         for place, time, state in states:
             self._states.setdefault(place, []).append((time, state))
-        self.epochs = [replace(epoch, occupancy=occupancy_of(epoch.plan.facility, self._states)) for epoch in self.epochs]
+        passing = self._suspensions.passing
+        self.epochs = [replace(epoch, occupancy=occupancy_of(epoch.plan.facility, self._states, passing)) for epoch in self.epochs]
         touched: dict[int, int] = {}
         for epoch in self.epochs:
             for point in epoch.plan.facility.points:
@@ -177,127 +175,149 @@ class Judgement:
                     touched[number] = min([touched.get(number, times[0]), *times])
         return touched
 
-    def _judge_lane(
-        self, index: int, lane: Lane, arrived: Readings, touched: dict[int, int], clock: int
-    ) -> tuple[list[Finding], list[Revision]]:
-        pairs = self.plan.groups[index]
-        readings = Readings.concatenate([lane.waiting, arrived]) if len(lane.waiting) else arrived
-        settled = readings.received <= clock - pairs.settle_ns
-        lane.waiting = readings.take(~settled) if not settled.all() else Readings.empty()
+    def _take_conditions(self, arrived: Readings) -> dict[int, int]:
+        """Follow the points of `unless`; the points whose readings may now be passed over or not, each from the earliest time."""
+        groups = [pairs for epoch in self.epochs for pairs in epoch.plan.groups[1::2] if pairs.conditions]
+        if not groups or not len(arrived):
+            return {}
+        numbers = np.unique([condition.number for pairs in groups for condition in pairs.conditions])
+        since = self._suspensions.take(arrived, numbers)
+        touched: dict[int, int] = {}
+        for pairs in groups if since else ():
+            for number, time in since.items():
+                which = [i for i, condition in enumerate(pairs.conditions) if condition.number == number]
+                points = np.unique(pairs.point[np.isin(pairs.unless, which)]).tolist() if which else []
+                touched = _earliest(touched, dict.fromkeys(points, time))
+        return touched
+
+    def _judge_stream(
+        self, which: int, arrived: Readings, touched: dict[int, int], clock: int
+    ) -> tuple[list[Finding], list[tuple[int, int, Revision]]]:
+        stream, begin = self.streams[which], self.epochs[-1].begin
+        settled_at = clock - self.plan.groups[which].settle_ns
+        readings = Readings.concatenate([stream.waiting, arrived]) if len(stream.waiting) else arrived
+        settled = readings.received <= settled_at
+        stream.waiting = readings.take(~settled) if not settled.all() else Readings.empty()
         readings = readings if settled.all() else readings.take(settled)
+        judging = [index for index in range(which, len(self.states), 2) if any(len(epoch.plan.groups[index]) for epoch in self.epochs)]
+        if not judging:
+            time = readings.time if begin == BEGINNING else np.where(readings.time < begin, begin - 1, readings.time)
+            np.maximum.at(stream.newest, readings.point, time)
+            return [], []
         readings = readings.take(np.lexsort((readings.time, readings.point)))
-        begin = self.epochs[-1].begin
-        late = readings.time <= lane.newest[readings.point]
+        late = readings.time <= stream.newest[readings.point]
         if begin != BEGINNING:
             late |= readings.time < begin
-        revisions: list[Revision] = []
+        revisions: list[tuple[int, int, Revision]] = []
         if late.any() or touched:
-            since, overdue = dict(touched), set(readings.point[late].tolist())
-            for number, time in zip(readings.point[late].tolist(), readings.time[late].tolist(), strict=True):
-                since[number] = min(since.get(number, time), time)
-            for number in sorted(since):
-                if since[number] <= lane.newest[number] or number in overdue:
-                    revisions += self._rewind(index, lane, number, since[number], clock - pairs.settle_ns)
-            readings = readings.take(readings.time > lane.newest[readings.point])
-        lane.state, findings = advance(pairs, lane.state, readings, self.epochs[-1].occupancy)
+            overdue = readings.take(late)
+            points, first = np.unique(overdue.point, return_index=True)
+            earliest = dict(zip(points.tolist(), overdue.time[first].tolist(), strict=True))
+            touched = {number: time for number, time in touched.items() if time <= stream.newest[number] or number in earliest}
+            revisions = self._again(which, _earliest(touched, earliest), settled_at)
+            readings = readings.take(readings.time > stream.newest[readings.point])
+        findings: list[Finding] = []
+        for index in judging if len(readings) else ():
+            pairs = self.plan.groups[index]
+            if pairs.conditions:
+                self._suspensions.reach(pairs.conditions, int(readings.time.min()))
+            self.states[index], found = advance(pairs, self.states[index], readings, self.epochs[-1].occupancy)
+            findings += found
         if len(readings):
             last = np.append(np.diff(readings.point) != 0, True)
-            lane.newest[readings.point[last]] = readings.time[last]
+            stream.newest[readings.point[last]] = readings.time[last]
         return [self._signed(finding) for finding in findings], revisions
 
-    def _rewind(self, index: int, lane: Lane, number: int, since: int, settled: int) -> list[Revision]:
-        """Judge a point again from before `since`, up to the newest time evaluated before."""
-        begin = self.epochs[-1].begin
-        upto = int(max(lane.newest[number], since, begin - 1 if begin > since else BEGINNING))
-        groups = [epoch.plan.groups[index] for epoch in self._epochs_of(number)]
-        if all(group.offsets[number] == group.offsets[number + 1] for group in groups):
-            lane.newest[number] = upto  # no rule of this group judges it
-            return []
-        quiet = self._quiet_before(index, number, since)
-        complete = self._memory.read(number, None if quiet is None else quiet + 1, upto + 1)
-        state, after = self._evaluate(index, number, complete.take(complete.received <= settled))
-        rows = np.arange(int(self.plan.groups[index].offsets[number]), int(self.plan.groups[index].offsets[number + 1]))
-        lane.state.put(rows, state)
-        lane.newest[number] = upto
-        before = self._record_of(index, number, quiet)
-        names = sorted({row.rule for row in [*before, *after]})
-        return [
-            revision
-            for name in names
-            for revision in revise([row for row in before if row.rule == name], [row for row in after if row.rule == name])
-        ]
+    def _again(self, which: int, since: dict[int, int], settled: int) -> list[tuple[int, int, Revision]]:
+        """Judge points again, each from before its time, up to the newest time evaluated before; revisions with group and point number."""
+        newest, begin = self.streams[which].newest, self.epochs[-1].begin
+        revisions: list[tuple[int, int, Revision]] = []
+        some: list[int] = []
+        lookback, held = Lookback(self._memory, settled), 0
+        for number in sorted(since):
+            upto = int(max(newest[number], since[number], begin - 1 if begin > since[number] else BEGINNING))
+            newest[number] = upto
+            if not any(self._judges(which, epoch.plan, number) for epoch in self._epochs_of(number)):
+                continue
+            held += lookback.add(number, since[number], self._start(which, number, since[number]), upto)
+            some.append(number)
+            if held >= LOOKBACK_ROWS:
+                revisions += self._again_together(which, some, lookback)
+                some, lookback, held = [], Lookback(self._memory, settled), 0
+        return revisions + self._again_together(which, some, lookback)
 
-    def _evaluate(self, index: int, number: int, readings: Readings) -> tuple[RunState, list[Excursion]]:
-        """The excursions of complete readings from a quiet moment on, under the configuration of each time; and the state at the end."""
-        findings: list[Finding] = []
-        judge: tuple[Epoch, Pairs] | None = None
-        state = RunState.initial(0)
-        epochs = self._epochs_of(number)
-        for position, epoch in enumerate(epochs):
-            pairs = epoch.plan.groups[index].only(number)
-            if judge is None:
-                state = RunState.initial(len(pairs))
-            else:
-                state, closed = reconfigured((judge[0].plan, judge[1]), state, (epoch.plan, pairs), epoch.begin, judge[0].occupancy)
-                findings += closed
-            end = epochs[position + 1].begin if position + 1 < len(epochs) else None
-            inside = np.ones(len(readings), np.bool_) if position == 0 else readings.time >= epoch.begin
-            if end is not None:
-                inside &= readings.time < end
-            state, found = advance(pairs, state, readings.take(inside), epoch.occupancy)
-            findings += found
-            judge = (epoch, pairs)
-        rows = [finding.excursion for finding in findings if finding.what == CLEARED]
-        if judge is not None:
-            rows += open_excursions(judge[1], state, judge[0].occupancy)
-        return state, [self._with_config(row) for row in rows]
+    def _start(self, which: int, number: int, since: int) -> int:
+        """From where to look back at first: before what is under way, and with room for windows."""
+        covering = [row.onset for row in self._record.uncleared(self._ids[number], since - 1) if row.onset < since]
+        windows = [int(group.window.max(initial=0)) for group in self.plan.groups[which::2] if group.windowed]
+        return min([since, *covering]) - max(windows) - NEAR_NS
 
-    def _quiet_before(self, index: int, number: int, since: int) -> int | None:
-        """The newest evaluated reading before `since` after which nothing is under way; None for the beginning.
+    def _again_together(self, which: int, numbers: list[int], lookback: Lookback) -> list[tuple[int, int, Revision]]:
+        revisions: list[tuple[int, int, Revision]] = []
+        for index, some, past in self._pasts(which, numbers, lookback):
+            quiet, state, after = past.again(some)
+            self.states[index].put(self.plan.groups[index].rows_of(some), state)
+            found: dict[str, list[Excursion]] = {}
+            for row in after:
+                found.setdefault(row.point, []).append(self._with_config(row))
+            for number, moment in zip(some.tolist(), quiet.tolist(), strict=True):
+                old, new = self._of_group(index, self._record.current(self._ids[number], moment)), found.get(self._ids[number], [])
+                for name in sorted({row.rule for row in [*old, *new]}):
+                    changes = revise([row for row in old if row.rule == name], [row for row in new if row.rule == name])
+                    revisions += [(index, number, change) for change in changes]
+        return revisions
 
-        That is one which breaches no limit and lies in no excursion: what comes after it does not depend on what came before.
-        """
-        recorded = self._record_of(index, number, None)
-        start, width = since, HOUR_NS
-        while True:
-            covering = [row.onset for row in recorded if row.onset < start and (row.cleared is None or row.cleared >= start)]
-            if covering:
-                start, width = min(covering), HOUR_NS
-            readings = self._memory.read(number, start - width, start)
-            calm = np.flatnonzero(self._calm(index, number, readings))
-            if len(calm):
-                time = int(readings.time[calm[-1]])
-                inside = [row.onset for row in recorded if row.onset <= time and (row.cleared is None or row.cleared > time)]
-                if not inside:
-                    return time
-                start, width = min(inside), HOUR_NS
-            elif width > (1 << 60):
-                return None
-            else:
-                width *= 8
+    def _pasts(self, which: int, numbers: list[int], lookback: Lookback) -> Iterator[tuple[int, NDArray[np.int64], Past]]:
+        """The groups that judge some of the points, each with those that have the same first configuration."""
+        by_first: dict[int, list[int]] = {}
+        for number in numbers:
+            by_first.setdefault(len(self._epochs_of(number)), []).append(number)
+        for index in range(which, len(self.states), 2):
+            for count, alike in by_first.items():
+                epochs = self.epochs[-count:]
+                some = np.array([n for n in alike if any(epoch.plan.groups[index].has(n) for epoch in epochs)], np.int64)
+                if len(some):
+                    yield index, some, Past(epochs, index, lookback, self._suspensions, self._uncleared(index))
 
-    def _calm(self, index: int, number: int, readings: Readings) -> NDArray[np.bool_]:
-        calm = np.ones(len(readings), np.bool_) if index == 2 else readings.quality < BAD
-        epochs = self._epochs_of(number)
-        for position, epoch in enumerate(epochs):
-            judged = np.ones(len(readings), np.bool_) if position == 0 else readings.time >= epoch.begin
-            if position + 1 < len(epochs):
-                judged &= readings.time < epochs[position + 1].begin
-            pairs = epoch.plan.groups[index]
-            for row in range(int(pairs.offsets[number]), int(pairs.offsets[number + 1])):
-                calm &= ~(judged & breaching_rows(pairs, row, readings, epoch.occupancy))
-        return calm
+    def recall_windows(self, clock: int) -> None:
+        """Fill the windows of what was adopted from the readings that are evaluated by now, the last step having been at `clock`."""
+        for which, stream in enumerate(self.streams):
+            groups = [pairs for pairs in self.plan.groups[which::2] if pairs.windowed]
+            numbers = sorted({number for pairs in groups for number in pairs.point.tolist() if stream.newest[number] != NO_TIME})
+            for first in range(0, len(numbers), 100):
+                some = numbers[first : first + 100]
+                lookback = Lookback(self._memory, clock - self.plan.groups[which].settle_ns)
+                for number in some:
+                    newest = int(stream.newest[number])
+                    lookback.add(number, newest + 1, self._start(which, number, newest + 1), newest)
+                for index, points, past in self._pasts(which, some, lookback):
+                    if self.plan.groups[index].windowed:
+                        state = self.states[index]
+                        state.windows = state.windows or Windows.initial(len(self.plan.groups[index]))
+                        windows = past.windows(points)
+                        assert windows is not None
+                        state.windows.put(self.plan.groups[index].rows_of(points), windows)
 
-    def _record_of(self, index: int, number: int, since: int | None) -> list[Excursion]:
-        """Current excursions on record at a point that the group judged: a rule may stand in another group in another configuration."""
+    def _judges(self, which: int, plan: Plan, number: int) -> bool:
+        return any(pairs.has(number) for pairs in plan.groups[which::2])
+
+    def _begin(self, plan: Plan) -> None:
+        self.states = [RunState.initial(len(group)) for group in plan.groups]
+        self.streams = [Stream(np.full(len(self._numbers), NO_TIME), Readings.empty()) for _ in self.streams]
+
+    def _uncleared(self, index: int) -> Callable[[int, int], list[Excursion]]:
+        return lambda number, by: self._of_group(index, self._record.uncleared(self._ids[number], by))
+
+    def _of_group(self, index: int, rows: list[Excursion]) -> list[Excursion]:
+        """Those that the group judged: a rule may stand in another group in another configuration."""
         ids = {epoch.plan.config: epoch.plan.rule_ids[index] for epoch in self.epochs}
-        return [row for row in self._record.current(self._ids[number], since) if row.rule in ids[row.config]]
+        return [row for row in rows if row.rule in ids[row.config]]
 
     def _epoch(self, begin: int, plan: Plan) -> Epoch:
         self._ids = {number: point for point, number in self._numbers.items()}
         judges = np.zeros(len(self._numbers), np.bool_)
         judges[[self._numbers[point.id] for point in plan.facility.points]] = True
-        return Epoch(begin, plan, occupancy_of(plan.facility, self._states), judges)
+        return Epoch(begin, plan, occupancy_of(plan.facility, self._states, self._suspensions.passing), judges)
 
     def _epochs_of(self, number: int) -> list[Epoch]:
         """The configurations that judge a point: readings before its first one are judged by that first one."""
@@ -329,3 +349,13 @@ class Judgement:
         epochs = self._epochs_of(self._numbers[excursion.point])
         judge = next((epoch for epoch in reversed(epochs) if epoch.begin <= excursion.raised), epochs[0])
         return replace(excursion, config=judge.plan.config)
+
+
+def _earliest(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
+    """Both, the smaller time of a number that is in both."""
+    return {number: min(times[number] for times in (one, other) if number in times) for number in one.keys() | other.keys()}
+
+
+def _in_order(revisions: list[tuple[int, int, Revision]]) -> list[Revision]:
+    """By group and point number, whichever were judged together."""
+    return [revision for _, _, revision in sorted(revisions, key=lambda found: found[:2])]

@@ -12,7 +12,8 @@ from alerts import checkpoint
 from alerts.alarms import Alarms, Answer
 from alerts.audit import SYSTEM, AuditTrail
 from alerts.clocks import Clocks
-from alerts.judgement import BEGINNING, Judgement, Stretch
+from alerts.judgement import Judgement, Stretch
+from alerts.rewind import BEGINNING
 from alerts.store import StateStore, StateUnavailable
 from facility.reading import Readings
 from ingest.entries import (

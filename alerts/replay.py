@@ -18,11 +18,12 @@ from facility.reading import Readings
 from facility.recording import Chunk
 from facility.site import OCCUPANCIES
 from ingest.recorded import RecordedIntake, RecordedSums, Refused
-from ingest.series import Series
+from ingest.series import NO_TIME, Series
 from rules.ahead import AheadState, Arrived, Watch, ahead, open_ahead
 from rules.engine import CLEARED, Finding, advance, open_excursions
 from rules.excursion import Excursion
 from rules.occupancy import occupancy_of
+from rules.passing import Condition, Passed
 from rules.plan import Plan
 from rules.runs import RunState
 from rules.stale import Heard, StaleState, open_silences, silence
@@ -72,7 +73,7 @@ class Replay:
     def judge(self, progress: Callable[[float], None] = lambda done: None) -> None:
         """Judge all that was taken; `progress` is told the fraction done."""
         self._intake.settle()
-        self._occupancy = occupancy_of(self._plan.facility, self._intake.states_by_place())
+        self._occupancy = occupancy_of(self._plan.facility, self._intake.states_by_place(), self._passing())
         self._judge_readings(progress)
         self._judge_end()
 
@@ -91,6 +92,14 @@ class Replay:
         """Let go of the files."""
         self._series.close()
         self._found.close()
+
+    def _passing(self) -> dict[Condition, Passed]:
+        """When each condition of `unless` holds, from its point's readings, a batch at a time."""
+        passing = {condition: Passed.nothing(NO_TIME) for pairs in self._plan.groups for condition in pairs.conditions}
+        for readings in self._series.in_order(BATCH_ROWS, {condition.number for condition in passing}):
+            for condition, passed in passing.items():
+                passing[condition] = passed.then(condition, readings.take(readings.point == condition.number))
+        return passing
 
     def _judge_readings(self, progress: Callable[[float], None]) -> None:
         groups = [pairs for pairs in self._plan.groups if len(pairs)]

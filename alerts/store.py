@@ -134,6 +134,10 @@ class StateStore:
         after = -(1 << 63) if since is None else since
         return self.excursions("point = ? and status = ? and onset > ?", (point, CURRENT, after))
 
+    def uncleared(self, point: str, by: int) -> list[Excursion]:
+        """Current excursions of a point that were not cleared by a moment, by onset."""
+        return self.excursions("point = ? and status = ? and (cleared is null or cleared > ?)", (point, CURRENT, by))
+
     def excursions(self, where: str = "1", values: Sequence[object] = ()) -> list[Excursion]:
         """Excursions sorted by onset, rule, point, revision."""
         rows = self.rows(f"select {_NAMED} from excursions where {where} order by onset, rule, point, revision", values)

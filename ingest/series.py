@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -77,11 +77,12 @@ class SeriesReader:
         )
         return _ordered(_decode_all(point, rows.fetchall()), start, end)
 
-    def in_order(self, rows: int) -> Iterator[Readings]:
-        """All written readings by point and time, in batches of some `rows`, cut between hours only."""
+    def in_order(self, rows: int, points: Collection[int] | None = None) -> Iterator[Readings]:
+        """All written readings, or those of some points, by point and time, in batches of some `rows`, cut between hours only."""
         parts: list[Readings] = []
         held, before = 0, None
-        stored = self._connection.execute("select point, hour, readings, body from parts order by point, hour, cursor")
+        chosen = "" if points is None else f"where point in ({','.join(map(str, map(int, points)))})"
+        stored = self._connection.execute(f"select point, hour, readings, body from parts {chosen} order by point, hour, cursor")
         for point, hour, count, body in stored:
             if held >= rows and (point, hour) != before:
                 yield _by_point_and_time(parts)

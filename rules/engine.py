@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from facility.reading import Readings
 from facility.site import OCCUPANCIES
-from rules.block import Block, Verdicts, breaching_of, chosen, measured, sides, spread
+from rules.block import Block, Verdicts, breaching_of, chosen, measured, seen_rows, sides, spread
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy
 from rules.plan import LIMITED, NEVER_NS, Pairs
 from rules.runs import Event, RunState, Walked, walk
-from rules.search import blocks, runs_that_count
-from rules.spoken import without_excluded
+from rules.search import blocks, laid, runs_that_count, segments_of
+from rules.spoken import spoken, without_excluded
 from rules.windows import Windows
 
 RAISED, CLEARED = "raised", "cleared"
@@ -52,6 +52,35 @@ def advance(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupa
             findings.append(Finding(RAISED if event.cleared is None else CLEARED, at, excursion))
     findings.sort(key=lambda finding: (finding.at, finding.excursion.rule, finding.excursion.point, finding.what == CLEARED))
     return new, findings
+
+
+def survey(
+    pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupancy
+) -> tuple[RunState, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Lead the windows past readings as `advance` does, without judging runs.
+
+    Returns the state, and of each reading whether every pair of its point evaluates or excludes it with windows that do not depend on what
+    came before those that they were given, and whether one says that it breaches.
+    """
+    new = state.copy()
+    warm, breaching = np.ones(len(readings), np.bool_), np.zeros(len(readings), np.bool_)
+    for block, rows in laid(readings, segments_of(pairs, readings)):
+        seen = seen_rows(pairs, block, occupancy)
+        if seen is not None:
+            warm[rows[~seen]] = False
+            block, rows = block.kept(seen), rows[seen]
+            if not len(rows):
+                continue
+        if pairs.windowed:
+            if pairs.by_occupancy:
+                rows = rows[~np.isnan(sides(pairs, block, occupancy)[0])]
+            verdicts = spoken(pairs, new.windows, block, occupancy).verdicts
+            if verdicts is not None:
+                breaching[rows[verdicts.breaching]] = True
+                warm[rows[~verdicts.warm]] = False
+        else:
+            breaching[rows[breaching_of(pairs, block, *sides(pairs, block, occupancy))]] = True
+    return new, warm, breaching
 
 
 def open_excursions(pairs: Pairs, state: RunState, occupancy: Occupancy) -> list[Excursion]:

@@ -87,7 +87,7 @@ def occupancy_of(
     return Occupancy(
         reported=tuple(reported[place.id] for place in facility.places),
         for_limits=tuple(adjusted),
-        passing=passing or {},
+        passing={} if passing is None else passing,
     )
 
 

@@ -19,7 +19,7 @@ NEVER_NS = np.iinfo(np.int64).max
 SETTLE_NS = 2 * SECOND_NS
 """How long a judgement that needs another stream waits for it (docs/rules.md, Settling)."""
 KINDS = ("limit", "quality", "rate", "flatline", "count", "mean")
-"""Kinds that are judged on measuring time; each has two groups in a plan, of rules that do not wait for another stream and of those that do."""
+"""Kinds that are judged on measuring time. Each has two groups in a plan: of rules that wait for no other stream, and of those that do."""
 WINDOWED = ("rate", "flatline", "count", "mean")
 LIMITED = ("limit", "count", "mean")
 STALE_PERIODS = 3
@@ -55,7 +55,7 @@ class Pairs:
     `above`, `below` float64 [n, s], s = 1 or one column per occupancy, infinite where that side has no limit, NaN where the state's cell is
     not specified; `during` bool [n, s], whether the rule judges in that state; `unless` the index in `conditions` of what suspends it, -1
     for nothing; `two_sided`, `below_only` by the sides that the rule has; `window` is the `window` or `duration` of a rule, `change` its
-    `change` or `tolerance`; durations int64 ns; `offsets` int64 [points + 1]: the pairs of point number p are rows offsets[p]:offsets[p + 1].
+    `change` or `tolerance`; durations int64 ns; `offsets` int64 [points + 1]: pairs of point number p are rows offsets[p]:offsets[p + 1].
     """
 
     kind: str
@@ -97,6 +97,10 @@ class Pairs:
     def windowed(self) -> bool:
         """Whether what a reading says depends on readings before it."""
         return self.kind in WINDOWED
+
+    def has(self, number: int) -> bool:
+        """Whether a point has pairs here."""
+        return number + 1 < len(self.offsets) and bool(self.offsets[number] < self.offsets[number + 1])
 
     def rows_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of some points' pairs, in the order of the points given."""
@@ -273,7 +277,7 @@ class _Laid:
             above_inclusive=above is not None and above.inclusive,
             below_inclusive=below is not None and below.inclusive,
             at_most_ns=NEVER_NS if rule.unless.at_most is None else rule.unless.at_most.of(point.period_ns),
-            stale_ns=NEVER_NS if other.period_ns is None else STALE_PERIODS * other.period_ns,
+            stale_ns=NEVER_NS if other.period_ns is None or other.on_change else STALE_PERIODS * other.period_ns,
         )
 
 

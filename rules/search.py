@@ -25,23 +25,23 @@ PIECE = 512
 
 def blocks(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupancy) -> Iterator[Block]:
     """The readings laid out for their pairs; each block is to be judged before the next is asked for."""
-    segments = _segments(pairs, readings)
+    segments = segments_of(pairs, readings)
     if pairs.windowed:
         for offset in range(0, int(segments[1].max(initial=0)), CHUNK):
-            for block in laid(readings, segments[:, segments[1] > offset], slice(offset, offset + CHUNK)):
+            for block, _ in laid(readings, segments[:, segments[1] > offset], slice(offset, offset + CHUNK)):
                 yield from _told(pairs, state, spoken(pairs, state.windows, evaluable(pairs, block, occupancy), occupancy))
         return
     long = segments[1] >= LONG
     if long.any():
         yield from _pieces(pairs, state, readings, occupancy, segments[:, long])
-    for block in laid(readings, segments[:, ~long]):
+    for block, _ in laid(readings, segments[:, ~long]):
         yield evaluable(pairs, block, occupancy)
 
 
-def _segments(pairs: Pairs, readings: Readings) -> NDArray[np.int64]:
+def segments_of(pairs: Pairs, readings: Readings) -> NDArray[np.int64]:
     """The stretches of one point's readings that have pairs; rows: start, length, first pair, pairs."""
     edges = np.flatnonzero(readings.point[1:] != readings.point[:-1]) + 1
-    starts = np.concatenate([[0], edges])
+    starts = np.concatenate([[0], edges]) if len(readings) else edges
     lengths = np.diff(np.concatenate([starts, [len(readings)]]))
     numbers = readings.point[starts].astype(np.int64)
     first_pair = pairs.offsets[numbers]
@@ -50,8 +50,8 @@ def _segments(pairs: Pairs, readings: Readings) -> NDArray[np.int64]:
     return chosen
 
 
-def laid(readings: Readings, segments: NDArray[np.int64], part: slice = slice(0, NEVER_NS)) -> Iterator[Block]:
-    """A part of each segment laid out for its pairs, in blocks that stay in a core's cache."""
+def laid(readings: Readings, segments: NDArray[np.int64], part: slice = slice(0, NEVER_NS)) -> Iterator[tuple[Block, NDArray[np.int64]]]:
+    """A part of each segment laid out for its pairs, in blocks that stay in a core's cache; and which reading each row is."""
     starts, lengths, first_pair, pair_count = segments
     starts, lengths = starts + part.start, np.minimum(lengths, part.stop) - part.start
     rows_before = np.cumsum(lengths * pair_count) - lengths * pair_count
@@ -62,7 +62,7 @@ def laid(readings: Readings, segments: NDArray[np.int64], part: slice = slice(0,
             rows = ranges(np.repeat(starts[some], repeats), block_lengths)
             block_starts = np.cumsum(block_lengths) - block_lengths
             columns = (readings.time[rows], readings.value[rows], readings.quality[rows])
-            yield Block(ranges(first_pair[some], repeats), block_starts, block_lengths, *columns)
+            yield Block(ranges(first_pair[some], repeats), block_starts, block_lengths, *columns), rows
 
 
 @dataclass(slots=True)

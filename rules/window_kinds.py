@@ -50,9 +50,7 @@ class Fresh:
         return self.starts + self.lengths - 1
 
 
-def written(
-    windows: Windows, pair: NDArray[np.intp], starts: Ints, lengths: Ints, time: Ints, value: Floats, cut: Flags
-) -> Fresh:
+def written(windows: Windows, pair: NDArray[np.intp], starts: Ints, lengths: Ints, time: Ints, value: Floats, cut: Flags) -> Fresh:
     """Write new readings of some pairs behind their leads; `cut` marks rows that begin a segment."""
     windows.leave(pair[cut[starts]])
     empty = windows.end[pair] == windows.start[pair]
@@ -90,9 +88,9 @@ def count(pairs: Pairs, windows: Windows, fresh: Fresh) -> tuple[Flags, Flags]:
     n = np.repeat(pairs.n[fresh.pair], fresh.lengths)
     first = np.maximum(fresh.least, fresh.position - n + 1)
     held = fresh.position - first + 1
-    beyond = _slid(windows, fresh, first, lambda values: Sums(values.astype(np.int64), *(np.zeros(len(values), np.int64),) * 3)).whole
-    breaching = (beyond >= np.repeat(pairs.k[fresh.pair], fresh.lengths)) & (held >= np.repeat(pairs.min_readings[fresh.pair], fresh.lengths))
-    return breaching, held == n
+    beyond = _slid(windows, fresh, first, _tally).whole
+    enough = held >= np.repeat(pairs.min_readings[fresh.pair], fresh.lengths)
+    return (beyond >= np.repeat(pairs.k[fresh.pair], fresh.lengths)) & enough, held == n
 
 
 def mean(pairs: Pairs, windows: Windows, fresh: Fresh) -> tuple[Floats, Flags]:
@@ -139,9 +137,7 @@ def flatline(pairs: Pairs, windows: Windows, fresh: Fresh, value: Floats) -> Sai
     return Said(fresh.time - since >= duration, broken, value, fresh.whole | broken | (fresh.began <= fresh.time - duration))
 
 
-def _flat_runs(
-    windows: Windows, fresh: Fresh, rows: Ints, others: Ints, tolerance: Floats
-) -> tuple[Ints, tuple[Floats, Floats]]:
+def _flat_runs(windows: Windows, fresh: Fresh, rows: Ints, others: Ints, tolerance: Floats) -> tuple[Ints, tuple[Floats, Floats]]:
     """Where in the pool the longest run within the tolerance begins that ends with each of some rows; of each pair's last its extremes.
 
     Extremes of 2, 4, 8, … readings first, up to a length that no run has; then down again, run by run the lengths that still fit.
@@ -175,6 +171,11 @@ def _flat_runs(
         top, bottom = np.where(fits, higher, top), np.where(fits, lower, bottom)
     last = np.cumsum(fresh.lengths[others]) - 1
     return begin - offset, (top[last], bottom[last])
+
+
+def _tally(value: Floats) -> Sums:
+    none = np.zeros(len(value), np.int64)
+    return Sums(value.astype(np.int64), none, none, none)
 
 
 def _slid(windows: Windows, fresh: Fresh, first: Ints, as_sums: Callable[[Floats], Sums]) -> Sums:

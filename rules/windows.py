@@ -53,10 +53,13 @@ class Windows:
 
     @classmethod
     def initial(cls, count: int, *, whole: bool = True) -> Windows:
-        zeros = [np.zeros(count, np.int64) for _ in range(9)]
-        extremes, flags = np.zeros(count), np.zeros(count, np.bool_)
-        pool, sums = Pool(), Sums(*zeros[5:])
-        return cls(pool, 0, *zeros[:4], np.full(count, whole), sums, zeros[4], extremes, extremes.copy(), flags)
+        def none() -> Ints:
+            return np.zeros(count, np.int64)
+
+        sums = Sums(none(), none(), none(), none())
+        extremes = np.zeros(count), np.zeros(count)
+        flags = np.full(count, whole), np.zeros(count, np.bool_)
+        return cls(Pool(), 0, none(), none(), none(), none(), flags[0], sums, none(), *extremes, flags[1])
 
     def rows(self, which: NDArray[np.intp]) -> Windows:
         """Some rows; the pool is shared, and copied by the first that writes to it after another did."""

@@ -16,7 +16,7 @@ from facility.site import OCCUPANCIES, Facility, Point
 from rules.ahead import OURS
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy
-from rules.plan import Pairs, Plan
+from rules.plan import LIMITED, Pairs, Plan
 from rules.rule import Rule
 from service.board import PointStanding
 
@@ -95,7 +95,7 @@ class LimitsInForce:
     """The limits that a plan holds against each point, by the occupancy whose limits apply (an index of OCCUPANCIES)."""
 
     def __init__(self, plan: Plan, number_of: Mapping[str, int]) -> None:
-        self._groups = [pairs for pairs in plan.groups if pairs.kind != "quality"]
+        self._groups = [pairs for pairs in plan.groups if pairs.kind in LIMITED]
         self._number_of = number_of
         self._known: dict[tuple[str, int], tuple[LimitInForce, ...]] = {}
 

@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 from facility.reading import QUALITIES, Readings
 from rules.engine import CLEARED, Finding, advance, open_excursions
 from rules.excursion import Excursion
-from rules.occupancy import occupancy_of
-from rules.plan import plan_of
+from rules.occupancy import Occupancy, occupancy_of
+from rules.passing import Passed
+from rules.plan import Plan, plan_of
 from rules.rule import Rule
 from rules.runs import RunState
 from tests.support.admitted import admit, with_received
 from tests.support.living import Life
 from tests.support.reference import evaluate
-from tests.support.strategies import START_NS, Story, arriving, cuttings, rule_sets, stories
+from tests.support.strategies import EVERY_KIND, START_NS, Story, arriving, cuttings, rule_sets, stories
 
 SECOND_NS = 10**9
+JUDGED = tuple(kind for kind in EVERY_KIND if kind != "stale")
 
 
 def plain(rows: list[Excursion]) -> list[Excursion]:
@@ -40,16 +42,26 @@ def columns(story: Story) -> Readings:
     return Readings(point, times[0], value, quality, times[1], times[1], np.full(len(stored), -1))
 
 
-@given(stories(kinds=("limit", "quality")), st.data())
-def test_any_cutting_gives_the_same_findings_and_the_reference_agrees(story: Story, data: st.DataObject) -> None:
+def laid_out(story: Story) -> tuple[Plan, Readings, Occupancy]:
+    """What `advance` takes of a story: the plan, the stored readings by point and time, what is known of rooms and conditions."""
     number = {point.id: i for i, point in enumerate(story.facility.points)}
     plan = plan_of(story.facility, story.rules, story.tables, number)
     states: dict[str, list[tuple[int, str]]] = {}
     for told in admit(story.facility, with_received(story.rows)).states:
         states.setdefault(told.place, []).append((told.time, told.state))
-    occupancy = occupancy_of(story.facility, states)
     readings = columns(story)
     readings = readings.take(np.lexsort((readings.time, readings.point)))
+    passing = {
+        condition: Passed.nothing(0).then(condition, readings.take(readings.point == condition.number))
+        for pairs in plan.groups
+        for condition in pairs.conditions
+    }
+    return plan, readings, occupancy_of(story.facility, states, passing)
+
+
+@given(stories(kinds=JUDGED, conditions=True), st.data())
+def test_any_cutting_gives_the_same_findings_and_the_reference_agrees(story: Story, data: st.DataObject) -> None:
+    plan, readings, occupancy = laid_out(story)
     cuts = sorted(data.draw(st.lists(st.sampled_from(sorted(set(readings.time.tolist())) or [0]), max_size=5)))
     found: list[Excursion] = []
     for group in plan.groups:
@@ -70,7 +82,7 @@ def test_any_cutting_gives_the_same_findings_and_the_reference_agrees(story: Sto
     assert plain(found) == plain(list(expected))
 
 
-@given(stories(late=True), st.data())
+@given(stories(kinds=EVERY_KIND, conditions=True, late=True), st.data())
 def test_in_any_order_and_cutting_the_current_excursions_are_the_references(story: Story, data: st.DataObject) -> None:
     life = Life(story)
     for batch in data.draw(cuttings(story.rows)):
@@ -82,7 +94,7 @@ def test_in_any_order_and_cutting_the_current_excursions_are_the_references(stor
     assert life.current() == plain(list(expected))
 
 
-@given(stories(kinds=("limit", "quality"), late=True), st.data())
+@given(stories(kinds=JUDGED, conditions=True, late=True), st.data())
 def test_settling_changes_only_late_and_revision(story: Story, data: st.DataObject) -> None:
     life = Life(story, settle=True)
     for batch in data.draw(cuttings(story.rows)):
@@ -93,7 +105,7 @@ def test_settling_changes_only_late_and_revision(story: Story, data: st.DataObje
     assert life.current() == plain(list(expected))
 
 
-@given(stories(kinds=("limit", "quality"), conflicts=False, untimely=False), st.data())
+@given(stories(kinds=JUDGED, conditions=True, conflicts=False, untimely=False), st.data())
 def test_two_orders_of_arrival_give_the_same_current_excursions(story: Story, data: st.DataObject) -> None:
     results = []
     for _ in range(2):
@@ -106,7 +118,7 @@ def test_two_orders_of_arrival_give_the_same_current_excursions(story: Story, da
     assert results[0] == results[1]
 
 
-@given(stories(late=True), st.data())
+@given(stories(kinds=EVERY_KIND, conditions=True, late=True), st.data())
 def test_a_restart_between_any_two_steps_changes_nothing(story: Story, data: st.DataObject) -> None:
     lives = Life(story, settle=True), Life(story, settle=True)
     for batch in data.draw(cuttings(story.rows)):
@@ -123,7 +135,7 @@ def test_a_restart_between_any_two_steps_changes_nothing(story: Story, data: st.
     assert lives[1].ledger.audit.hash == lives[0].ledger.audit.hash
 
 
-@given(stories(kinds=("limit", "quality"), conflicts=False, untimely=False), rule_sets(kinds=("limit", "quality")), st.data())
+@given(stories(kinds=JUDGED, conditions=True, conflicts=False, untimely=False), rule_sets(JUDGED, conditions=True), st.data())
 def test_a_new_configuration_judges_from_its_moment_on_whatever_arrives_late(
     story: Story, other: tuple[Rule, ...], data: st.DataObject
 ) -> None:

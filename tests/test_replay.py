@@ -23,7 +23,7 @@ from rules.rule import Bound, Rule
 from tests.support.admitted import Row
 from tests.support.reference import evaluate
 from tests.support.replayed import Judged, cut_small, judge, plan, write
-from tests.support.strategies import START_NS, Story, stories
+from tests.support.strategies import EVERY_KIND, START_NS, Story, stories
 
 HOUR_NS = 3600 * SECOND_NS
 LAB = Facility(
@@ -49,7 +49,7 @@ def bare(rows: Sequence[Excursion]) -> list[Excursion]:
 @st.composite
 def recorded_stories(draw: st.DrawFn) -> Story:
     """Stories with `received`, or without and then in the order of time or in any order."""
-    story = draw(stories(late=draw(st.booleans())))
+    story = draw(stories(kinds=EVERY_KIND, conditions=True, late=draw(st.booleans())))
     if all(row.received is None for row in story.rows) and draw(st.booleans()):
         story = replace(story, rows=tuple(draw(st.permutations(story.rows))))
     return story

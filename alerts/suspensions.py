@@ -1,0 +1,69 @@
+"""When the conditions of `unless` hold, kept along the stored readings of their points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facility.reading import GOOD, Readings
+from ingest.series import HOUR_NS, NO_TIME
+from rules.passing import NEVER_NS, Condition, Passed
+
+FARTHEST_NS = 1 << 60
+"""Who has looked back so far looks at the beginning next."""
+
+
+class Memory(Protocol):
+    """Stored readings up to the step that is being taken."""
+
+    def read(self, point: int, start: int | None = None, end: int | None = None) -> Readings: ...
+
+
+class Suspensions:
+    """What is known of each condition, from some time on: read again from the memory where that is not early enough."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self.passing: dict[Condition, Passed] = {}
+
+    def take(self, arrived: Readings, numbers: NDArray[np.int64]) -> dict[int, int]:
+        """Follow what a step brought, which the memory has already; those of the points `numbers` with good readings, and the earliest."""
+        good = arrived.take(np.isin(arrived.point, numbers) & (arrived.quality == GOOD))
+        good = good.take(np.lexsort((good.time, good.point)))
+        since = {int(number): int(good.time[np.searchsorted(good.point, number)]) for number in np.unique(good.point)}
+        for condition in [condition for condition in self.passing if condition.number in since]:
+            passed = self.passing[condition]
+            if since[condition.number] <= (passed.known if passed.time is None else passed.time):
+                self.passing[condition] = Passed.nothing(NEVER_NS)  # not in order: to be read again
+            else:
+                self.passing[condition] = passed.then(condition, good.take(good.point == condition.number))
+        return since
+
+    def reach(self, conditions: Iterable[Condition], since: int) -> None:
+        """Make sure that what is known of the conditions holds at every time from `since` on."""
+        for condition in conditions:
+            passed = self.passing.get(condition)
+            if passed is None or passed.known > since:
+                self.passing[condition] = self._read(condition, since)
+
+    def _read(self, condition: Condition, since: int) -> Passed:
+        width = HOUR_NS
+        while True:
+            whole = width > FARTHEST_NS or since < NO_TIME + FARTHEST_NS
+            readings = self._memory.read(condition.number, None if whole else since - width)
+            good = readings.take(readings.quality == GOOD)
+            if whole or self._decided(condition, good.take(good.time <= since), since):
+                return Passed.nothing(NO_TIME if whole else since).then(condition, good)
+            width *= 8
+
+    @staticmethod
+    def _decided(condition: Condition, before: Readings, since: int) -> bool:
+        """Whether readings before these cannot change what holds from `since` on."""
+        if not len(before):
+            return False
+        if condition.at_most_ns == NEVER_NS or not condition.beyond(before.value).all():
+            return True
+        return int(before.time[0]) < since - condition.at_most_ns
