@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.rewind import BEGINNING, NEAR_NS, Epoch, Lookback, Past
+from alerts.rewind import BEGINNING, NEAR_NS, Epoch, Lookback, Past, looking_back
 from alerts.suspensions import Suspensions
 from facility.reading import Readings
 from facility.site import OCCUPANCIES
@@ -23,9 +24,6 @@ from rules.runs import RunState
 from rules.stale import Heard, Life, StaleState, next_deadline, open_silences, silence
 from rules.transition import reconfigured, reconfigured_silence
 from rules.windows import Windows
-
-LOOKBACK_ROWS = 1_000_000
-"""Points are judged again together as long as they have no more readings than this, some 80 MB at work."""
 
 
 class Record(Protocol):
@@ -44,6 +42,7 @@ class Memory(Protocol):
     """Stored readings and states up to the step that is being taken."""
 
     def read(self, point: int, start: int | None = None, end: int | None = None) -> Readings: ...
+    def read_all(self, points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Readings: ...
     def states(self) -> dict[str, list[tuple[int, str]]]: ...
 
 
@@ -232,74 +231,83 @@ class Judgement:
         """Judge points again, each from before its time, up to the newest time evaluated before; revisions with group and point number."""
         newest, begin = self.streams[which].newest, self.epochs[-1].begin
         revisions: list[tuple[int, int, Revision]] = []
-        some: list[int] = []
-        lookback, held = Lookback(self._memory, settled), 0
-        for number in sorted(since):
-            upto = int(max(newest[number], since[number], begin - 1 if begin > since[number] else BEGINNING))
-            newest[number] = upto
-            if not any(self._judges(which, epoch.plan, number) for epoch in self._epochs_of(number)):
-                continue
-            held += lookback.add(number, since[number], self._start(which, number, since[number]), upto)
-            some.append(number)
-            if held >= LOOKBACK_ROWS:
-                revisions += self._again_together(which, some, lookback)
-                some, lookback, held = [], Lookback(self._memory, settled), 0
-        return revisions + self._again_together(which, some, lookback)
+        known = [epoch.plan.groups[which::2] for epoch in self.epochs]
+        for number, time in since.items():
+            newest[number] = max(int(newest[number]), time, begin - 1 if begin > time else BEGINNING)
+        judged = {number: time for number, time in since.items() if any(pairs.has(number) for groups in known for pairs in groups)}
+        starts = self._starts(which, judged)
+        points = [(number, time, starts[number], int(newest[number])) for number, time in judged.items()]
 
-    def _start(self, which: int, number: int, since: int) -> int:
-        """From where to look back at first: before what is under way, and with room for windows."""
-        covering = [row.onset for row in self._record.uncleared(self._ids[number], since - 1) if row.onset < since]
-        windows = [int(group.window.max(initial=0)) for group in self.plan.groups[which::2] if group.windowed]
-        return min([since, *covering]) - max(windows) - NEAR_NS
+        def look(lookback: Lookback) -> NDArray[np.bool_]:
+            found = [(past, some, past.quiet(some)) for past, some in self._pasts(which, lookback)]
+            restless = [some.numbers[quiet == BEGINNING] for _, some, quiet in found]
+            enough: NDArray[np.bool_] = (lookback.start == BEGINNING) | ~np.isin(lookback.numbers, np.concatenate(restless))
+            for past, some, quiet in found:
+                chosen = np.isin(some.numbers, lookback.numbers[enough])
+                if chosen.any():
+                    revisions.extend(self._revised(past, some.of(some.numbers[chosen]), quiet[chosen]))
+            return enough
 
-    def _again_together(self, which: int, numbers: list[int], lookback: Lookback) -> list[tuple[int, int, Revision]]:
-        revisions: list[tuple[int, int, Revision]] = []
-        for index, some, past in self._pasts(which, numbers, lookback):
-            quiet, state, after = past.again(some)
-            self.states[index].put(self.plan.groups[index].rows_of(some), state)
-            found: dict[str, list[Excursion]] = {}
-            for row in after:
-                found.setdefault(row.point, []).append(self._with_config(row))
-            for number, moment in zip(some.tolist(), quiet.tolist(), strict=True):
-                old, new = self._of_group(index, self._record.current(self._ids[number], moment)), found.get(self._ids[number], [])
-                for name in sorted({row.rule for row in [*old, *new]}):
-                    changes = revise([row for row in old if row.rule == name], [row for row in new if row.rule == name])
-                    revisions += [(index, number, change) for change in changes]
+        looking_back(self._memory, points, settled, look)
         return revisions
 
-    def _pasts(self, which: int, numbers: list[int], lookback: Lookback) -> Iterator[tuple[int, NDArray[np.int64], Past]]:
+    def _starts(self, which: int, since: dict[int, int]) -> dict[int, int]:
+        """From where to look back at first: before what is under way, and with room for windows."""
+        near = self._near_ns(which)
+        under_way = {number: self._record.uncleared(self._ids[number], time - 1) for number, time in since.items()}
+        return {number: min([time, *(row.onset for row in under_way[number])]) - near for number, time in since.items()}
+
+    def _near_ns(self, which: int) -> int:
+        return NEAR_NS + max(int(pairs.window.max(initial=0)) if pairs.windowed else 0 for pairs in self.plan.groups[which::2])
+
+    def _revised(self, past: Past, lookback: Lookback, quiet: NDArray[np.int64]) -> list[tuple[int, int, Revision]]:
+        """Judge points again from their quiet moments on, and pair what comes out with what is on record."""
+        index = past.index
+        state, after = past.again(lookback, quiet)
+        self.states[index].put(self.plan.groups[index].rows_of(lookback.numbers), state)
+        found: dict[str, list[Excursion]] = {}
+        for row in after:
+            found.setdefault(row.point, []).append(self._with_config(row))
+        revisions: list[tuple[int, int, Revision]] = []
+        for number, moment in zip(lookback.numbers.tolist(), quiet.tolist(), strict=True):
+            old, new = self._of_group(index, self._record.current(self._ids[number], moment)), found.get(self._ids[number], [])
+            for name in sorted({row.rule for row in [*old, *new]}):
+                changes = revise([row for row in old if row.rule == name], [row for row in new if row.rule == name])
+                revisions += [(index, number, change) for change in changes]
+        return revisions
+
+    def _pasts(self, which: int, lookback: Lookback) -> Iterator[tuple[Past, Lookback]]:
         """The groups that judge some of the points, each with those that have the same first configuration."""
         by_first: dict[int, list[int]] = {}
-        for number in numbers:
+        for number in lookback.numbers.tolist():
             by_first.setdefault(len(self._epochs_of(number)), []).append(number)
         for index in range(which, len(self.states), 2):
             for count, alike in by_first.items():
                 epochs = self.epochs[-count:]
                 some = np.array([n for n in alike if any(epoch.plan.groups[index].has(n) for epoch in epochs)], np.int64)
                 if len(some):
-                    yield index, some, Past(epochs, index, lookback, self._suspensions, self._uncleared(index))
+                    yield Past(epochs, index, self._suspensions, self._uncleared(index)), lookback.of(some)
 
     def recall_windows(self, clock: int) -> None:
         """Fill the windows of what was adopted from the readings that are evaluated by now, the last step having been at `clock`."""
         for which, stream in enumerate(self.streams):
             groups = [pairs for pairs in self.plan.groups[which::2] if pairs.windowed]
-            numbers = sorted({number for pairs in groups for number in pairs.point.tolist() if stream.newest[number] != NO_TIME})
-            for first in range(0, len(numbers), 100):
-                some = numbers[first : first + 100]
-                lookback = Lookback(self._memory, clock - self.plan.groups[which].settle_ns)
-                for number in some:
-                    newest = int(stream.newest[number])
-                    lookback.add(number, newest + 1, self._start(which, number, newest + 1), newest)
-                for index, points, past in self._pasts(which, some, lookback):
-                    if self.plan.groups[index].windowed:
-                        state = self.states[index]
-                        state.windows = state.windows or Windows.initial(len(self.plan.groups[index]))
-                        windows = past.windows(points)
-                        assert windows is not None
-                        state.windows.put(self.plan.groups[index].rows_of(points), windows)
+            numbers = {number for pairs in groups for number in pairs.point.tolist() if stream.newest[number] != NO_TIME}
+            newest = {number: int(stream.newest[number]) for number in numbers}
+            points = [(number, time + 1, time - self._near_ns(which), time) for number, time in newest.items()]
+            looking_back(self._memory, points, clock - self.plan.groups[which].settle_ns, partial(self._recall, which))
 
-    def _judges(self, which: int, plan: Plan, number: int) -> bool:
-        return any(pairs.has(number) for pairs in plan.groups[which::2])
+    def _recall(self, which: int, lookback: Lookback) -> NDArray[np.bool_]:
+        enough = np.ones(len(lookback.numbers), np.bool_)
+        for past, some in self._pasts(which, lookback):
+            pairs, state = self.plan.groups[past.index], self.states[past.index]
+            if pairs.windowed:
+                windows, known = past.windows(some)
+                assert windows is not None
+                state.windows = state.windows or Windows.initial(len(pairs))
+                state.windows.put(pairs.rows_of(some.numbers), windows)
+                enough &= ~np.isin(lookback.numbers, some.numbers[~known])
+        return enough
 
     def _begin(self, plan: Plan) -> None:
         self.states = [RunState.initial(len(group)) for group in plan.groups]

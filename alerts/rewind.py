@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ from rules.windows import Windows
 BEGINNING = np.iinfo(np.int64).min
 NEAR_NS = 300 * 10**9
 """So far is looked back at first, beside what windows need; eight times as far with each look that shows no quiet moment."""
+LOOKBACK_NS = 10**15
+"""So much time of all points together is looked back at in one go: a million readings at one a second, some 100 MB at work."""
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -36,42 +38,48 @@ class Epoch:
     """Which point numbers this configuration knows."""
 
 
+@dataclass(frozen=True, slots=True)
 class Lookback:
-    """Readings of some points that count by now, each from some time before `since` up to `upto`, read once."""
+    """Readings of some points (ascending `numbers`) that count by now, by point and time: of each from `start`, before `since`, on.
 
-    def __init__(self, memory: Memory, settled: int) -> None:
-        self._memory, self._settled = memory, settled
-        self.since: dict[int, int] = {}
-        self.start: dict[int, int] = {}
-        self._readings: dict[int, Readings] = {}
+    `start` is BEGINNING where nothing lies before.
+    """
 
-    def add(self, number: int, since: int, start: int, upto: int) -> int:
-        """Read a point; how many readings that were."""
-        self.since[number], self.start[number] = since, start
-        self._readings[number] = self._read(number, start, upto + 1)
-        return len(self._readings[number])
+    numbers: Ints
+    since: Ints
+    start: Ints
+    readings: Readings
 
-    def since_of(self, points: NDArray[np.uint32]) -> Ints:
-        """The `since` of each of some point numbers, which come sorted."""
-        found, index = np.unique(points, return_inverse=True)
-        since: Ints = np.array([self.since[number] for number in found.tolist()], np.int64)[index]
-        return since
+    def of(self, numbers: Ints) -> Lookback:
+        """Some of the points."""
+        if len(numbers) == len(self.numbers):
+            return self
+        which = np.isin(self.numbers, numbers)
+        return Lookback(numbers, self.since[which], self.start[which], self.readings.take(np.isin(self.readings.point, numbers)))
 
-    def reach(self, number: int, start: int) -> None:
-        """Read from `start` on."""
-        if start < self.start[number]:
-            earlier = self._read(number, start, self.start[number])
-            self._readings[number] = Readings.concatenate([earlier, self._readings[number]])
-            self.start[number] = start
+    def each(self, column: Ints) -> Ints:
+        """A value per point as a value per reading."""
+        spread: Ints = column[np.searchsorted(self.numbers, self.readings.point)]
+        return spread
 
-    def readings(self, numbers: Ints) -> Readings:
-        """Of points in ascending order, by point and time."""
-        return Readings.concatenate([self._readings[number] for number in numbers.tolist()])
 
-    def _read(self, number: int, start: int, end: int) -> Readings:
-        readings = self._memory.read(number, None if start == BEGINNING else start, end)
-        counted = readings.received <= self._settled
-        return readings if counted.all() else readings.take(counted)
+def looking_back(memory: Memory, points: Iterable[tuple[int, int, int, int]], settled: int, look: Callable[[Lookback], Flags]) -> None:
+    """Look back at points (number, since, start, newest time) until `look` has seen enough of each, as it says.
+
+    So many at a time as are bounded by LOOKBACK_NS; who has not seen enough looks eight times as far.
+    """
+    waiting = sorted(points)
+    while waiting:
+        spans = np.cumsum([min(upto - start, LOOKBACK_NS) for _, _, start, upto in waiting])
+        count = max(1, int(np.searchsorted(spans, LOOKBACK_NS)))
+        some, waiting = waiting[:count], waiting[count:]
+        number, since, start, upto = (np.array(column, np.int64) for column in zip(*some, strict=True))
+        readings = memory.read_all(number, start, upto + 1)
+        counted = readings.received <= settled
+        enough = look(Lookback(number, since, start, readings if counted.all() else readings.take(counted)))
+        for i in np.flatnonzero(~enough & (start != BEGINNING)).tolist():
+            width = int(since[i] - start[i])
+            waiting.append((int(number[i]), int(since[i]), BEGINNING if width > FARTHEST_NS else int(since[i]) - 8 * width, int(upto[i])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +91,30 @@ class Past:
 
     epochs: Sequence[Epoch]
     index: int
-    lookback: Lookback
     suspensions: Suspensions
     record: Callable[[int, int], list[Excursion]]
 
-    def again(self, numbers: Ints) -> tuple[Ints, RunState, list[Excursion]]:
-        """Judge points again: the quiet moment of each before which nothing is touched, their states, and their excursions since then."""
-        quiet = self._quiet(numbers)
-        readings = self.lookback.readings(numbers)
-        before = readings.time <= quiet[np.searchsorted(numbers, readings.point)]
+    def quiet(self, lookback: Lookback) -> Ints:
+        """The newest reading of each point before `since` after which nothing is under way; BEGINNING where there is none.
+
+        That is one which breaches for none of the pairs and lies in no excursion: what comes after it does not depend on what came before,
+        but for the windows, which do not depend on what was not looked back at.
+        """
+        warm, breaching = self._survey(lookback)
+        calm = np.flatnonzero(warm & ~breaching & (lookback.readings.time < lookback.each(lookback.since)))
+        times, edges = lookback.readings.time[calm], np.searchsorted(lookback.readings.point[calm], [*lookback.numbers, 1 << 32])
+        quiet = np.full(len(lookback.numbers), BEGINNING)
+        for i, (number, start) in enumerate(zip(lookback.numbers.tolist(), lookback.start.tolist(), strict=True)):
+            left = times[edges[i] : edges[i + 1]]
+            for row in self.record(number, start) if len(left) else ():
+                left = left[(left < row.onset) | (left >= (NEVER_NS if row.cleared is None else row.cleared))]
+            if len(left):
+                quiet[i] = left[-1]
+        return quiet
+
+    def again(self, lookback: Lookback, quiet: Ints) -> tuple[RunState, list[Excursion]]:
+        """Judge points again from their quiet moments on: their states, and their excursions since then."""
+        readings, before = lookback.readings, lookback.readings.time <= lookback.each(quiet)
         findings: list[Finding] = []
 
         def judge(epoch: Epoch, pairs: Pairs, state: RunState, inside: Flags) -> RunState:
@@ -103,65 +126,36 @@ class Past:
             findings.extend(found)
             return state
 
-        last, pairs, state, closed = self._along(numbers, readings, judge)
+        last, pairs, state, closed = self._along(lookback, judge)
         rows = [finding.excursion for finding in closed + findings if finding.what == CLEARED]
-        return quiet, state, rows + open_excursions(pairs, state, last.occupancy)
+        return state, rows + open_excursions(pairs, state, last.occupancy)
 
-    def windows(self, numbers: Ints) -> Windows | None:
-        """The windows of points' pairs after the last reading looked back at."""
-        self._quiet(numbers, windows_only=True)
-        readings = self.lookback.readings(numbers)
+    def windows(self, lookback: Lookback) -> tuple[Windows | None, Flags]:
+        """The windows of points' pairs after the last reading looked back at, and for which points they hold."""
+        warm, _ = self._survey(lookback)
 
         def judge(epoch: Epoch, pairs: Pairs, state: RunState, inside: Flags) -> RunState:
-            return advance(pairs, state, readings.take(inside), epoch.occupancy)[0]
+            return survey(pairs, state, lookback.readings.take(inside), epoch.occupancy)[0]
 
-        return self._along(numbers, readings, judge)[2].windows
+        return self._along(lookback, judge)[2].windows, np.isin(lookback.numbers, lookback.readings.point[warm])
 
-    def _quiet(self, numbers: Ints, *, windows_only: bool = False) -> Ints:
-        """The newest reading of each point before `since` after which nothing is under way; BEGINNING where there is none.
-
-        That is one which breaches for none of the pairs and lies in no excursion: what comes after it does not depend on what came before,
-        but for the windows, which do not depend on what was not looked back at. `windows_only` asks for the latter alone.
-        """
-        quiet = np.full(len(numbers), BEGINNING)
-        pending = np.arange(len(numbers))
-        while len(pending):
-            some = numbers[pending]
-            readings = self.lookback.readings(some)
-            readings = readings.take(readings.time < self.lookback.since_of(readings.point))
-            calm = self._calm(some, readings, windows_only=windows_only)
-            edges = np.searchsorted(readings.point, np.append(some, some[-1] + 1))
-            left = []
-            for i, number, first, end in zip(pending.tolist(), some.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-                rows, start = np.flatnonzero(calm[first:end]), self.lookback.start[number]
-                times = readings.time[first:end][rows]
-                for row in () if windows_only else self.record(number, start):
-                    times = times[(times < row.onset) | (times >= (NEVER_NS if row.cleared is None else row.cleared))]
-                if len(times):
-                    quiet[i] = times[-1]
-                elif start != BEGINNING:
-                    width = self.lookback.since[number] - start
-                    self.lookback.reach(number, BEGINNING if width > FARTHEST_NS else start - 7 * width)
-                    left.append(i)
-            pending = np.array(left, np.intp)
-        return quiet
-
-    def _calm(self, numbers: Ints, readings: Readings, *, windows_only: bool) -> Flags:
-        calm = np.zeros(len(readings), np.bool_)
+    def _survey(self, lookback: Lookback) -> tuple[Flags, Flags]:
+        """Of which readings the verdicts are known, and which breach."""
+        readings = lookback.readings
+        warm, breaching = np.zeros(len(readings), np.bool_), np.zeros(len(readings), np.bool_)
 
         def look(epoch: Epoch, pairs: Pairs, state: RunState, inside: Flags) -> RunState:
-            state, warm, breaching = survey(pairs, state, readings.take(inside), epoch.occupancy)
-            calm[inside] = warm if windows_only else warm & ~breaching
+            state, warm[inside], breaching[inside] = survey(pairs, state, readings.take(inside), epoch.occupancy)
             return state
 
-        self._along(numbers, readings, look)
-        return calm
+        self._along(lookback, look)
+        return warm, breaching
 
     def _along(
-        self, numbers: Ints, readings: Readings, judge: Callable[[Epoch, Pairs, RunState, Flags], RunState]
+        self, lookback: Lookback, judge: Callable[[Epoch, Pairs, RunState, Flags], RunState]
     ) -> tuple[Epoch, Pairs, RunState, list[Finding]]:
         """Take the points through the configurations, each with its own readings; what is left at the end, and what a change closed."""
-        start = np.array([self.lookback.start[number] for number in numbers.tolist()])
+        numbers, start, time = lookback.numbers, lookback.start, lookback.readings.time
         first = max(sum(epoch.begin <= int(start.min()) for epoch in self.epochs) - 1, 0)
         closed: list[Finding] = []
         before: tuple[Plan, Pairs, Occupancy] | None = None
@@ -180,6 +174,6 @@ class Past:
             if pairs.conditions:
                 self.suspensions.reach(pairs.conditions, int(start.min()))
             end = self.epochs[position + 1].begin if position + 1 < len(self.epochs) else NEVER_NS
-            state = judge(epoch, pairs, state, (readings.time >= begin) & (readings.time < end))
+            state = judge(epoch, pairs, state, (time >= begin) & (time < end))
             before = epoch.plan, pairs, epoch.occupancy
         return epoch, pairs, state, closed

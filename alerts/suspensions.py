@@ -20,6 +20,7 @@ class Memory(Protocol):
     """Stored readings up to the step that is being taken."""
 
     def read(self, point: int, start: int | None = None, end: int | None = None) -> Readings: ...
+    def read_all(self, points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Readings: ...
 
 
 class Suspensions:

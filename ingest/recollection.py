@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facility.reading import Readings
 from ingest.entries import INGEST, ingest_body, readings_of
 from ingest.journal import JournalReader
-from ingest.series import Series
+from ingest.series import NO_TIME, Series
 
 WRITE_AT = 131_072
 """So many readings are gathered in memory (5 MB) before they are written to the series."""
@@ -62,6 +63,18 @@ class Recollection:
             return written
         both = Readings.concatenate([written, *recent])
         return both.take(both.time.argsort(kind="stable"))
+
+    def read_all(self, points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Readings:
+        """Readings of many points (ascending), of each with its start <= time < its end, by point and time."""
+        least, most = (np.full(int(points.max(initial=0)) + 1, NO_TIME) for _ in range(2))
+        least[points], most[points] = start, end
+        parts = [self._series.read_all(points, start, end)]
+        for part in self._tail:
+            rows = np.flatnonzero(part.point < len(least))
+            point, time = part.point[rows], part.time[rows]
+            parts.append(part.take(rows[(time >= least[point]) & (time < most[point])]))
+        both = Readings.concatenate(parts)
+        return both.take(np.lexsort((both.time, both.point)))
 
     def states(self) -> dict[str, list[tuple[int, str]]]:
         """All room states by place."""

@@ -77,6 +77,19 @@ class SeriesReader:
         )
         return _ordered(_decode_all(point, rows.fetchall()), start, end)
 
+    def read_all(self, points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Readings:
+        """The written readings of many points, of each with its start <= time < its end, point by point in any order of time."""
+        parts: list[Readings] = []
+        for point, first, last in zip(points.tolist(), start.tolist(), end.tolist(), strict=True):
+            rows = self._connection.execute(
+                "select readings, body from parts where point = ? and hour >= ? and hour < ?",
+                (point, first // HOUR_NS, -(-last // HOUR_NS)),
+            ).fetchall()
+            if rows:
+                read = _decode_all(point, rows)
+                parts.append(read.take((read.time >= first) & (read.time < last)))
+        return Readings.concatenate(parts)
+
     def in_order(self, rows: int, points: Collection[int] | None = None) -> Iterator[Readings]:
         """All written readings, or those of some points, by point and time, in batches of some `rows`, cut between hours only."""
         parts: list[Readings] = []

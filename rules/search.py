@@ -55,14 +55,21 @@ def laid(readings: Readings, segments: NDArray[np.int64], part: slice = slice(0,
     starts, lengths, first_pair, pair_count = segments
     starts, lengths = starts + part.start, np.minimum(lengths, part.stop) - part.start
     rows_before = np.cumsum(lengths * pair_count) - lengths * pair_count
-    for some in np.split(np.arange(len(starts)), np.flatnonzero(np.diff(rows_before // (4 * CHUNK))) + 1):
-        if len(some):
-            repeats = pair_count[some]
-            block_lengths = np.repeat(lengths[some], repeats)
-            rows = ranges(np.repeat(starts[some], repeats), block_lengths)
-            block_starts = np.cumsum(block_lengths) - block_lengths
-            columns = (readings.time[rows], readings.value[rows], readings.quality[rows])
-            yield Block(ranges(first_pair[some], repeats), block_starts, block_lengths, *columns), rows
+    for some in np.split(np.arange(len(starts)), np.flatnonzero(np.diff(rows_before // CHUNK)) + 1):
+        if not len(some):
+            continue
+        if len(some) == 1 and pair_count[some[0]] == 1:
+            start = int(starts[some[0]])
+            rows = np.arange(start, start + int(lengths[some[0]]))
+            view = slice(start, start + len(rows))
+            yield one(int(first_pair[some[0]]), readings.time[view], readings.value[view], readings.quality[view]), rows
+            continue
+        repeats = pair_count[some]
+        block_lengths = np.repeat(lengths[some], repeats)
+        which = ranges(np.repeat(starts[some], repeats), block_lengths)
+        block_starts = np.cumsum(block_lengths) - block_lengths
+        columns = (readings.time[which], readings.value[which], readings.quality[which])
+        yield Block(ranges(first_pair[some], repeats), block_starts, block_lengths, *columns), which
 
 
 @dataclass(slots=True)

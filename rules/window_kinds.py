@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,11 @@ from numpy.typing import NDArray
 from rules.exact import COUNT_MAX, Sums, rounded, split
 from rules.plan import Pairs, ranges
 from rules.windows import Flags, Floats, Ints, Windows
+
+
+def spread(column: NDArray[Any], lengths: Ints) -> NDArray[Any]:
+    """A value per pair as a value per row."""
+    return np.broadcast_to(column, int(lengths[0])) if len(lengths) == 1 else np.repeat(column, lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,42 +66,41 @@ def written(windows: Windows, pair: NDArray[np.intp], starts: Ints, lengths: Int
         part[pair[empty]] = 0
     position = ranges(windows.extend(pair, lengths, time, value), lengths)
     inner = cut.copy()
-    inner[starts] = empty
-    count = len(time)
-    segment = np.maximum.accumulate(np.where(inner, np.arange(count), -1))
-    segment[segment < np.repeat(starts, lengths)] = -1
-    least, began = np.repeat(windows.start[pair], lengths), np.repeat(windows.began[pair], lengths)
-    whole = np.repeat(windows.whole[pair], lengths)
-    here = segment >= 0
-    if here.any():
-        least, began = np.where(here, position[segment], least), np.where(here, time[segment], began)
-        whole |= here & (segment != np.repeat(starts, lengths))
+    inner[starts] = False
+    segment = spread(np.where(empty, starts, -1), lengths)
+    least, began, whole = (spread(column[pair], lengths) for column in (windows.start, windows.began, windows.whole))
+    if inner.any():
+        latest = np.maximum.accumulate(np.where(inner, np.arange(len(time)), -1))
+        here = latest >= spread(starts, lengths)
+        segment = np.where(here, latest, segment)
+        least, began = np.where(here, position[latest], least), np.where(here, time[latest], began)
+        whole = whole | here
     fresh = Fresh(pair, starts, lengths, time, position, least, began, whole, segment)
     windows.began[pair], windows.whole[pair] = began[fresh.last], whole[fresh.last]
     return fresh
 
 
 def rate(pairs: Pairs, windows: Windows, fresh: Fresh, value: Floats) -> Said:
-    bound = fresh.time - np.repeat(pairs.window[fresh.pair], fresh.lengths)
+    bound = fresh.time - spread(pairs.window[fresh.pair], fresh.lengths)
     first = _first(windows, fresh, bound)
-    breaching = np.abs(value - windows.pool.value[first]) > np.repeat(pairs.change[fresh.pair], fresh.lengths)
+    breaching = np.abs(value - windows.pool.value.take(first)) > spread(pairs.change[fresh.pair], fresh.lengths)
     windows.start[fresh.pair] = first[fresh.last]
     return Said(breaching, first < fresh.position, value, fresh.whole | (fresh.began <= bound))
 
 
 def count(pairs: Pairs, windows: Windows, fresh: Fresh) -> tuple[Flags, Flags]:
     """Which breach, and which have a full window; the pool has 1.0 for a reading that is beyond its limit, else 0.0."""
-    n = np.repeat(pairs.n[fresh.pair], fresh.lengths)
+    n = spread(pairs.n[fresh.pair], fresh.lengths)
     first = np.maximum(fresh.least, fresh.position - n + 1)
     held = fresh.position - first + 1
     beyond = _slid(windows, fresh, first, _tally).whole
-    enough = held >= np.repeat(pairs.min_readings[fresh.pair], fresh.lengths)
-    return (beyond >= np.repeat(pairs.k[fresh.pair], fresh.lengths)) & enough, held == n
+    enough = held >= spread(pairs.min_readings[fresh.pair], fresh.lengths)
+    return (beyond >= spread(pairs.k[fresh.pair], fresh.lengths)) & enough, held == n
 
 
 def mean(pairs: Pairs, windows: Windows, fresh: Fresh) -> tuple[Floats, Flags]:
     """The means, NaN where there is none, and which are warm."""
-    bound = fresh.time - np.repeat(pairs.window[fresh.pair], fresh.lengths)
+    bound = fresh.time - spread(pairs.window[fresh.pair], fresh.lengths)
     first = _first(windows, fresh, bound + 1)
     held = fresh.position - first + 1
     sums = _slid(windows, fresh, first, split)
@@ -104,7 +109,7 @@ def mean(pairs: Pairs, windows: Windows, fresh: Fresh) -> tuple[Floats, Flags]:
     for row in np.flatnonzero((sums.odd > 0) | (held > COUNT_MAX)).tolist():
         total[row] = math.fsum(pool[first[row] : fresh.position[row] + 1].tolist())
     full = fresh.began <= bound
-    ready = full & (held >= np.repeat(pairs.min_readings[fresh.pair], fresh.lengths))
+    ready = full & (held >= spread(pairs.min_readings[fresh.pair], fresh.lengths))
     return np.where(ready, total / held, np.nan), fresh.whole | full
 
 
@@ -114,17 +119,16 @@ def flatline(pairs: Pairs, windows: Windows, fresh: Fresh, value: Floats) -> Sai
     began_here = fresh.segment[fresh.last] >= 0
     goes_on = ~began_here
     goes_on &= np.maximum(high, windows.high[pair]) - np.minimum(low, windows.low[pair]) <= tolerance
-    since = np.repeat(windows.since[pair], fresh.lengths)
-    broken = np.repeat(windows.broken[pair], fresh.lengths)
+    since, broken = np.repeat(windows.since[pair], fresh.lengths), np.repeat(windows.broken[pair], fresh.lengths)
     windows.high[pair[goes_on]] = np.maximum(high, windows.high[pair])[goes_on]
     windows.low[pair[goes_on]] = np.minimum(low, windows.low[pair])[goes_on]
     if not goes_on.all():
-        rows = np.flatnonzero(~np.repeat(goes_on, fresh.lengths))
+        rows = np.flatnonzero(~spread(goes_on, fresh.lengths))
         others = np.flatnonzero(~goes_on)
         begins, ends = _flat_runs(windows, fresh, rows, others, tolerance)
         since[rows] = windows.pool.time[begins]
         broken[rows] = begins > fresh.least[rows]
-        broken[rows] |= np.repeat(windows.broken[pair[others]], fresh.lengths[others]) & (fresh.segment[rows] < 0)
+        broken[rows] |= spread(windows.broken[pair[others]], fresh.lengths[others]) & (fresh.segment[rows] < 0)
         windows.high[pair[others]], windows.low[pair[others]] = ends
         windows.start[pair[others]] = begins[np.cumsum(fresh.lengths[others]) - 1]
     duration = pairs.window[pair]
@@ -133,7 +137,7 @@ def flatline(pairs: Pairs, windows: Windows, fresh: Fresh, value: Floats) -> Sai
     bound = fresh.time[fresh.last] - duration + 1
     newer = _first_at(windows.pool.time, windows.start[pair], fresh.position[fresh.last], windows.start[pair] + 1, bound)
     windows.start[pair] = np.maximum(windows.start[pair], newer - 1)
-    duration = np.repeat(duration, fresh.lengths)
+    duration = spread(duration, fresh.lengths)
     return Said(fresh.time - since >= duration, broken, value, fresh.whole | broken | (fresh.began <= fresh.time - duration))
 
 
@@ -146,9 +150,9 @@ def _flat_runs(windows: Windows, fresh: Fresh, rows: Ints, others: Ints, toleran
     lead = windows.start[pair]
     lengths = windows.end[pair] - lead
     flat = windows.pool.value[ranges(lead, lengths)]
-    offset = np.repeat(np.cumsum(lengths) - lengths - lead, fresh.lengths[others])
+    offset = spread(np.cumsum(lengths) - lengths - lead, fresh.lengths[others])
     row, least = fresh.position[rows] + offset, fresh.least[rows] + offset
-    limit = np.repeat(tolerance[others], fresh.lengths[others])
+    limit = spread(tolerance[others], fresh.lengths[others])
     levels = [(flat, flat)]
     while True:
         high, low = levels[-1]
@@ -164,8 +168,7 @@ def _flat_runs(windows: Windows, fresh: Fresh, rows: Ints, others: Ints, toleran
     for exponent in range(len(levels) - 1, -1, -1):
         size = 1 << exponent
         high, low = levels[exponent]
-        at = np.maximum(begin - 1, 0)
-        higher, lower = np.maximum(top, high[at]), np.minimum(bottom, low[at])
+        higher, lower = np.maximum(top, high.take(begin - 1, mode="wrap")), np.minimum(bottom, low.take(begin - 1, mode="wrap"))
         fits = (begin - size >= least) & (higher - lower <= limit)
         begin = np.where(fits, begin - size, begin)
         top, bottom = np.where(fits, higher, top), np.where(fits, lower, bottom)
@@ -185,15 +188,18 @@ def _slid(windows: Windows, fresh: Fresh, first: Ints, as_sums: Callable[[Floats
     leaving = reach - head
     came, gone = as_sums(pool.value[fresh.position]), as_sums(pool.value[ranges(head, leaving)])
     offset = np.cumsum(leaving) - leaving
-    left = first + np.repeat(offset - head, fresh.lengths)
+    left = first + spread(offset - head, fresh.lengths)
     columns = []
     for held, new, old in zip(windows.sums.parts(), came.parts(), gone.parts(), strict=True):
         if not (new.any() or old.any()):
-            columns.append(np.repeat(held[pair], fresh.lengths))
+            columns.append(spread(held[pair], fresh.lengths))
             continue
-        added, taken = np.cumsum(new), np.concatenate([[0], np.cumsum(old)])
+        added, taken = np.cumsum(new), np.zeros(len(old) + 1, np.int64)
+        np.cumsum(old, out=taken[1:])
         base = held[pair] - (added[fresh.starts] - new[fresh.starts]) + taken[offset]
-        column = added + np.repeat(base, fresh.lengths) - taken[left]
+        added += spread(base, fresh.lengths)
+        added -= taken.take(left)
+        column = added
         held[pair] = column[fresh.last]
         columns.append(column)
     windows.start[pair] = reach
@@ -206,18 +212,23 @@ def _first(windows: Windows, fresh: Fresh, bound: Ints) -> Ints:
     guess = windows.start[fresh.pair] + fresh.lengths
     found = _first_at(time, fresh.least[last], fresh.position[last], guess, bound[last])
     # In a regular series every window holds as many readings as the last one.
-    held = np.repeat(fresh.position[last] - found, fresh.lengths)
+    held = spread(fresh.position[last] - found, fresh.lengths)
     return _first_at(time, fresh.least, fresh.position, fresh.position - held, bound)
 
 
 def _first_at(time: Ints, low: Ints, high: Ints, guess: Ints, bound: Ints) -> Ints:
-    """The first position from `low` on with time >= bound, `high` if none is before; a bisection side by side where the guess is wrong."""
+    """The first position from `low` to `high` with time >= bound, which `high` has; a bisection side by side where no guess is right."""
     found = np.minimum(np.maximum(guess, low), high)
-    right = ((found == high) | (time[np.minimum(found, len(time) - 1)] >= bound)) & ((found == low) | (time[found - 1] < bound))
-    waiting = np.flatnonzero(~right)
-    if not len(waiting):
-        return found
-    below, above, bound = low[waiting].copy(), high[waiting].copy(), bound[waiting]
+    waiting = np.flatnonzero(~_is_first(time, low, found, bound))
+    # A reading more or less than the guess was made with moves it by one; until a window is filled for the first time, it begins at `low`.
+    for shift in (1, -2, None):
+        if not len(waiting):
+            return found
+        least, most = low[waiting], high[waiting]
+        tried = least if shift is None else np.minimum(np.maximum(found[waiting] + shift, least), most)
+        found[waiting] = tried
+        waiting = waiting[~_is_first(time, least, tried, bound[waiting])]
+    below, above, bound = low[waiting], high[waiting], bound[waiting]
     left = np.arange(len(waiting))
     while len(left):
         middle = (below[left] + above[left]) // 2
@@ -227,3 +238,8 @@ def _first_at(time: Ints, low: Ints, high: Ints, guess: Ints, bound: Ints) -> In
         left = left[below[left] < above[left]]
     found[waiting] = above
     return found
+
+
+def _is_first(time: Ints, low: Ints, position: Ints, bound: Ints) -> Flags:
+    first: Flags = (time.take(position) >= bound) & ((position == low) | (time.take(position - 1, mode="wrap") < bound))
+    return first

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alerts.alarms import Alarms
 from alerts.ledger import Ledger
@@ -55,6 +56,10 @@ class PlainMemory:
         chosen = (r.point == point) & (r.time >= (NO_TIME if start is None else start)) & (r.time < ((1 << 62) if end is None else end))
         r = r.take(chosen)
         return r.take(np.argsort(r.time, kind="stable"))
+
+    def read_all(self, points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Readings:
+        spans = zip(points.tolist(), start.tolist(), end.tolist(), strict=True)
+        return Readings.concatenate([self.read(point, first, last) for point, first, last in spans])
 
     def states(self) -> dict[str, list[tuple[int, str]]]:
         return {place: list(states) for place, states in self.kept.items()}
