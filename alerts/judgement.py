@@ -15,7 +15,7 @@ from alerts.suspensions import Suspensions
 from facility.reading import Readings
 from facility.site import OCCUPANCIES
 from ingest.series import NO_TIME
-from rules.engine import CLEARED, Finding, advance, open_excursions
+from rules.engine import Finding, advance, open_excursions
 from rules.excursion import Excursion
 from rules.occupancy import occupancy_of
 from rules.plan import Plan
