@@ -70,6 +70,11 @@ class StateStore:
                     for statement in _SCHEMA.split(";\n"):
                         self._connection.execute(statement)
                     self.put("format", FORMAT)
+            elif self.get("format") != FORMAT:
+                raise StateUnavailable(
+                    f"{path} has format {self.get('format')}, this version writes format {FORMAT}. Move state.db away: it is computed again"
+                    " from the journal"
+                )
             self._connection.execute(_TALLIES)
             if not self._connection.execute("select 1 from sqlite_schema where name = 'excursions_written'").fetchone():
                 with self.transaction():

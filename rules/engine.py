@@ -37,7 +37,8 @@ class Finding:
 def advance(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupancy) -> tuple[RunState, list[Finding]]:
     """Judge readings newer than all evaluated of their points, sorted by point and time.
 
-    Returns the new state and the findings ordered by the reading that made them, rule and point; `state` is not changed.
+    Returns the new state and the findings ordered by the reading that made them, rule and point; `state` is not changed, but its windows
+    go over to the new one, so that it is not to be advanced once more.
     """
     if not len(readings) or not len(pairs):
         return state, []

@@ -2,7 +2,8 @@
 
 A *segment* is a stretch of evaluated readings without a cut between them (`max_gap`, an excluded reading); windows never reach over a cut.
 The readings of a pair's segment that may still matter are its *lead*: a region of a pool that all pairs share. New readings are written
-behind it and the lead's start moves on, so that a step's work grows with its readings and not with the window.
+behind it and the lead's start moves on, so that a step's work grows with its readings and not with the window. A full region is used again
+from its beginning: an older state of the same windows cannot be taken up after that, which is an error and not a wrong answer.
 """
 
 from __future__ import annotations
@@ -20,19 +21,23 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
+SLID_BELOW = 1024
+"""So few new readings are written into a lead's own region where they fit; more get a region that does not outlive them."""
+
+
 class Pool:
-    """Times and values of leads; `used` rows are taken, `turn` counts the writes."""
+    """Times and values of leads; `used` rows are taken, `turn` counts the writes, `slid` is the newest that wrote over older rows."""
 
     def __init__(self, rows: int = 0) -> None:
         self.time, self.value = np.empty(rows, np.int64), np.empty(rows)
-        self.used, self.turn = 0, 0
+        self.used, self.turn, self.slid = 0, 0, 0
 
 
 @dataclass(slots=True)
 class Windows:
     """Where each pair's windows stand, n rows.
 
-    `start`:`end` is its lead in `pool`, empty when the next reading begins a segment; up to `room` it may grow. `began` is the segment's
+    `start`:`end` is its lead in `pool`, empty when the next reading begins a segment; its region is `base`:`room`. `began` is the segment's
     first time; `whole` that nothing is missing before it (False only for what is read from the middle of a history). `sums` are those of
     the lead (`mean`; `count`: how many are beyond, in `whole`). For `flatline`, `since` is the first time of the run of readings that do
     not differ by more than the tolerance, `high` and `low` its largest and smallest, `broken` that it does not reach the segment's first.
@@ -40,6 +45,7 @@ class Windows:
 
     pool: Pool
     turn: int
+    base: Ints
     start: Ints
     end: Ints
     room: Ints
@@ -59,7 +65,7 @@ class Windows:
         sums = Sums(none(), none(), none(), none())
         extremes = np.zeros(count), np.zeros(count)
         flags = np.full(count, whole), np.zeros(count, np.bool_)
-        return cls(Pool(), 0, none(), none(), none(), none(), flags[0], sums, none(), *extremes, flags[1])
+        return cls(Pool(), 0, none(), none(), none(), none(), none(), flags[0], sums, none(), *extremes, flags[1])
 
     def rows(self, which: NDArray[np.intp]) -> Windows:
         """Some rows; the pool is shared, and copied by the first that writes to it after another did."""
@@ -68,13 +74,14 @@ class Windows:
 
     def put(self, which: NDArray[np.intp], rows: Windows) -> None:
         """Take over rows from another state, with their leads."""
+        rows.check()
         lead = rows.end - rows.start
         source = ranges(rows.start, lead)
         time, value = rows.pool.time[source], rows.pool.value[source]
         self.start[which] = self.end[which]
         position = self.extend(which, lead, time, value)
         self.start[which] = position
-        for name in _COLUMNS - {"start", "end", "room"}:
+        for name in _COLUMNS - {"base", "start", "end", "room"}:
             getattr(self, name)[which] = getattr(rows, name)
         for part, new in zip(self.sums.parts(), rows.sums.parts(), strict=True):
             part[which] = new
@@ -95,9 +102,14 @@ class Windows:
         """Write new readings of some pairs (each once) behind their leads; returns the row in the pool of the first of each."""
         if self.turn != self.pool.turn:
             self._own()
-        full = np.flatnonzero(self.end[which] + lengths > self.room[which])
-        if len(full):
-            self._move(which[full], lengths[full])
+        full = self.end[which] + lengths > self.room[which]
+        if full.any():
+            needed = self.end[which] - self.start[which] + lengths
+            slides = full & (lengths < SLID_BELOW) & (needed <= self.room[which] - self.base[which])
+            if slides.any():
+                self._slide(which[slides])
+            if (moves := full & ~slides).any():
+                self._move(which[moves], lengths[moves])
         position = self.end[which]
         rows = ranges(position, lengths)
         self.pool.time[rows], self.pool.value[rows] = time, value
@@ -106,10 +118,24 @@ class Windows:
         self.turn = self.pool.turn
         return position
 
+    def check(self) -> None:
+        """Raises RuntimeError when a newer state has written over the leads."""
+        if self.turn < self.pool.slid:
+            raise RuntimeError("windows are taken up again in a state that a newer one has replaced")
+
     def _own(self) -> None:
+        self.check()
         pool = Pool()
         pool.time, pool.value, pool.used = self.pool.time.copy(), self.pool.value.copy(), self.pool.used
         self.pool, self.turn = pool, pool.turn
+
+    def _slide(self, which: NDArray[np.intp]) -> None:
+        """Move leads to the beginning of their regions."""
+        lead = self.end[which] - self.start[which]
+        source, target = ranges(self.start[which], lead), ranges(self.base[which], lead)
+        self.pool.time[target], self.pool.value[target] = self.pool.time[source], self.pool.value[source]
+        self.start[which], self.end[which] = self.base[which], self.base[which] + lead
+        self.pool.slid = self.pool.turn + 1
 
     def _move(self, which: NDArray[np.intp], lengths: Ints) -> None:
         """Give leads a region with room for so many more readings and about as many again as they have."""
@@ -134,7 +160,8 @@ class Windows:
         source, target = ranges(self.start[which], lead), ranges(start, lead)
         new.time[target], new.value[target] = old.time[source], old.value[source]
         new.used += int(room.sum())
-        self.start[which], self.end[which], self.room[which] = start, start + lead, start + room
+        self.base[which], self.room[which] = start, start + room
+        self.start[which], self.end[which] = start, start + lead
 
 
 _COLUMNS = frozenset(f.name for f in fields(Windows)) - {"pool", "turn", "sums"}

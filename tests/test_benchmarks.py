@@ -16,7 +16,7 @@ from tests.support.influx import needs_influxd
 from tests.support.mosquitto import needs_mosquitto
 
 ROOT = Path(__file__).parent.parent
-FIGURES = {"messages": 3, "journal": 3, "judging": 6, "start": 3, "step": 13, "historian": 5}
+FIGURES = {"messages": 3, "journal": 3, "judging": 12, "start": 3, "step": 13, "historian": 5}
 
 NEEDS: dict[str, Any] = {"messages": needs_mosquitto, "start": needs_mosquitto, "historian": (needs_mosquitto, needs_influxd)}
 

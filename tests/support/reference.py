@@ -80,14 +80,15 @@ def evaluate(
 # Points that report on change
 
 
-def with_copies(point: Point, readings: Sequence[Reading], clock: int) -> list[Reading]:
-    """The readings and their copies at `t + k * period`, before the next reading and up to the clock, in time order."""
+def with_copies(point: Point, readings: Sequence[Reading], lives: Sequence[Lived], clock: int) -> list[Reading]:
+    """The readings and their copies at `t + k * period`, before the next reading, the death of its source, up to the clock, in time order."""
     assert point.period_ns is not None
     both: list[Reading] = []
     for number, reading in enumerate(readings):
-        following = readings[number + 1].time if number + 1 < len(readings) else clock + 1
+        ends = [clock + 1, *(later.time for later in readings[number + 1 : number + 2])]
+        ends += [life.at for life in lives if not life.born and point.id in life.points and life.at >= reading.received]
         both.append(reading)
-        both += [replace(reading, time=time) for time in range(reading.time + point.period_ns, min(following, clock + 1), point.period_ns)]
+        both += [replace(reading, time=time) for time in range(reading.time + point.period_ns, min(ends), point.period_ns)]
     return both
 
 
@@ -157,13 +158,13 @@ def judge(
 ) -> Iterator[Excursion]:
     """The excursions of one rule at one point."""
     readings = of_point(admitted, point.id)
-    start, clock = min(map(arrived, rows), default=0), max(map(arrived, rows), default=0)
+    start = min(map(arrived, rows), default=0)
+    clock = max([*map(arrived, rows), *(life.at for life in lives)], default=0)
     judged: list[Judged] = []
     if rule.kind == "stale":
-        clock = max([clock, *(life.at for life in lives)])
         spans = silences(rule, point, readings, lives, start, clock)
     else:
-        for number, stretch in enumerate(stretches(facility, rule, point, tables, admitted, clock)):
+        for number, stretch in enumerate(stretches(facility, rule, point, tables, admitted, lives, clock)):
             judged += [said_of(rule, point, stretch[: newest + 1], number) for newest in range(len(stretch))]
         spans = raised_and_cleared(rule, point, judged)
     for span in spans:
@@ -188,12 +189,18 @@ def judge(
 
 
 def stretches(
-    facility: Facility, rule: Rule, point: Point, tables: Mapping[str, Table], admitted: Admitted, clock: int
+    facility: Facility,
+    rule: Rule,
+    point: Point,
+    tables: Mapping[str, Table],
+    admitted: Admitted,
+    lives: Sequence[Lived],
+    clock: int,
 ) -> list[list[Evaluated]]:
     """The evaluated readings in time order, cut where an exclusion or a gap lies between two."""
     readings = of_point(admitted, point.id)
     if point.on_change and rule.kind != "flatline":
-        readings = with_copies(point, readings, clock)
+        readings = with_copies(point, readings, lives, clock)
     max_gap = None if rule.max_gap is None else rule.max_gap.of(point.period_ns)
     found: list[list[Evaluated]] = [[]]
     for reading in readings:
@@ -413,9 +420,10 @@ def silences(rule: Rule, point: Point, readings: Sequence[Reading], lives: Seque
     events += [(life.at, 1, "born" if life.born else "died") for life in lives if point.id in life.points]
     spans: list[Span] = []
     last = start
-    is_open = dead = spoke = False  # the source of a point that reports on change lives on once it was heard
+    is_open = dead = False
+    counts = True  # whether silence is one; the source of a point that reports on change lives on once it was heard
     for at, _, what in sorted(events, key=lambda event: event[:2]):  # births and deaths of one moment keep their order
-        if not is_open and at > last + after and not (point.on_change and spoke):
+        if not is_open and counts and at > last + after:
             spans.append(Span(onset=last, raised=last + after))
             is_open = True
         if what == "died" and not dead:
@@ -425,8 +433,9 @@ def silences(rule: Rule, point: Point, readings: Sequence[Reading], lives: Seque
         elif what == "reading" or (what == "born" and dead):
             if is_open:
                 spans[-1] = replace(spans[-1], ended=at, cleared=at)
-            last, spoke = at, spoke or what == "reading"
+            last = at
             is_open = dead = False
-    if not is_open and clock >= last + after and not (point.on_change and spoke):
+        counts = counts and not (point.on_change and what in ("reading", "born"))
+    if not is_open and counts and clock >= last + after:
         spans.append(Span(onset=last, raised=last + after))
     return spans
