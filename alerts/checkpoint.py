@@ -16,8 +16,6 @@ from rules.plan import Pairs
 from rules.runs import Extent, RunState
 from rules.stale import StaleState
 
-FORMAT = 1
-
 
 class Columns(msgspec.Struct, frozen=True):
     """Rows of arrays by the (rule, point) that they belong to."""
@@ -29,7 +27,6 @@ class Columns(msgspec.Struct, frozen=True):
 class UnderWay(msgspec.Struct, frozen=True):
     """Pairs with an open excursion or a run that may become one, a group each; silences that are open."""
 
-    format: int
     groups: list[Columns]
     silences: Columns
 
@@ -37,7 +34,6 @@ class UnderWay(msgspec.Struct, frozen=True):
 class Newest(msgspec.Struct, frozen=True):
     """Per group the newest evaluated time by point number and the readings that settle; per silence pair its last arrival."""
 
-    format: int
     newest: list[bytes]
     waiting: list[dict[str, tuple[str, bytes]]]
     silences: Columns
@@ -47,13 +43,13 @@ def under_way(judgement: Judgement) -> bytes:
     plan = judgement.plan
     groups = [_rows(pairs, lane.state, np.flatnonzero(lane.state.active)) for pairs, lane in zip(plan.groups, judgement.lanes, strict=True)]
     silences = _rows(plan.stale, judgement.silences, np.flatnonzero(judgement.silences.open))
-    return msgspec.msgpack.encode(UnderWay(FORMAT, groups, silences))
+    return msgspec.msgpack.encode(UnderWay(groups, silences))
 
 
 def newest(judgement: Judgement) -> bytes:
     waiting = [_arrays(lane.waiting) for lane in judgement.lanes]
     silences = _rows(judgement.plan.stale, judgement.silences, np.arange(len(judgement.plan.stale)))
-    return msgspec.msgpack.encode(Newest(FORMAT, [lane.newest.tobytes() for lane in judgement.lanes], waiting, silences))
+    return msgspec.msgpack.encode(Newest([lane.newest.tobytes() for lane in judgement.lanes], waiting, silences))
 
 
 def restore(judgement: Judgement, newest_blob: bytes, under_way_blob: bytes, since: Iterable[Readings], clock: int) -> None:

@@ -22,8 +22,7 @@ from alerts.emergency import Emergency
 from alerts.ledger import Ledger
 from alerts.page import Letterhead
 from alerts.people.people import People
-from alerts.people.register import PeopleUnavailable
-from alerts.store import StateStore, StateUnavailable
+from alerts.store import StateOfOtherFormat, StateStore, StateUnavailable
 from dashboards.app import build_app
 from facility.secret import Secret
 from facility.sources.source import subscriptions
@@ -60,7 +59,7 @@ if TYPE_CHECKING:
 SEMANTICS = 1
 """The number of docs/rules.md that this version judges by."""
 CANNOT_START = (
-    DataDirInUse, JournalUnavailable, StateUnavailable, SeriesUnavailable, PeopleUnavailable, BrokerFailed, OSError, sqlite3.Error,
+    DataDirInUse, JournalUnavailable, StateUnavailable, SeriesUnavailable, BrokerFailed, OSError, sqlite3.Error,
 )  # fmt: skip
 """What `start` raises, with words for people."""
 
@@ -207,7 +206,7 @@ class Pipeline:
 
     def _open(self, folder: Path) -> tuple[StateStore, Recollection, Ledger]:
         """What is computed, taken up where it was committed; what is ahead of the state is thrown away and computed again."""
-        store = StateStore(folder / "state.db")
+        store = _state(folder)
         self._series = _series(folder, int(store.get("cursor", 0)))
         memory = Recollection(self._series)
         ledger = Ledger(store, memory, self._judges.plan, Alarms(store, lambda *alarm: self._paging.pages(*alarm)))
@@ -373,6 +372,20 @@ def _feeding(configuration: Configuration, clock: Clock) -> Feeding | None:
     from service.feeding import Feeding  # its client takes half a second to load
 
     return Feeding(target, configuration.settings.data_dir, configuration, clock)
+
+
+def _state(folder: Path) -> StateStore:
+    """The state, begun anew where an older version wrote it otherwise; one of a newer version is refused."""
+    path = folder / "state.db"
+    try:
+        return StateStore(path)
+    except StateOfOtherFormat as error:
+        if not error.older:
+            raise
+        log.warning("%s was written by an older version: it is computed again from the journal", path)
+    for file in folder.glob("state.db*"):
+        file.unlink()
+    return StateStore(path)
 
 
 def _series(folder: Path, cursor: int) -> Series:

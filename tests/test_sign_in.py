@@ -370,3 +370,23 @@ def signed_in_page(chromium: Browser, url: str, user: str, **context: Any) -> An
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"{url}/")
     return page
+
+
+def test_a_damaged_people_db_stops_no_alarm_and_lets_nobody_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = site(tmp_path / "site")
+    people = config.parent / "data" / "people.db"
+    people.write_bytes(b"no database" * 500)
+    with running(config) as pipeline:
+        assert pipeline.first_password is None
+        anybody = client_of(pipeline)
+        for reply in (
+            anybody.get("points"),
+            anybody.get("points", headers={"Authorization": "Bearer renrum_x"}),
+            anybody.post("alarms/A1/acknowledge", json={"comment": "seen"}),
+            anybody.post("session", json={"user": "admin", "password": "whatever it was"}),
+        ):
+            assert reply.status_code in (401, 503), reply.text
+        assert httpx2.get(f"{pipeline.url}healthz").status_code == 200
+        eventually(lambda: pipeline.stepper.vitals.steps > 0 and not pipeline.stepper.vitals.failure)
+    assert people.read_bytes() == b"no database" * 500
+    assert "Nobody can sign in" in caplog.text
