@@ -22,7 +22,7 @@ from historian.target import Target
 from historian.vitals import HistorianVitals
 from ingest.entries import ConfigurationBody
 from ingest.journal import JournalReader, JournalUnavailable
-from ingest.series import SeriesReader
+from ingest.series import SeriesReader, SeriesUnavailable
 from service.clock import Clock
 from service.configuration import Configuration
 from service.judged import JudgedStore
@@ -36,7 +36,7 @@ PATIENCE_S = 60.0
 """So long an answer may take."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 """After a failure, twice as long after each further one; somewhere between half of it and all."""
-_OWN = (JournalUnavailable, StateUnavailable, ProgressUnavailable, ConfigurationError, sqlite3.Error, OSError)
+_OWN = (JournalUnavailable, SeriesUnavailable, StateUnavailable, ProgressUnavailable, ConfigurationError, sqlite3.Error, OSError)
 
 log = logging.getLogger(__name__)
 
