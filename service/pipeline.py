@@ -22,7 +22,7 @@ from alerts.emergency import Emergency
 from alerts.ledger import Ledger
 from alerts.page import Letterhead
 from alerts.people.people import People
-from alerts.store import StateOfOtherFormat, StateStore, StateUnavailable
+from alerts.store import StateStore, StateUnavailable
 from dashboards.app import build_app
 from facility.secret import Secret
 from facility.sources.source import subscriptions
@@ -32,11 +32,12 @@ from ingest.entries import decode as decode_entry
 from ingest.intake import Intake
 from ingest.journal import JournalUnavailable
 from ingest.recollection import Recollection
-from ingest.series import Series, SeriesUnavailable
+from ingest.series import SeriesUnavailable
 from ingest.session import LinkEvent, Session
 from ingest.sparkplug.host import host_of
 from service.attendance import Attendance, first_administrator, open_people
 from service.clock import Clock, Onward
+from service.computed import open_series, open_state
 from service.configuration import Configuration
 from service.connection import connection_of
 from service.continuity.guard import alone
@@ -206,8 +207,8 @@ class Pipeline:
 
     def _open(self, folder: Path) -> tuple[StateStore, Recollection, Ledger]:
         """What is computed, taken up where it was committed; what is ahead of the state is thrown away and computed again."""
-        store = _state(folder)
-        self._series = _series(folder, int(store.get("cursor", 0)))
+        store = open_state(folder)
+        self._series = open_series(folder, int(store.get("cursor", 0)))
         memory = Recollection(self._series)
         ledger = Ledger(store, memory, self._judges.plan, Alarms(store, lambda *alarm: self._paging.pages(*alarm)))
         with closing(self.journal.reader()) as reader:
@@ -372,34 +373,3 @@ def _feeding(configuration: Configuration, clock: Clock) -> Feeding | None:
     from service.feeding import Feeding  # its client takes half a second to load
 
     return Feeding(target, configuration.settings.data_dir, configuration, clock)
-
-
-def _state(folder: Path) -> StateStore:
-    """The state, begun anew where an older version wrote it otherwise; one of a newer version is refused."""
-    path = folder / "state.db"
-    try:
-        return StateStore(path)
-    except StateOfOtherFormat as error:
-        if not error.older:
-            raise
-        log.warning("%s was written by an older version: it is computed again from the journal", path)
-    for file in folder.glob("state.db*"):
-        file.unlink()
-    return StateStore(path)
-
-
-def _series(folder: Path, cursor: int) -> Series:
-    """The series, begun anew where it is damaged or ahead of what was judged: it is computed from the journal again."""
-    path = folder / "series.db"
-    try:
-        series = Series(path)
-        if series.cursor() <= cursor:
-            return series
-        series.close()
-    except sqlite3.OperationalError:
-        raise  # the disk, not the file
-    except sqlite3.DatabaseError as error:
-        log.error("%s is damaged (%s): it is computed again from the journal", path, error)
-    for file in folder.glob("series.db*"):
-        file.unlink()
-    return Series(path)
