@@ -18,8 +18,6 @@ from rules.runs import Extent, RunState
 from rules.stale import StaleState
 from rules.windows import Windows
 
-FORMAT = 2
-
 
 class Columns(msgspec.Struct, frozen=True):
     """Rows of arrays by the (rule, point) that they belong to."""
@@ -31,7 +29,6 @@ class Columns(msgspec.Struct, frozen=True):
 class UnderWay(msgspec.Struct, frozen=True):
     """Pairs with an open excursion or a run that may become one, a group each; silences that are open."""
 
-    format: int
     groups: list[Columns]
     silences: Columns
 
@@ -39,7 +36,6 @@ class UnderWay(msgspec.Struct, frozen=True):
 class Newest(msgspec.Struct, frozen=True):
     """Per stream the newest evaluated time by point number and the readings that settle; per silence pair its last arrival."""
 
-    format: int
     newest: list[bytes]
     waiting: list[dict[str, tuple[str, bytes]]]
     silences: Columns
@@ -49,13 +45,13 @@ def under_way(judgement: Judgement) -> bytes:
     plan = judgement.plan
     groups = [_rows(pairs, state, np.flatnonzero(state.active)) for pairs, state in zip(plan.groups, judgement.states, strict=True)]
     silences = _rows(plan.stale, judgement.silences, np.flatnonzero(judgement.silences.open))
-    return msgspec.msgpack.encode(UnderWay(FORMAT, groups, silences))
+    return msgspec.msgpack.encode(UnderWay(groups, silences))
 
 
 def newest(judgement: Judgement) -> bytes:
     waiting = [_arrays(stream.waiting) for stream in judgement.streams]
     silences = _rows(judgement.plan.stale, judgement.silences, np.arange(len(judgement.plan.stale)))
-    return msgspec.msgpack.encode(Newest(FORMAT, [stream.newest.tobytes() for stream in judgement.streams], waiting, silences))
+    return msgspec.msgpack.encode(Newest([stream.newest.tobytes() for stream in judgement.streams], waiting, silences))
 
 
 def restore(judgement: Judgement, newest_blob: bytes, under_way_blob: bytes, since: Iterable[Readings], clock: int) -> None:

@@ -203,11 +203,16 @@ class Ledger:
         self.audit.append(entry.at, note.by, READMITTED, f"quarantine {note.filter}", taken, became, note.reason, entry.seq)
 
     def _on_record(self, body: PeopleBody, entry: Entry) -> None:
-        """One row for each event, though a crash between journalling it and knowing that brings it twice."""
-        key = f"people {body.register}"
-        if body.number <= int(self._store.get(key, 0)):
+        """One row for each event, though a crash between journalling it and knowing that brings it twice.
+
+        A low number alone tells nothing: a people.db out of a backup counts on from where that was made.
+        """
+        number, at = f"people {body.register}", f"people {body.register} at"
+        newest = int(self._store.get(at, 0))
+        if body.number <= int(self._store.get(number, 0)) and body.at_ns <= newest:
             return
-        self._store.put(key, body.number)
+        self._store.put(number, body.number)
+        self._store.put(at, max(newest, body.at_ns))
         reason = "; ".join(part for part in (body.reason, f"from {body.source}" if body.source else "") if part)
         self.audit.append(body.at_ns, body.by, body.event, body.target, body.old, body.new, reason, entry.seq)
 

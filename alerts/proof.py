@@ -11,7 +11,7 @@ from typing import Any
 from alerts.alarms import Alarms
 from alerts.audit import broken_rows
 from alerts.ledger import Ledger, PlanOf
-from alerts.store import FORMAT, StateStore, StateUnavailable
+from alerts.store import StateStore, StateUnavailable
 from facility.problems import ConfigurationError
 from facility.times import format_time
 from ingest.entries import DELIVERY, STEP, DeliveryBody, decode
@@ -47,12 +47,7 @@ def copy_of(path: Path, copy: Path) -> StateStore:
             source.backup(target)
     except (sqlite3.Error, OSError) as error:
         raise StateUnavailable(f"cannot read {path}: {error}") from error
-    store = StateStore(copy, readonly=True)
-    found = store.get("format")
-    if found != FORMAT:
-        store.close()
-        raise StateUnavailable(f"{path} has format {found}, this version reads format {FORMAT}. Use the version that wrote it.")
-    return store
+    return StateStore(copy, readonly=True)
 
 
 def prove(recorded: StateStore, journal: JournalReader, folder: Path, plan_of: PlanOf, progress: Progress = unwatched) -> Proof:

@@ -13,6 +13,7 @@ from ingest.journal import read_only
 from rules.excursion import CURRENT, Excursion
 
 FORMAT = 2
+"""Of the tables, and of what stands in them encoded (alerts/checkpoint.py)."""
 _EXCURSION = [f.name for f in fields(Excursion)]
 _NAMED = ", ".join(f'"{name}"' for name in _EXCURSION)
 _SCHEMA = f"""
@@ -53,19 +54,37 @@ class StateUnavailable(Exception):
     """`state.db` could not be read or written; what the step did is computed again from the journal."""
 
 
+class StateOfOtherFormat(StateUnavailable):
+    """The file was written by another version; `older` when this one came after it."""
+
+    def __init__(self, path: Path | str, found: object) -> None:
+        super().__init__(
+            f"{path} has format {found}, this version reads format {FORMAT}. Use the version that wrote it, or, while the service is"
+            " stopped, move it away: it is computed again from the journal"
+        )
+        self.older = isinstance(found, int) and found < FORMAT
+
+
 class StateStore:
-    """A connection to state.db; exactly one thread writes, each reading thread has a `reader()` of its own."""
+    """A connection to state.db; exactly one thread writes, each reading thread has a `reader()` of its own.
+
+    Raises StateUnavailable; StateOfOtherFormat, and leaves the file as it is, when it cannot know what the columns mean.
+    """
 
     def __init__(self, path: Path | str, *, readonly: bool = False, durable: bool = True) -> None:
         self.path = path
         try:
             if readonly:
                 self._connection = read_only(Path(path))
+                self._check_format()
                 return
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            begun = self._connection.execute("select 1 from sqlite_schema where name = 'meta'").fetchone()
+            if begun:
+                self._check_format()
             self._connection.execute("pragma journal_mode = wal")
             self._connection.execute(f"pragma synchronous = {'full' if durable else 'off'}")
-            if not self._connection.execute("select 1 from sqlite_schema where name = 'meta'").fetchone():
+            if not begun:
                 with self.transaction():
                     for statement in _SCHEMA.split(";\n"):
                         self._connection.execute(statement)
@@ -82,6 +101,16 @@ class StateStore:
                         self._connection.execute(statement)
         except sqlite3.Error as error:
             raise StateUnavailable(f"cannot open {path}: {error}") from error
+
+    def _check_format(self) -> None:
+        try:
+            found = self.get("format")
+        except StateUnavailable:
+            self.close()
+            raise
+        if found != FORMAT:
+            self.close()
+            raise StateOfOtherFormat(self.path, found)
 
     def reader(self) -> StateStore:
         return StateStore(self.path, readonly=True)

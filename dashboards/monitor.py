@@ -18,7 +18,6 @@ from rules.excursion import Excursion
 if TYPE_CHECKING:
     from dashboards.events import EventHub
 
-ENVIRONMENTS = ("production", "validation", "demo")
 POINT_STATES = ("action", "alert", "stale", "bad", "technical", "no_data", "normal")
 """States of a point, the worst first."""
 STANDING = (UNACKNOWLEDGED, RETURNED, ACKNOWLEDGED)

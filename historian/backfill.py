@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
+import numpy as np
+
 from facility.reading import Readings
 from historian.aggregation import GRACE_NS
 from historian.feed import Sources
@@ -32,8 +34,7 @@ class Backfill:
         self._start = -(1 << 63) if start is None else start
         self._end = (1 << 63) - 1 if end is None else end
         self._register = Register(sources.facility_of)
-        self._first: int | None = None
-        self._last = 0
+        self._days: set[int] = set()
 
     def run(self, now: int, progress: Callable[[float], None] = lambda done: None) -> None:
         """Write it; `now` (int ns UTC) tells which minutes and hours are over. Raises InfluxFault: begun again, it ends the same."""
@@ -66,10 +67,7 @@ class Backfill:
         bodies = [ingest_body(entry) for entry in entries]
         readings = gathered(entries, bodies)
         readings = readings.take((readings.time >= self._start) & (readings.time < self._end))
-        if len(readings):
-            first, last = int(readings.time.min()), int(readings.time.max())
-            self._first = first if self._first is None else min(first, self._first)
-            self._last = max(last, self._last)
+        self._days.update(np.unique(readings.time // DAY_NS).tolist())
         for batch in batches(self._register.readings, readings, BATCH_LINES):
             self._sender.send(batch)
         for entry, body in zip(entries, bodies, strict=True):
@@ -77,18 +75,20 @@ class Backfill:
             self._sender.send(Batch.of(self._register.states(inside, entry.at)))
 
     def _windows(self, now: int) -> Iterator[float]:
-        """Minutes and hours that the period touches, day by day; gives the fraction done."""
-        if self._first is None:
+        """Minutes and hours of the days with readings (an instrument without a clock measures in 1970); gives the fraction done."""
+        if not self._days:
             return
-        first, end = self._first // HOUR_NS * HOUR_NS, self._last // HOUR_NS * HOUR_NS + HOUR_NS
         recall = Recall(self._sources.journal, self._sources.series, self._upto)
         remembered = recall.remembered()
         numbers = range(len(self._register.names))
-        for day in range(first, end, DAY_NS):
+        for done, day in enumerate(sorted(self._days)):
             for some in range(0, len(numbers), POINTS):
-                spans = ((point, day, min(day + DAY_NS, end)) for point in numbers[some : some + POINTS])
+                spans = (
+                    (point, max(day * DAY_NS, -(1 << 63)), min((day + 1) * DAY_NS, (1 << 63) - 1))
+                    for point in numbers[some : some + POINTS]
+                )
                 self._sum_up(recall.read(spans, remembered), now)
-            yield (day - first) / (end - first)
+            yield done / len(self._days)
 
     def _sum_up(self, readings: Readings, now: int) -> None:
         for by_point, width_ns in ((self._register.minutes, MINUTE_NS), (self._register.hours, HOUR_NS)):

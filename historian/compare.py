@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,11 +95,3 @@ def differences(journal: Tallies, influxdb: Tallies) -> list[Difference]:
 
 def _count(sums: Mapping[str, Mapping[Key, tuple[int, int]]], key: Key) -> int:
     return max(sums[name].get(key, (0, 0))[0] for name in FIELDS)
-
-
-def tallied(pieces: Iterable[tuple[str, FieldColumns]]) -> Tallies:
-    """The tallies of what comes out of InfluxDB."""
-    tallies = Tallies()
-    for name, columns in pieces:
-        tallies.add_columns(name, columns)
-    return tallies

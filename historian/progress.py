@@ -22,6 +22,10 @@ class ProgressUnavailable(Exception):
     """historian.db cannot be read or written: which, why."""
 
 
+class ProgressDamaged(ProgressUnavailable):
+    """historian.db is no database any more; what it said is found out again by writing all once more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A line that InfluxDB does not take, whole, with its words; `at` int ns UTC when it last said so."""
@@ -47,7 +51,7 @@ class Progress:
             self._connection.execute("pragma synchronous = normal")
             self._connection.executescript(_SCHEMA)
         except sqlite3.Error as error:
-            raise ProgressUnavailable(f"cannot open {path}: {error}") from error
+            raise _unavailable(f"cannot open {path}", error) from error
 
     def all(self) -> dict[str, Any]:
         """Every number and text kept, by name."""
@@ -88,7 +92,7 @@ class Progress:
         try:
             return self._connection.execute(query).fetchall()
         except sqlite3.Error as error:
-            raise ProgressUnavailable(f"cannot read {self._path}: {error}") from error
+            raise _unavailable(f"cannot read {self._path}", error) from error
 
     def _in_one(self, statement: str, rows: Iterable[Any]) -> None:
         try:
@@ -98,4 +102,10 @@ class Progress:
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 self._connection.execute("rollback")
-            raise ProgressUnavailable(f"cannot write {self._path}: {error}") from error
+            raise _unavailable(f"cannot write {self._path}", error) from error
+
+
+def _unavailable(what: str, error: sqlite3.Error) -> ProgressUnavailable:
+    # the bare class is how SQLite speaks of the file's content; its sub-classes are the disk, a lock, or a fault of ours
+    kind = ProgressDamaged if type(error) is sqlite3.DatabaseError else ProgressUnavailable
+    return kind(f"{what}: {error}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import closing
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +13,26 @@ from facility.reading import Readings
 from historian.windows import MINUTE_NS
 from ingest.entries import INGEST, ingest_body, readings_of
 from ingest.journal import JournalReader
-from ingest.series import NO_TIME, SeriesReader
+from ingest.series import NO_TIME, SeriesReader, SeriesUnavailable
 
 KEPT_NS = 2 * MINUTE_NS
 """Readings that came in so long are kept in memory even when the series has them: minutes are then summed up without it."""
 
 
+LOADED_MAX = 4_000_000
+"""So many readings (200 MB) are read out of the journal at the most: who lacks more has no series, which the service writes again first."""
+
+
 class Recall:
     """Readings up to journal entry `upto`; for one thread. `series` opens series.db, which may be replaced by another meanwhile.
 
-    Sound as long as every entry after the series' cursor is in memory; `refresh` sees to that.
+    Sound as long as every entry after the series' cursor is in memory; `refresh` sees to that. Raises SeriesUnavailable.
     """
 
     def __init__(self, journal: JournalReader, series: Callable[[], SeriesReader], upto: int) -> None:
         self._journal, self._series = journal, series
         self._parts: list[tuple[int, int, Readings]] = []
-        with closing(series()) as reader:
+        with self._opened() as reader:
             self.begin = min(reader.cursor(), upto)
             # Newer than what came up to `begin` where the series is ahead of that: then it is asked once too often, never too seldom.
             self._newest = reader.newest(reader.size())
@@ -43,7 +48,7 @@ class Recall:
 
     def refresh(self, at: int) -> None:
         """Before reading: forget what the series has and is old at `at`, read again what a series that was begun anew lacks."""
-        with closing(self._series()) as series:
+        with self._opened() as series:
             written = series.cursor()
         if written < self.begin:
             kept, self._parts = self._parts, []
@@ -73,7 +78,7 @@ class Recall:
         """All readings of the spans (point, start, end; int ns UTC, the end outside), sorted by point and time, each once."""
         found = [Readings.empty()]
         bounds = np.searchsorted(remembered.point, np.arange(remembered.point.max(initial=0) + 2)).tolist()
-        with closing(self._series()) as series:
+        with self._opened() as series:
             for point, start, end in wanted:
                 found.append(series.read(point, start, end))
                 if point + 1 < len(bounds):
@@ -86,10 +91,21 @@ class Recall:
         new[1:] = (np.diff(readings.point) != 0) | (np.diff(readings.time) != 0)
         return readings.take(new)
 
+    @contextmanager
+    def _opened(self) -> Iterator[SeriesReader]:
+        try:
+            with closing(self._series()) as series:
+                yield series
+        except sqlite3.Error as error:
+            raise SeriesUnavailable(f"cannot read series.db: {error}. The service writes it when it starts") from error
+
     def _load(self, after: int, upto: int) -> None:
         gathered: list[Readings] = []
-        seq, at = after, 0
+        seq, at, held = after, 0, 0
         for entry in self._journal.entries(after, upto, (INGEST,)):
+            held += entry.readings
+            if held > LOADED_MAX:
+                raise SeriesUnavailable("series.db lacks most of what the journal has. The service writes it again when it starts")
             if entry.readings:
                 gathered.append(readings_of(entry, ingest_body(entry)))
             seq, at = entry.seq, entry.at

@@ -32,6 +32,7 @@ class _Part:
     element: object
     index: int
     payload: Callable[[], bytes]
+    each: str = ""
     rows: int = 0
     passed_over: int = 0
     failures: list[NotUnderstood] = field(default_factory=list)
@@ -109,7 +110,9 @@ class MappedDecoder:
             assert isinstance(members, dict | list)
             for key, element in members.items() if isinstance(members, dict) else enumerate(members):
                 only = partial(_alone, payload, whole, each.keys, key, element)
-                yield _Part(source, {**captured, "key": str(key)}, whole, element, index, only), readings
+                # In an array the place says nothing: out of quarantine the element comes alone, and would be another one.
+                named = {**captured, "key": str(key)} if isinstance(members, dict) else captured
+                yield _Part(source, named, whole, element, index, only, each.text), readings
 
     def _readings(self, part: _Part, readings: Sequence[MappedReading], arrivals: Arrivals, stamp: Stamp | None) -> None:
         for own in readings:
@@ -167,6 +170,8 @@ def _names(template: Template, part: _Part) -> list[str]:
         if isinstance(piece, str):
             texts = [piece]
         elif isinstance(piece, tuple):
+            if piece[0] not in part.captured:
+                raise NotUnderstood(Reason.POINT_UNKNOWN, f"no key in an array; name its places one by one: {part.each}[0], {part.each}[1]")
             texts = [part.captured[piece[0]]]
         else:
             texts = _spellings(piece, piece.find(part.message, part.element))

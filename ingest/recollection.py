@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from facility.reading import Readings
 from ingest.entries import INGEST, ingest_body, readings_of
+from ingest.flaw import Progress, unwatched
 from ingest.journal import JournalReader
-from ingest.series import NO_TIME, Series
+from ingest.series import NO_TIME, Series, SeriesUnavailable
 
 WRITE_AT = 131_072
 """So many readings are gathered in memory (5 MB) before they are written to the series."""
@@ -28,12 +29,21 @@ class Recollection:
         """How many readings are not yet in the series; any thread may ask."""
         return sum(map(len, list(self._tail)))
 
-    def recall(self, journal: JournalReader, upto: int) -> None:
-        """Read again what the series does not have, up to entry `upto`."""
+    def recall(self, journal: JournalReader, upto: int, progress: Progress = unwatched) -> None:
+        """Read again what the series does not have, up to entry `upto`; where that is much it is written, so that memory stays bounded.
+
+        A series that cannot be written stays in memory, as it does after a step.
+        """
+        writable = True
         for entry in journal.entries(self.cursor, upto, (INGEST,)):
             body = ingest_body(entry)
-            self._tail.append(readings_of(entry, body))
-            self._tail_states += [(state.place, state.time, state.state) for state in body.states]
+            self.add(readings_of(entry, body), [(state.place, state.time, state.state) for state in body.states], entry.seq)
+            if writable:
+                try:
+                    self.write()
+                except SeriesUnavailable:
+                    writable = False
+            progress(entry.seq, upto)
         self.cursor = upto
         self._merge()
 

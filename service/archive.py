@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from alerts.store import FORMAT, StateStore, StateUnavailable
+from alerts.store import StateStore
 from facility.problems import ConfigurationError
 from facility.site import Facility
 from historian.wanted import KINDS, Wanted
@@ -119,16 +119,7 @@ class Archive:
                 raise ArchiveUnavailable(
                     f"{self.data_dir}: there is no {STATE} in it. The service computes it from the journal when it starts."
                 )
-            store = StateStore(path, readonly=True)
-            try:
-                found = store.get("format")
-            except StateUnavailable:
-                store.close()
-                raise
-            if found != FORMAT:
-                store.close()
-                raise ArchiveUnavailable(f"{path} has format {found}, this version reads format {FORMAT}. Use the version that wrote it.")
-            self._state = store
+            self._state = StateStore(path, readonly=True)
         return self._state
 
     def before(self, at: int) -> int:

@@ -13,7 +13,7 @@ from alerts.alarms import Answer
 from alerts.audit import SYSTEM
 from alerts.people.office import Office
 from alerts.people.people import People
-from alerts.people.register import FILE, Event, PeopleUnavailable, Register
+from alerts.people.register import FILE, Event, NoRegister, PeopleUnavailable, Register
 from alerts.store import StateUnavailable
 from facility.secret import Secret
 from ingest.entries import PEOPLE, Body, PeopleBody
@@ -62,11 +62,20 @@ class Attendance:
 
 
 def open_people(opened: ExitStack, folder: Path, http: Http, now_ns: Callable[[], int]) -> People:
-    """The people of a data_dir; PeopleUnavailable."""
-    register = opened.enter_context(closing(Register(folder / FILE)))
+    """The people of a data_dir; where people.db cannot be opened nobody is let in, but alarms do not wait for that."""
+    register: Register
+    try:
+        register = opened.enter_context(closing(Register(folder / FILE)))
+    except PeopleUnavailable as error:
+        log.error("%s. Nobody can sign in until that is mended and the service is started again; alarms and pages go on", error)
+        register = NoRegister(folder / FILE, str(error))
     return People(register, now_ns, idle_ns=http.session_idle_ns, at_most_ns=http.session_at_most_ns)
 
 
 def first_administrator(people: People) -> Secret | None:
-    """The one-time password of the administrator that is made where there are no users yet; None where there are."""
-    return Office(people.register, people.now_ns, lambda: people.passwords).first_administrator(SYSTEM)
+    """The one-time password of the administrator that is made where there are no users yet; None where there are, or may be."""
+    try:
+        return Office(people.register, people.now_ns, lambda: people.passwords).first_administrator(SYSTEM)
+    except PeopleUnavailable as error:
+        log.error("no administrator could be made: %s", error)
+        return None

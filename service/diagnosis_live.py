@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from service.configuration import Configuration
 from service.connection import connection_of
 from service.diagnosis import Finding
 from service.lock import DataDirInUse, holder_of
+from service.running import running_service
 from service.settings import Settings
 
 SHIPPED_QUEUE = 10_000_000
@@ -69,12 +68,11 @@ def broker(configuration: Configuration, clock: Clock) -> Iterator[Finding]:
 
 
 def _health(settings: Settings, holder: DataDirInUse) -> Iterator[Finding]:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.http.host, settings.http.host)
-    address = f"{settings.http.scheme}://{f'[{host}]' if ':' in host else host}:{settings.http.port}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_trusting(settings)))
+    service = running_service(settings, None, None)
+    address = service.url
     for path, words in (("/healthz", "alive"), ("/readyz", "connected and caught up")):
         try:
-            with opener.open(address + path, timeout=_PATIENCE_S) as answer:
+            with service.opener.open(address + path, timeout=_PATIENCE_S) as answer:
                 answer.read()
                 yield Finding("health", "ok", f"{address}{path}: {words}")
         except urllib.error.HTTPError as error:
@@ -87,16 +85,6 @@ def _health(settings: Settings, holder: DataDirInUse) -> Iterator[Finding]:
             remedy = f"If it started just now, wait; else see its log: process {holder.pid} holds the data_dir and does not answer."
             yield Finding("health", "problem", f"{address}{path} does not answer: {reason}", remedy)
             return
-
-
-def _trusting(settings: Settings) -> ssl.SSLContext:
-    """Trusts the very certificate that the service is to show, whatever name it is for: we ask on this machine."""
-    trust = ssl.create_default_context()
-    trust.check_hostname = False
-    if settings.http.tls is not None:
-        trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        trust.load_verify_locations(settings.http.tls.cert_file)
-    return trust
 
 
 def _failed_checks(body: bytes) -> str:

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from facility.problems import ConfigurationError
 from facility.site import Facility
 from historian.feed import Feed
 from historian.influx import Influx, InfluxFault, InfluxMisconfigured, InfluxUnavailable
-from historian.progress import FILE, Progress, ProgressUnavailable
+from historian.progress import FILE, Progress, ProgressDamaged, ProgressUnavailable
 from historian.target import Target
 from historian.vitals import HistorianVitals
 from ingest.entries import ConfigurationBody
 from ingest.journal import JournalReader, JournalUnavailable
-from ingest.series import SeriesReader
+from ingest.series import SeriesReader, SeriesUnavailable
 from service.clock import Clock
 from service.configuration import Configuration
 from service.judged import JudgedStore
@@ -36,7 +36,7 @@ PATIENCE_S = 60.0
 """So long an answer may take."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 """After a failure, twice as long after each further one; somewhere between half of it and all."""
-_OWN = (JournalUnavailable, StateUnavailable, ProgressUnavailable, ConfigurationError, sqlite3.Error, OSError)
+_OWN = (JournalUnavailable, SeriesUnavailable, StateUnavailable, ProgressUnavailable, ConfigurationError, sqlite3.Error, OSError)
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,11 @@ class Feeding:
             try:
                 with ExitStack() as opened:
                     self._feed_until(stop, opened)
+            except ProgressDamaged as error:
+                with suppress(OSError):
+                    for file in self._data_dir.glob(f"{FILE}*"):
+                        file.unlink()
+                self._failed("own", f"{error}; it begins anew, and InfluxDB gets everything once more, to the same effect", 0.0, stop)
             except _OWN as error:
                 self._failed("own", f"{error}; InfluxDB gets nothing until that is mended", 0.0, stop)
             except Exception as error:

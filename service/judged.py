@@ -53,12 +53,11 @@ class JudgedStore:
     def transitions(self, after: int, limit: int) -> Sequence[Row]:
         """New transitions; those of a rule and point at the same moment get times a ns apart, in their order."""
         with closing(self._open()) as store:
-            first = store.rows("select seq, at from audit where seq > ? order by seq limit 1", (after,))
-            if not first:
-                return []
-            # The trail is in order of time: what happened at the same moment stands just before.
-            earlier = store.rows("select seq from audit where seq < ? and at < ? order by seq desc limit 1", first[0])
-            since = earlier[0][0] if earlier else 0
+            since, trail = after, "select t.seq, t.at from audit t join alarms a on a.id = t.object"
+            # Alarms' rows are in order of time (those of people are not): what happened at the same moment stands just before.
+            for first in store.rows(f"{trail} where t.seq > ? order by t.seq limit 1", (after,)):
+                earlier = store.rows(f"{trail} where t.seq < ? and t.at < ? order by t.seq desc limit 1", first)
+                since = earlier[0][0] if earlier else 0
             changed = store.rows(
                 "select t.seq, t.at, t.action, t.old, t.new, t.actor, t.reason, a.id, a.rule, a.point, a.level, a.priority"
                 " from audit t left join alarms a on a.id = t.object where t.seq > ? order by t.seq limit ?",

@@ -22,7 +22,6 @@ from alerts.emergency import Emergency
 from alerts.ledger import Ledger
 from alerts.page import Letterhead
 from alerts.people.people import People
-from alerts.people.register import PeopleUnavailable
 from alerts.store import StateStore, StateUnavailable
 from dashboards.app import build_app
 from facility.secret import Secret
@@ -33,11 +32,12 @@ from ingest.entries import decode as decode_entry
 from ingest.intake import Intake
 from ingest.journal import JournalUnavailable
 from ingest.recollection import Recollection
-from ingest.series import Series, SeriesUnavailable
+from ingest.series import SeriesUnavailable
 from ingest.session import LinkEvent, Session
 from ingest.sparkplug.host import host_of
 from service.attendance import Attendance, first_administrator, open_people
 from service.clock import Clock, Onward
+from service.computed import open_series, open_state
 from service.configuration import Configuration
 from service.connection import connection_of
 from service.continuity.guard import alone
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 SEMANTICS = 1
 """The number of docs/rules.md that this version judges by."""
 CANNOT_START = (
-    DataDirInUse, JournalUnavailable, StateUnavailable, SeriesUnavailable, PeopleUnavailable, BrokerFailed, OSError, sqlite3.Error,
+    DataDirInUse, JournalUnavailable, StateUnavailable, SeriesUnavailable, BrokerFailed, OSError, sqlite3.Error,
 )  # fmt: skip
 """What `start` raises, with words for people."""
 
@@ -207,8 +207,8 @@ class Pipeline:
 
     def _open(self, folder: Path) -> tuple[StateStore, Recollection, Ledger]:
         """What is computed, taken up where it was committed; what is ahead of the state is thrown away and computed again."""
-        store = StateStore(folder / "state.db")
-        self._series = _series(folder, int(store.get("cursor", 0)))
+        store = open_state(folder)
+        self._series = open_series(folder, int(store.get("cursor", 0)))
         memory = Recollection(self._series)
         ledger = Ledger(store, memory, self._judges.plan, Alarms(store, lambda *alarm: self._paging.pages(*alarm)))
         with closing(self.journal.reader()) as reader:
@@ -373,20 +373,3 @@ def _feeding(configuration: Configuration, clock: Clock) -> Feeding | None:
     from service.feeding import Feeding  # its client takes half a second to load
 
     return Feeding(target, configuration.settings.data_dir, configuration, clock)
-
-
-def _series(folder: Path, cursor: int) -> Series:
-    """The series, begun anew where it is damaged or ahead of what was judged: it is computed from the journal again."""
-    path = folder / "series.db"
-    try:
-        series = Series(path)
-        if series.cursor() <= cursor:
-            return series
-        series.close()
-    except sqlite3.OperationalError:
-        raise  # the disk, not the file
-    except sqlite3.DatabaseError as error:
-        log.error("%s is damaged (%s): it is computed again from the journal", path, error)
-    for file in folder.glob("series.db*"):
-        file.unlink()
-    return Series(path)

@@ -29,15 +29,19 @@ class Running:
     token: Secret | None = None
     trust: ssl.SSLContext = field(default_factory=ssl.create_default_context, repr=False)
 
+    @property
+    def opener(self) -> urllib.request.OpenerDirector:
+        """Opens its addresses, past any proxy."""
+        return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.trust))
+
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """The answer to a POST; raises NotDone."""
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token.reveal()}"
         request = urllib.request.Request(f"{self.url.rstrip('/')}{path}", json.dumps(body).encode(), headers)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.trust))
         try:
-            with opener.open(request, timeout=_PATIENCE_S) as answer:
+            with self.opener.open(request, timeout=_PATIENCE_S) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             with error:

@@ -167,6 +167,14 @@ def test_a_wrong_token_is_said_loudly_and_mends_itself(
     assert len(said) == 1
 
 
+def test_a_damaged_historian_db_begins_anew(place: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeding, "FIRST_WAIT_S", 0.01)
+    (place.data_dir / "historian.db").write_bytes(b"no database" * 500)
+    with served(Answering()) as target, running(place, target) as feed:
+        until(lambda: feed.vitals().written > 0 and feed.vitals().lag_s == 0 and not feed.vitals().failure)
+        assert dict(feed.vitals().errors) == {"own": 1}
+
+
 def test_a_server_that_says_when_is_not_asked_before(place: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeding, "FIRST_WAIT_S", 0.01)
     answering = Answering((503, {"Retry-After": "1"}, b""))

@@ -48,6 +48,16 @@ def test_what_the_broker_kept_of_a_dead_one_delays_it_by_seconds_only() -> None:
     assert us.look(2 * LOST_NS) == ["them"]
 
 
+def test_a_connection_that_comes_and_goes_keeps_it_silent_for_no_longer() -> None:
+    us = guard()
+    for second in range(0, 60, 3):  # each time the broker tells of a dead one, and is lost before that is waited for
+        us.heard(other(), True, second * SECOND_NS)
+        us.asked(second * SECOND_NS)
+        us.look((second + 2) * SECOND_NS)
+        assert us.may_act((second + 2) * SECOND_NS) == ((second + 2) * SECOND_NS > PATIENCE_NS + DOUBT_NS)
+        us.cut_off((second + 2) * SECOND_NS, "lost")
+
+
 def test_one_that_was_just_killed_is_not_taken_for_alive() -> None:
     """One beat may still have been under way."""
     us = guard()

@@ -126,6 +126,15 @@ def test_fed_compared_changed_filled_again(site: Installation, bucket: Influx) -
     assert bucket.query(f'{flux_time} |> keep(columns: ["_value"])')[0]["_value"] == held["_value"]
 
 
+def test_backfill_without_a_series_says_who_writes_it(site: Installation, bucket: Influx) -> None:
+    assert renrum("historian", "setup", "--config", site.config).exit_code == 0
+    for file in site.data_dir.glob("series.db*"):
+        file.unlink()
+    refused = renrum("historian", "backfill", "--config", site.config)
+    assert (refused.exit_code, type(refused.exception)) == (2, SystemExit)
+    assert "cannot read series.db" in refused.output
+
+
 EVERYTHING = """from(bucket: bucket) |> range(start: 0) |> filter(fn: (r) => r._field != "updated")
 |> map(fn: (r) => ({r with _value: string(v: r._value)}))"""
 

@@ -14,6 +14,8 @@ import pytest
 
 from facility.reading import Readings
 from facility.secret import Secret
+from historian import recall
+from historian.backfill import Backfill
 from historian.feed import Feed
 from historian.influx import Influx as Connection
 from historian.influx import InfluxFault, InfluxMisconfigured, InfluxUnavailable, LinesRefused, TooMuch
@@ -22,6 +24,7 @@ from historian.progress import FILE, Progress
 from historian.sender import Sender, Writes
 from historian.windows import HOUR_NS, MINUTE_NS, Windows, summed_up
 from ingest.entries import State
+from ingest.series import SeriesReader, SeriesUnavailable
 from tests.support.fed import SECOND_NS, SITE, START, Installed, drain, readings_of, target_of
 from tests.support.influx import Influx, influx, influx_server, needs_influxd
 
@@ -328,3 +331,43 @@ def test_a_server_killed_at_random_has_everything_in_the_end(tmp_path: Path, inf
 
 def test_readings_of_nothing_are_nothing() -> None:
     assert len(summed_up(Readings.empty(), MINUTE_NS)) == 0
+
+
+class Kept:
+    """Takes every line."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    def write(self, text: bytes) -> None:
+        self.lines += text.splitlines()
+
+
+def test_a_backfill_reads_the_days_that_have_readings_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Installed(tmp_path) as place, closing(Progress(tmp_path / FILE)) as progress:
+        arrive(place, 10)
+        place.arrive(readings_of([0], 60 * SECOND_NS, 20.0), place.at)  # from an instrument without a clock
+        place.write_series()
+        opened: list[int] = []
+        series = place.series
+
+        def counted() -> SeriesReader:
+            opened.append(1)
+            return series()
+
+        monkeypatch.setattr(place, "series", counted)
+        kept = Kept()
+        Backfill(place, Sender(kept, progress, lambda: place.at), place.writer.head.seq, None, None).run(place.at + HOUR_NS)
+    assert len(opened) <= 4
+    assert {line.split()[-1] for line in kept.lines if line.startswith(b"reading_1m")} >= {b"%d" % (60 * SECOND_NS)}
+
+
+def test_without_a_series_the_feed_waits_rather_than_hold_the_journal_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recall, "LOADED_MAX", 20)
+    with Installed(tmp_path) as place:
+        arrive(place, 10)
+        with pytest.raises(SeriesUnavailable, match="The service writes it again"):
+            recall.Recall(place.journal, place.series, place.writer.head.seq)
+        place.write_series()
+        arrive(place, 5)
+        assert len(recall.Recall(place.journal, place.series, place.writer.head.seq).remembered()) == 15

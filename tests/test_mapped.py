@@ -239,6 +239,13 @@ def test_a_text_that_the_mapping_does_not_know_is_no_value(one: Callable[..., Ar
     assert reasons(one("{point: b101.temp, value: $.v, values: {open: 1}}", {"t": 1, "v": "ajar"})) == [Reason.VALUE_INVALID]
 
 
+def test_a_place_in_an_array_names_no_point_as_it_is_another_one_out_of_quarantine(one: Callable[..., Arrivals]) -> None:
+    table = 'time: $.t\npoints: {"0": b101.temp, "1": b101.rh}'
+    arrivals = one('{point: "{key}", each: $.d, value: .}', {"t": 1740901268, "d": [20, 41]}, keys=table)
+    assert (rows(arrivals), reasons(arrivals)) == (set(), [Reason.POINT_UNKNOWN] * 2)
+    assert "$.d[0]" in arrivals.quarantine[0].detail
+
+
 def test_points_by_topic_by_key_and_by_table_with_units(one: Callable[..., Arrivals], tmp_path: Path) -> None:
     members = one('{point: "{key}", each: $.d, value: .}', {"t": 1740901268, "d": {"b101.temp": 20, "b101.rh": 41, "b101.x": 1}})
     assert rows(members) == {("b101.temp", "2025-03-02T07:41:08Z", 20.0), ("b101.rh", "2025-03-02T07:41:08Z", 41.0)}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from alerts.store import FORMAT, StateStore
 from ingest.broker import BrokerFailed, EmbeddedBroker
 from ingest.entries import CONFIGURATION, SERVICE, decode
 from ingest.journal import JournalReader
@@ -15,7 +19,7 @@ from service.clock import SystemClock
 from service.configuration import Configuration
 from service.lock import holder_of
 from service.pipeline import CANNOT_START, Pipeline
-from tests.support.archive_data import Installation, example_configuration
+from tests.support.archive_data import Installation, example_configuration, lived
 
 
 def on_port(configuration: Configuration, port: int) -> Configuration:
@@ -62,6 +66,43 @@ def test_a_damaged_series_is_computed_again(tmp_path: Path) -> None:
         for file in data_dir.glob("series.db-*"):
             file.unlink()
         (data_dir / "series.db").write_bytes(b"no database" * 1000)
+
+
+def put_format(state: Path, format: int) -> None:
+    with closing(sqlite3.connect(state)) as connection, connection:
+        connection.execute("update meta set value = ? where key = 'format'", (format,))
+
+
+def test_a_state_of_an_older_format_is_computed_again_one_of_a_newer_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place = lived(tmp_path / "site")
+    place.close()
+    state = place.data_dir / "state.db"
+
+    def found() -> list[Any]:
+        audit = "select * from audit where seq <= ?"
+        with closing(StateStore(state, readonly=True)) as store:
+            return [
+                store.excursions(),
+                store.rows("select * from alarms order by id"),
+                store.rows(audit, (rows,)),
+            ]
+
+    with closing(StateStore(state, readonly=True)) as store:
+        rows = store.rows("select count(*) from audit")[0][0]
+    before = found()
+    assert before[0]
+    put_format(state, FORMAT - 1)
+    pipeline = Pipeline(on_port(place.configuration, 0), SystemClock())
+    pipeline.start()
+    pipeline.stop()
+    assert "computed again from the journal" in caplog.text
+    assert found() == before
+
+    put_format(state, FORMAT + 1)
+    content = state.read_bytes()
+    with pytest.raises(CANNOT_START, match=f"has format {FORMAT + 1}, this version reads format {FORMAT}. Use the version that wrote it"):
+        Pipeline(on_port(place.configuration, 0), SystemClock()).start()
+    assert state.read_bytes() == content
 
 
 def test_a_journal_with_an_entry_that_cannot_be_read_is_refused_in_words(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import ssl
 import threading
 from collections.abc import Iterator
@@ -179,6 +180,26 @@ def test_an_event_that_was_journalled_twice_is_one_row(tmp_path: Path) -> None:
     with closing(JournalReader(data_dir / "journal.db")) as reader:
         assert len(list(reader.entries(kinds=(PEOPLE,)))) == 2
     assert [row[1] for row in audit(data_dir) if row[2] == "user admin"] == ["user added"]
+    assert CliRunner().invoke(main, ["verify", "--config", str(config)]).exit_code == 0
+
+
+def test_what_happens_after_an_older_people_db_was_put_back_is_on_record_too(tmp_path: Path) -> None:
+    config = site(tmp_path / "site")
+    data_dir = load_configuration(config, {}).settings.data_dir
+
+    def sign_in_wrongly(times: int) -> None:
+        with running(config) as pipeline:
+            for _ in range(times):
+                assert client_of(pipeline).post("session", json={"user": "admin", "password": "a failed guess"}).status_code == 401
+
+    sign_in_wrongly(1)
+    shutil.copy(data_dir / "people.db", tmp_path / "people.db")
+    sign_in_wrongly(3)
+    for file in data_dir.glob("people.db*"):
+        file.unlink()
+    shutil.copy(tmp_path / "people.db", data_dir / "people.db")
+    sign_in_wrongly(2)
+    assert [row[1] for row in audit(data_dir)].count("sign-in failed") == 6
     assert CliRunner().invoke(main, ["verify", "--config", str(config)]).exit_code == 0
 
 
@@ -370,3 +391,23 @@ def signed_in_page(chromium: Browser, url: str, user: str, **context: Any) -> An
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"{url}/")
     return page
+
+
+def test_a_damaged_people_db_stops_no_alarm_and_lets_nobody_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = site(tmp_path / "site")
+    people = config.parent / "data" / "people.db"
+    people.write_bytes(b"no database" * 500)
+    with running(config) as pipeline:
+        assert pipeline.first_password is None
+        anybody = client_of(pipeline)
+        for reply in (
+            anybody.get("points"),
+            anybody.get("points", headers={"Authorization": "Bearer renrum_x"}),
+            anybody.post("alarms/A1/acknowledge", json={"comment": "seen"}),
+            anybody.post("session", json={"user": "admin", "password": "whatever it was"}),
+        ):
+            assert reply.status_code in (401, 503), reply.text
+        assert httpx2.get(f"{pipeline.url}healthz").status_code == 200
+        eventually(lambda: pipeline.stepper.vitals.steps > 0 and not pipeline.stepper.vitals.failure)
+    assert people.read_bytes() == b"no database" * 500
+    assert "Nobody can sign in" in caplog.text

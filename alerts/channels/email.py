@@ -15,8 +15,6 @@ from alerts.channels.channel import DeliveryError, redacted, reveal
 from alerts.page import Page
 from facility.secret import Secret
 
-SECURITIES = ("none", "starttls", "tls")
-
 
 @dataclass(frozen=True, slots=True)
 class Email:

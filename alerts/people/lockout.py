@@ -21,7 +21,7 @@ FORGET_NS = 24 * 3600 * SECOND_NS
 SLACK_NS = 10 * SECOND_NS
 """Failures that are counted by several threads may be told in another order."""
 SOURCE_FREE, SOURCE_REFILL_NS = 20, 6 * SECOND_NS
-"""A source may fail so many times at once, and once more each so often, over all names."""
+"""A source may fail so many times at once, and once more each so often, over all names for which it is no usual place."""
 REMEMBERED_MAX = 20_000
 
 
@@ -46,7 +46,8 @@ class LockOut:
         with self._lock:
             here, from_there = self._of(("account", f"{account}\n{place}"), at), self._of(("source", source), at)
         refilled = (at - from_there.at) // SOURCE_REFILL_NS
-        spent = from_there.count - refilled >= SOURCE_FREE
+        # At a usual place the account's own count is enough: else one guesser there could keep everybody beside him out for good.
+        spent = not place and from_there.count - refilled >= SOURCE_FREE
         return min(max(here.until - at, SOURCE_REFILL_NS if spent else 0, 0), WAIT_MAX_NS)
 
     def failed(self, account: str, place: str, source: str, at: int) -> int:

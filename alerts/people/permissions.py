@@ -18,9 +18,7 @@ OPEN, KNOWN, PERSON = "open", "known", "person"
 """Beside the table: what needs no leave (signing in, health), what any session or token may, what only a person who is signed in may."""
 
 _, *_ROWS = (line.split(maxsplit=5) for line in TABLE.strip().splitlines())
-VIEWER, OPERATOR, SUPERVISOR, ADMINISTRATOR = ROLES = tuple(TABLE.split()[1:5])
-ALLOWS = {row[0]: row[5] for row in _ROWS}
-"""Permission -> what it allows, in words."""
+*_, ADMINISTRATOR = ROLES = tuple(TABLE.split()[1:5])
 PERMISSIONS = {role: frozenset(row[0] for row in _ROWS if row[1 + column] == "yes") for column, role in enumerate(ROLES)}
 """Role -> its permissions."""
 

@@ -187,6 +187,24 @@ class Register:
         return rows[0][0] if rows else None
 
 
+class NoRegister(Register):
+    """In the place of a people.db that cannot be opened: it knows nobody, lets nobody in, and every question is answered with `why`."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path, self.id, self._why = path, "", why
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        raise PeopleUnavailable(self._why)
+        yield
+
+    def rows(self, query: str, *values: object) -> list[Any]:
+        raise PeopleUnavailable(self._why)
+
+
 def _user(row: Sequence[Any]) -> User:
     id, name, role, password, one_time_until, disabled, created, signed_in = row
     return User(id, name, role, password, one_time_until, bool(disabled), created, signed_in)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from facility.times import format_time
 from ingest import fields
@@ -82,7 +82,7 @@ def unit_of(metric: Metric) -> str:
     return ""
 
 
-@cache
+@lru_cache(maxsize=1024)  # whatever births say
 def unit_fault(unit: str, target: str) -> tuple[Reason, str] | None:
     """Why a unit does not fit a point's."""
     try:

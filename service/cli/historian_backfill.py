@@ -13,6 +13,7 @@ from historian.backfill import Backfill
 from historian.influx import Influx, InfluxFault
 from historian.progress import FILE, Progress, ProgressUnavailable
 from historian.sender import Sender
+from ingest.series import SeriesUnavailable
 from service.cli.historian import progress_bar, settings_of
 from service.cli.lookups import Asked
 from service.cli.options import Refusal, config_option, json_option
@@ -51,7 +52,7 @@ def backfill(config: Path, start: str | None, end: str | None, last: str | None,
             sender = Sender(influx, progress, clock.now_ns)
             with progress_bar("Writing") as told:
                 Backfill(sources, sender, upto, *period).run(clock.now_ns(), told)
-    except (InfluxFault, ProgressUnavailable, StateUnavailable) as error:
+    except (InfluxFault, ProgressUnavailable, StateUnavailable, SeriesUnavailable) as error:
         raise Refusal(f"{error}. What was written so far stays; run it again when that is mended.") from None
     if as_json:
         click.echo(json.dumps({"lines": sender.written, "refused": sender.refused, "beyond_retention": sender.beyond}))

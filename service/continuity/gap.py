@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from influxdb_client.domain.dialect import Dialect
 from numpy.typing import NDArray
 
 from alerts.audit import SYSTEM
@@ -119,9 +118,8 @@ class Gap:
     def _rows(self, flux: str) -> Iterator[dict[str, str]]:
         """The rows of an answer by column; a table with other columns has a head of its own."""
         target = self._influx.target
-        dialect = Dialect(header=True, annotations=[], delimiter=",", date_time_format="RFC3339Nano")  # type: ignore[no-untyped-call]
         with explained(target):
-            answer = self._influx.client.query_api().query_raw(flux, target.org, dialect)
+            answer = self._influx.stream(flux)
             columns: list[str] = []
             for cells in csv.reader(io.TextIOWrapper(answer, "utf-8", newline="")):
                 if not cells:

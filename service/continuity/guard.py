@@ -43,8 +43,8 @@ class Other:
 class Guard:
     """Any thread may call.
 
-    `state` is unknown (the broker did not tell since `at`), alone, second (another one listens and pages: we do neither) or two (we do,
-    and another one does too). In doubt it is not second.
+    `state` is unknown (`since` when; the broker did not tell since `at`), alone, second (another one listens and pages: we do neither) or
+    two (we do, and another one does too). In doubt it is not second.
     """
 
     run: str
@@ -52,10 +52,14 @@ class Guard:
     at: int
     state: str = UNKNOWN
     words: str = "not known yet"
+    since: int = field(init=False)
     _others: dict[str, Other] = field(default_factory=dict)
     _asked_ns: int | None = None
     _why: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.since = self.at
 
     @property
     def active(self) -> bool:
@@ -68,8 +72,11 @@ class Guard:
         return self.state == SECOND
 
     def may_act(self, at: int) -> bool:
-        """Whether to open the session at the broker, which has room for one of us, and to page: not while that is being found out."""
-        return self.active or (self.state == UNKNOWN and self._asked_ns is None and at - self.at > DOUBT_NS)
+        """Whether to open the session at the broker, which has room for one of us, and to page: not while that is being found out.
+
+        A connection that comes and goes never lets us find out: that is waited for no longer than once.
+        """
+        return self.active or (self.state == UNKNOWN and (self.unanswered(at) or at - self.since > PATIENCE_NS + DOUBT_NS))
 
     def unanswered(self, at: int) -> bool:
         """Whether the broker has had the time to tell, and did not."""
@@ -123,7 +130,12 @@ class Guard:
             self.state, self.words = SECOND, _second(living[0])
         elif self._asked_ns is None:
             if self.state == SECOND:
-                self.state, self.at, self.words = UNKNOWN, at, f"whether another instance still lives is not known: {self._why}"
+                self.state, self.at, self.since, self.words = (
+                    UNKNOWN,
+                    at,
+                    at,
+                    f"whether another instance still lives is not known: {self._why}",
+                )
         elif all(at - max(other.noted_ns, other.heard_ns) > PATIENCE_NS for other in before_us):
             self.state, self.words = ALONE, "no other instance lives"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from alerts.people.register import FILE as PEOPLE
 from alerts.store import StateStore, StateUnavailable
-from ingest.entries import INGEST, SERVICE, ServiceBody, encode, ingest_body, readings_of
+from ingest.entries import SERVICE, ServiceBody, encode
 from ingest.flaw import Progress, unwatched
 from ingest.inspection import Witness, inspect_chain
 from ingest.journal import Entry, Head, Journal, JournalReader
@@ -88,12 +88,7 @@ def write_series(reader: JournalReader, path: Path, upto: int, progress: Progres
     """series.db up to an entry, in bounded memory."""
     with closing(Series(path)) as series:
         memory = Recollection(series)
-        for entry in reader.entries(memory.cursor, upto, (INGEST,)):
-            body = ingest_body(entry)
-            memory.add(readings_of(entry, body), [(state.place, state.time, state.state) for state in body.states], entry.seq)
-            memory.write()
-            progress(entry.seq, upto)
-        memory.cursor = upto
+        memory.recall(reader, upto, progress)
         memory.write(all_of_it=True)
 
 
