@@ -14,7 +14,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from facility.reading import GOOD, Readings, quality_name
-from facility.site import Facility
+from facility.site import Facility, Point
 from facility.sources.source import Source
 from facility.times import format_time
 from ingest.admission import CONFLICT, DUPLICATE, REASONS, STORED, Admission
@@ -87,6 +87,17 @@ class Sums:
         return Sums(self.received, self.stored, self.duplicates, Counter(self.quarantined), Counter(self.readmitted))
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a configuration makes of messages: the decoder, one more for each readmission, points and their ids by number."""
+
+    decoder: Decoder
+    new_decoder: Callable[[], Decoder]
+    host: Host | None
+    points: dict[int, Point]
+    ids: dict[int, str]
+
+
 class Intake:
     """The sink of the session; one thread calls it, but any may readmit."""
 
@@ -116,12 +127,36 @@ class Intake:
         host: Host | None = None,
     ) -> None:
         """Take a configuration into force for what arrives from now on; with a `host` where a source speaks Sparkplug B."""
-        self.host = host
-        self._decoder = Decoder(facility, number_of, accept_simulated, sources, host)
+        self.reconfigured(self.prepared(facility, number_of, accept_simulated, sources, host))
+
+    def prepared(
+        self,
+        facility: Facility,
+        number_of: Mapping[str, int],
+        accept_simulated: bool,
+        sources: Sequence[Source] = (),
+        host: Host | None = None,
+    ) -> Prepared:
+        """A configuration read so far that it can take force in a moment; without one in which anything could go wrong."""
         again = Again(sources, facility, number_of) if host is not None else None
-        self._new_decoder = partial(Decoder, facility, number_of, accept_simulated, sources, again)
-        self._admission.limits_of({number_of[point.id]: point for point in facility.points})
-        self._ids = {number: point for point, number in number_of.items()}
+        return Prepared(
+            decoder=Decoder(facility, number_of, accept_simulated, sources, host),
+            new_decoder=partial(Decoder, facility, number_of, accept_simulated, sources, again),
+            host=host,
+            points={number_of[point.id]: point for point in facility.points},
+            ids={number: point for point, number in number_of.items()},
+        )
+
+    def reconfigured(self, prepared: Prepared, append: Callable[[], Entry] | None = None) -> Entry | None:
+        """Have a configuration take force with the entry that `append` makes, for all that comes after it; when that raises, it did not."""
+        with self._lock:
+            entry = append() if append is not None else None
+            if self._decoder is not None:
+                prepared.decoder.stamped_ns = self._decoder.stamped_ns
+            self.host, self._decoder, self._new_decoder = prepared.host, prepared.decoder, prepared.new_decoder
+            self._admission.limits_of(prepared.points)
+            self._ids = prepared.ids
+            return entry
 
     @property
     def known_lost(self) -> int:

@@ -1,0 +1,73 @@
+"""The couriers of the channels in force, each on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from alerts.channels import Channel
+from alerts.delivery import Courier, DeliveryResult, OutboxItem
+
+
+class _EitherStop:
+    """Set when the service stops, or when this courier is not wanted any more."""
+
+    def __init__(self, service: threading.Event) -> None:
+        self._service, self._own = service, threading.Event()
+
+    def set(self) -> None:
+        self._own.set()
+
+    def is_set(self) -> bool:
+        return self._own.is_set() or self._service.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._own.is_set() or self._service.wait(timeout)
+
+
+class Couriers:
+    """`serve` starts those of new channels and ends those that are gone; one whose channel stayed the same goes on undisturbed.
+
+    `pending`, `record` and `now_ns` are a courier's; `stop` ends them all.
+    """
+
+    def __init__(
+        self,
+        pending: Callable[[str], Iterable[OutboxItem]],
+        record: Callable[[DeliveryResult], None],
+        now_ns: Callable[[], int],
+        stop: threading.Event,
+    ) -> None:
+        self._pending, self._record, self._now_ns, self._stop = pending, record, now_ns, stop
+        self._serving: dict[str, tuple[Channel, threading.Thread, _EitherStop]] = {}
+
+    def serve(self, channels: Mapping[str, Channel]) -> None:
+        """Carry pages to these channels from now on; what one that is gone has under way it still finishes."""
+        serving = dict(self._serving)
+        for target, (channel, _, stop) in self._serving.items():
+            if channels.get(target) != channel:
+                stop.set()
+                del serving[target]
+        for target, channel in channels.items():
+            if target not in serving:
+                before = self._serving.get(target)
+                stop = _EitherStop(self._stop)
+                courier = Courier(target, channel, self._pending, self._record, self._now_ns)
+                work = partial(self._after, before[1] if before else None, courier, stop)
+                thread = threading.Thread(target=work, name=f"pages to {target}", daemon=True)
+                serving[target] = channel, thread, stop
+                thread.start()
+        self._serving = serving
+
+    @staticmethod
+    def _after(before: threading.Thread | None, courier: Courier, stop: _EitherStop) -> None:
+        """One at a time carries to a target: a page that the courier before has under way is not sent a second time."""
+        while before is not None and before.is_alive() and not stop.is_set():
+            before.join(0.2)
+        courier.run(stop)
+
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """Those that should be running."""
+        return [thread for _, thread, _ in self._serving.values()]
