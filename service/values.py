@@ -13,6 +13,7 @@ from facility.limits import LEVELS, LimitTable
 from facility.site import OCCUPANCIES, Facility, Point
 from facility.times import format_time
 from ingest.entries import Changed
+from rules.plan import matches
 from rules.rule import Bound, Rule, Selection
 from service.judging import Judge
 
@@ -21,6 +22,7 @@ Values = dict[str, dict[str, str]]
 LAYOUT = "only comments, order or layout"
 _DERIVED = {"Point": {"id", "grade", "type"}, "Place": {"id", "points"}, "Rule": {"id"}}
 """What names the thing, or follows from another one."""
+_SPOKEN = {"name", "text", "sop", "instrument", "reference", "unmonitored", "select"}
 _IN_JUDGE = ("facility", "limits")
 
 
@@ -98,6 +100,39 @@ def rule_values(rule: Rule, facility: Facility) -> dict[str, str]:
         value = getattr(rule, side)
         if side in found and not isinstance(value.value if isinstance(value, Bound) else value, str):
             found[side] = f"{found[side]} {next(iter(units))}"
+    return found
+
+
+def judging_values(judge: Judge, id_: str) -> dict[str, str]:
+    """What judges a point: its own values, its room's and its zone's, and those of every rule that selects it; empty when there is none.
+
+    Left out is what judges nothing: names, texts for people.
+    """
+    facility, rules, tables = judge
+    point = facility.point_by_id.get(id_)
+    if point is None:
+        return {}
+    found = {name: text for name, text in _fields(point).items() if name not in _SPOKEN}
+    for place in (point.room, point.zone):
+        if place is not None:
+            own = _fields(facility.place_by_id[place])
+            found |= {f"{place} {name}": text for name, text in own.items() if name not in _SPOKEN}
+    for rule in rules:
+        if matches(rule.select, point):
+            found |= {f"{rule.id} {name}": text for name, text in _at_point(rule, point, tables).items()}
+    return found
+
+
+def _at_point(rule: Rule, point: Point, tables: Mapping[str, LimitTable]) -> dict[str, str]:
+    found = {name: text for name, text in _fields(rule).items() if name.partition(" ")[0] not in _SPOKEN}
+    for side in ("above", "below"):
+        bound = getattr(rule, side)
+        if isinstance(bound, Bound) and isinstance(bound.value, str):
+            cells = {state: tables[bound.value].cell(point, state, rule.level) for state in OCCUPANCIES}
+            limits = {state: getattr(cell, side) if cell else None for state, cell in cells.items()}
+            found[side] = f"{bound.value}: {_by_occupancy(limits, point.unit) or 'none'}"
+        elif isinstance(bound, Bound):
+            found[side] = f"{found[side]} {'' if point.unit == '1' else point.unit}".strip()
     return found
 
 
