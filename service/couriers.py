@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -9,14 +10,20 @@ from functools import partial
 from alerts.channels import Channel
 from alerts.delivery import Courier, DeliveryResult, OutboxItem
 
+STRANDED = "%d pages wait for %s, which is no channel any more: nobody delivers them"
+
+log = logging.getLogger(__name__)
+
 
 class _EitherStop:
     """Set when the service stops, or when this courier is not wanted any more."""
 
     def __init__(self, service: threading.Event) -> None:
         self._service, self._own = service, threading.Event()
+        self.leaving = False
 
-    def set(self) -> None:
+    def set(self, leaving: bool) -> None:
+        self.leaving = leaving
         self._own.set()
 
     def is_set(self) -> bool:
@@ -43,29 +50,35 @@ class Couriers:
         self._serving: dict[str, tuple[Channel, threading.Thread, _EitherStop]] = {}
 
     def serve(self, channels: Mapping[str, Channel]) -> None:
-        """Carry pages to these channels from now on; what one that is gone has under way it still finishes."""
+        """Carry pages to these channels from now on; one that is gone carries what was queued for it once more."""
         serving = dict(self._serving)
         for target, (channel, _, stop) in self._serving.items():
             if channels.get(target) != channel:
-                stop.set()
+                stop.set(leaving=target not in channels)
                 del serving[target]
         for target, channel in channels.items():
             if target not in serving:
                 before = self._serving.get(target)
                 stop = _EitherStop(self._stop)
                 courier = Courier(target, channel, self._pending, self._record, self._now_ns)
-                work = partial(self._after, before[1] if before else None, courier, stop)
+                work = partial(self._carry, before[1] if before else None, courier, stop)
                 thread = threading.Thread(target=work, name=f"pages to {target}", daemon=True)
                 serving[target] = channel, thread, stop
                 thread.start()
         self._serving = serving
 
-    @staticmethod
-    def _after(before: threading.Thread | None, courier: Courier, stop: _EitherStop) -> None:
-        """One at a time carries to a target: a page that the courier before has under way is not sent a second time."""
+    def _carry(self, before: threading.Thread | None, courier: Courier, stop: _EitherStop) -> None:
+        """One at a time carries to a target, so that no page is sent twice; one that leaves carries once more what was queued for it."""
         while before is not None and before.is_alive() and not stop.is_set():
             before.join(0.2)
         courier.run(stop)
+        if stop.leaving:
+            try:
+                courier.round(self._stop)
+                if count := len(list(self._pending(courier.target))):
+                    log.error(STRANDED, count, courier.target)
+            except Exception as error:  # as in a courier's other rounds
+                log.error("the last pages to %s: %s: %s", courier.target, type(error).__name__, error)
 
     @property
     def threads(self) -> list[threading.Thread]:

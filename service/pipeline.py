@@ -45,7 +45,7 @@ from service.configuration import Configuration, load_configuration
 from service.connection import connection_of
 from service.continuity.guard import alone
 from service.continuity.presence import Presence
-from service.couriers import Couriers
+from service.couriers import STRANDED, Couriers
 from service.judging import Judges
 from service.lock import DataDirInUse, DataDirLock
 from service.monitor import ServiceMonitor
@@ -53,7 +53,7 @@ from service.outbox import ANSWER_S, Outbox
 from service.paging import Paging
 from service.readmitting import Readmitting
 from service.receiving import Ballast, Receiver
-from service.stepping import Stepper
+from service.stepping import Stepper, StepsEnded
 from service.timing import TimedJournal
 from service.values import changes_between
 from service.vitals import Parts, Vitals
@@ -159,7 +159,8 @@ class Pipeline:
             self._load, lambda: self.configuration, self._history, self._judges, self.monitor.prepared, self._take_force
         )
         self.stepper.catch_up()
-        self._say_who_is_left()
+        for target, count in self.store.waiting_for_others(self.configuration.oncall.channels).items():
+            log.error(STRANDED, count, target)
         # After that: catching up writes the series, of which the intake takes a picture.
         self.intake = Intake(self.journal, self._series.reader(), self._stamps.now_ns)
         host = host_of(self.configuration.sources, self.configuration.facility, number_of, self._stamps.now_ns, self._clock.monotonic_ns)
@@ -362,8 +363,12 @@ class Pipeline:
     def _take_force(self, following: Next) -> None:
         """Have a configuration journalled between two steps, and admission follow it at that very entry; return when all else does, too."""
         old, new = self.configuration, following.configuration
-        if self._history()[-1][0].seq != self._in_force:
-            raise JournalUnavailable("another configuration is just taking force: try again in a moment")
+        deadline = self._clock.monotonic_ns() + int(ANSWER_S * 10**9)
+        while self._history()[-1][0].seq != self._in_force:  # the first step after a start, or after a failure, is still to come
+            if self._stop.wait(0.1):
+                raise StepsEnded
+            if self._clock.monotonic_ns() > deadline:
+                raise JournalUnavailable("no step is taken, and the configuration before is not in force yet")
         anew = listens_otherwise(old, new)
         with ExitStack() as quiet:
             if anew:  # births that the old sources knew mean nothing to the new ones: meanwhile the broker keeps what comes
@@ -412,7 +417,6 @@ class Pipeline:
         self._dropped = (self._dropped | set(subscriptions(old.sources))) - set(subscriptions(new.sources))
         self._spawn(self.monitor.show(following.shown).announcer.close)
         self._couriers.serve(new.oncall.channels)
-        self._say_who_is_left()
         self._files_known = None
         if listens_otherwise(old, new) and not self.receiver.pausing:
             self._spawn(self._hang_up)
@@ -423,10 +427,6 @@ class Pipeline:
     def _hang_up(self) -> None:
         with self.receiver.paused(ANSWER_S):
             pass  # the next session is for the topics of the configuration in force
-
-    def _say_who_is_left(self) -> None:
-        for target, count in self.store.waiting_for_others(self.configuration.oncall.channels).items():
-            log.error("%d pages wait for %s, which is no channel any more: nobody delivers them", count, target)
 
     def _files_waiting(self) -> str:
         """The files that differ from what is in force, and what that means; looked at now and then."""

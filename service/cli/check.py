@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,9 @@ import click
 
 from facility.document import one_of
 from facility.problems import ConfigurationError
+from ingest.journal import JournalUnavailable
 from rules.rule_checks import Unspecified
+from service.applied import in_force, waiting
 from service.cli.options import config_option, json_option
 from service.configuration import Configuration, load_configuration
 
@@ -44,11 +47,22 @@ def check(config: Path, as_json: bool) -> None:
         return
     for warning in configuration.warnings:
         click.echo(f"warning: {warning}", err=True)
+    if not_in_force := _waiting(config, configuration):
+        click.echo(f"note: {not_in_force}", err=True)
     for line in unspecified_lines(configuration.unspecified):
         click.echo(line)
     counts = ", ".join(f"{count} {name if count != 1 else name.removesuffix('s')}" for name, count in counted(configuration).items())
     click.echo(f"{config}: ok: {counts}")
     click.echo(f"judging configuration {configuration.judging_hash}")
+
+
+def _waiting(config: Path, configuration: Configuration) -> str:
+    """Which files are not in force, by the journal of the data_dir where there is one that may be read."""
+    try:
+        history = in_force(configuration.settings.data_dir)
+        return waiting(config, os.environ, history[-1][1].entry) if history else ""
+    except (JournalUnavailable, ConfigurationError, OSError, sqlite3.Error):
+        return ""
 
 
 def counted(configuration: Configuration) -> dict[str, int]:
