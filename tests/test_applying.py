@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.monitor import APPLIED, MOVED_ON, UNCHANGED, ApplyAsked
+from dashboards.monitor import APPLIED, MOVED_ON, UNCHANGED, ApplyAsked, MonitorUnavailable
 from facility.problems import ConfigurationError
 from facility.times import format_time
 from ingest.entries import CONFIGURATION, Changed, ConfigurationBody, decode, encode
-from ingest.journal import Journal, JournalReader
+from ingest.journal import Journal, JournalReader, JournalUnavailable
+from ingest.message import Message
 from service.applied import NotInForce, in_force, is_signed, starting
 from service.applying import apply_stopped, body_of, digest_of
 from service.archive import ArchiveUnavailable
@@ -245,6 +248,74 @@ def test_an_entry_that_cannot_be_written_changes_nothing(place: Place) -> None:
     place.step()
     place.write_series()
     assert place.series.read(place.number_of[POINT]).quality.tolist() == [0]
+
+
+# A running service, in this process
+
+
+def started(place: Place) -> Pipeline:
+    place.settle()
+    pipeline = Pipeline(place.configuration, SystemClock(), lambda: loaded(place.folder))
+    pipeline.start()
+    return pipeline
+
+
+def test_a_disk_that_refuses_changes_nothing_and_the_next_try_does(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = started(place)
+    try:
+        edited(place.folder, "limits.csv", ",action,10,", ",action,12,")
+        with monkeypatch.context() as patch:
+            refusing(patch, pipeline, landed=False)
+            with pytest.raises(MonitorUnavailable, match="did not take force: no room"):
+                pipeline.monitor.apply(ASKED)
+        assert pipeline.configuration is place.configuration
+        assert len(in_force(place.data_dir)) == 1
+        assert pipeline.monitor.apply(ASKED).result == APPLIED
+        assert pipeline.monitor.identity.config == pipeline.configuration.judging_hash == loaded(place.folder).judging_hash
+    finally:
+        pipeline.stop()
+    assert wrong(place.data_dir) == {}
+
+
+def test_an_entry_that_was_said_to_have_failed_and_is_there_is_followed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = started(place)
+    try:
+        new = edited(
+            place.folder,
+            "facility.yaml",
+            "      - {id: cp1.temp",
+            "      - {id: cp1.t2, quantity: temperature, unit: degC}\n      - {id: cp1.temp",
+        )
+        with monkeypatch.context() as patch:
+            refusing(patch, pipeline, landed=True)
+            with pytest.raises(MonitorUnavailable, match="did not take force"):
+                pipeline.monitor.apply(ASKED)
+        deadline = time.monotonic() + 20
+        while pipeline.configuration is place.configuration and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert pipeline.configuration.judging_hash == new.judging_hash
+        assert [point.id for point in pipeline.monitor.points()] == ["cp1.dp", "cp1.t2", "cp1.temp"]
+        pipeline.intake.accept([Message("renrum/lab/cp1/cp1.t2", b'{"time": 1740901269, "value": 21}')], 0)
+        assert pipeline.intake.sums.stored == 1
+        assert pipeline.monitor.apply(ASKED).result == UNCHANGED
+    finally:
+        pipeline.stop()
+    assert [body.by for _, body in in_force(place.data_dir)] == ["", "anna"]
+    assert wrong(place.data_dir) == {}
+
+
+def refusing(patch: pytest.MonkeyPatch, pipeline: Pipeline, *, landed: bool) -> None:
+    """The journal says of the next configuration that it could not be written, though it may be."""
+    append = pipeline.journal.append
+
+    def appended(kind: str, *given: Any, **named: Any) -> Any:
+        if kind == CONFIGURATION:
+            if landed:
+                append(kind, *given, **named)
+            raise JournalUnavailable("no room")
+        return append(kind, *given, **named)
+
+    patch.setattr(pipeline.journal, "append", appended)
 
 
 # A stopped service

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.service import Service, renrum
 from tests.support.verifying import wrong
 from tests.test_sources_service import post
+from tests.test_sparkplug_service import Plant, births, edge
 
 pytestmark = needs_mosquitto
 PATH = "/api/v1/configuration/apply"
@@ -234,8 +236,29 @@ def test_killed_while_it_takes_force(point: str, tmp_path: Path, broker: Mosquit
 
 
 def _get(service: Service, path: str) -> bytes:
-    import urllib.request
-
     with urllib.request.urlopen(service.url.rstrip("/") + path, timeout=10) as answer:
         found: bytes = answer.read()
         return found
+
+
+def test_edge_nodes_are_asked_for_their_births_again(tmp_path: Path, broker: Mosquitto) -> None:
+    with Plant(tmp_path, broker.url) as plant, edge(broker) as node:
+        births(plant, 1)
+        node.data("plc", {"Env/rh": 46.0})
+        plant.until(lambda: plant.sums.stored >= 3)
+        facility = plant.folder / "facility.yaml"
+        row = "      - {id: cp1.cycle, quantity: level, unit: '%', period: 1s}\n"
+        facility.write_text(facility.read_text() + row)
+        sources = plant.folder / "sources.yaml"
+        line = '      - {node: ahu1, device: plc, metric: Cycle, point: cp1.cycle, unit: "%"}\n'
+        sources.write_text(sources.read_text().replace('      - {node: "+"', f'{line}      - {{node: "+"'))
+        status, answer = apply(plant)
+        assert status == 200, answer
+        births(plant, 2)
+        node.data("plc", {"Cycle": 7.0, "Env/rh": 47.0})
+        query = "select count(*) from excursions where cleared is null"
+        plant.until(lambda: b"7.0" in _get(plant, "/api/v1/readings?point=cp1.cycle"))
+        assert plant.sums.quarantined.total() == 0
+        assert plant._state(query) == [(0,)], "the pause is no silence of an instrument"
+        plant.stop()
+    assert wrong(plant.data_dir) == {}
