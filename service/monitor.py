@@ -90,6 +90,7 @@ class ServiceMonitor:
             log.exception("the console shows old values; trying again with the next step")
             self._adrift = str(error) or type(error).__name__
         self._shown = shown
+        self.events.reload("another configuration is in force")
         return before
 
     def renew(self) -> None:
