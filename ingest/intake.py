@@ -7,14 +7,13 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
 from facility.reading import GOOD, Readings, quality_name
-from facility.site import Facility, Point
+from facility.site import Facility
 from facility.sources.source import Source
 from facility.times import format_time
 from ingest.admission import CONFLICT, DUPLICATE, REASONS, STORED, Admission
@@ -36,10 +35,10 @@ from ingest.entries import (
 from ingest.journal import Entry, Journal, JournalUnavailable
 from ingest.lives import Lives
 from ingest.message import Message
+from ingest.prepared import Prepared
 from ingest.readmission import READMITTED, Outcome, Readmitted, Record, Wanted, merged, outcome_of
 from ingest.series import SeriesReader
 from ingest.session import LinkEvent
-from ingest.sparkplug.again import Again
 from ingest.sparkplug.host import Host
 from ingest.tally import Rows, Tally
 
@@ -87,17 +86,6 @@ class Sums:
         return Sums(self.received, self.stored, self.duplicates, Counter(self.quarantined), Counter(self.readmitted))
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What a configuration makes of messages: the decoder, one more for each readmission, points and their ids by number."""
-
-    decoder: Decoder
-    new_decoder: Callable[[], Decoder]
-    host: Host | None
-    points: dict[int, Point]
-    ids: dict[int, str]
-
-
 class Intake:
     """The sink of the session; one thread calls it, but any may readmit."""
 
@@ -127,25 +115,7 @@ class Intake:
         host: Host | None = None,
     ) -> None:
         """Take a configuration into force for what arrives from now on; with a `host` where a source speaks Sparkplug B."""
-        self.reconfigured(self.prepared(facility, number_of, accept_simulated, sources, host))
-
-    def prepared(
-        self,
-        facility: Facility,
-        number_of: Mapping[str, int],
-        accept_simulated: bool,
-        sources: Sequence[Source] = (),
-        host: Host | None = None,
-    ) -> Prepared:
-        """A configuration read so far that it can take force in a moment; without one in which anything could go wrong."""
-        again = Again(sources, facility, number_of) if host is not None else None
-        return Prepared(
-            decoder=Decoder(facility, number_of, accept_simulated, sources, host),
-            new_decoder=partial(Decoder, facility, number_of, accept_simulated, sources, again),
-            host=host,
-            points={number_of[point.id]: point for point in facility.points},
-            ids={number: point for point, number in number_of.items()},
-        )
+        self.reconfigured(Prepared.of(facility, number_of, accept_simulated, sources, host))
 
     def reconfigured(self, prepared: Prepared, append: Callable[[], Entry] | None = None) -> Entry | None:
         """Have a configuration take force with the entry that `append` makes, for all that comes after it; when that raises, it did not."""

@@ -16,8 +16,8 @@ from facility.problems import ConfigurationError
 from facility.sources.source import subscriptions
 from facility.sources.sparkplug import SparkplugSource
 from ingest.entries import CONFIGURATION, Changed, ConfigurationBody, encode
-from ingest.intake import Prepared
 from ingest.journal import Journal
+from ingest.prepared import Prepared
 from service.applied import Journalled, at_restart, changes_of, journalled
 from service.archive import JOURNAL, ArchiveUnavailable
 from service.clock import Clock
@@ -40,10 +40,10 @@ class Next:
     """
 
     configuration: Configuration
-    body: ConfigurationBody
     number_of: Mapping[str, int]
     shown: Shown
     admitted: Prepared | None = None
+    entry: Mapping[str, Any] = field(default_factory=dict)
     took: bool = False
     adopted: threading.Event = field(default_factory=threading.Event)
     at: int = 0
@@ -87,8 +87,8 @@ def listens_otherwise(old: Configuration, new: Configuration) -> bool:
 class Applying:
     """What a running service does when it is asked to put its files in force; one at a time.
 
-    `load` reads them; `now` is the configuration in force; `history` gives all there were; `take_force` has the next one journalled and
-    followed, and returns when it is.
+    `load` reads them; `now` is the configuration in force; `history` gives all there were; `prepared` makes ready what could go wrong;
+    `take_force` has it journalled and followed, and returns when it is.
     """
 
     def __init__(
@@ -97,11 +97,11 @@ class Applying:
         now: Callable[[], Configuration],
         history: Callable[[], list[Journalled]],
         judges: Judges,
-        shown: Callable[[Configuration, Mapping[str, int]], Shown],
-        take_force: Callable[[Next], None],
+        prepared: Callable[[Configuration, Mapping[str, int]], Next],
+        take_force: Callable[[Next, ConfigurationBody], None],
     ) -> None:
         self._load, self._now, self._history, self._judges = load, now, history, judges
-        self._shown, self._take_force = shown, take_force
+        self._prepared, self._take_force = prepared, take_force
         self._lock = threading.Lock()
 
     def __call__(self, asked: ApplyAsked) -> ApplyAnswered:
@@ -127,8 +127,8 @@ class Applying:
             number_of, added = register(self._history(), new)
             body = body_of(new, added, changes, asked.by, asked.reason, asked.change)
             self._judges.know(new.judging_hash, *new.judge)
-            following = Next(new, body, number_of, self._shown(new, number_of))
-            self._take_force(following)
+            following = self._prepared(new, number_of)
+            self._take_force(following, body)
             return ApplyAnswered(APPLIED, digest, new.judging_hash, told, at=following.at)
 
 
