@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.judgement import Judgement
-from alerts.store import StateUnavailable
 from facility.reading import Readings
 from rules.plan import Pairs
 from rules.runs import Extent, RunState
@@ -58,10 +57,6 @@ def restore(judgement: Judgement, newest_blob: bytes, under_way_blob: bytes, sin
     """Put an adopted judgement where it was; `since` are the readings stored after `newest_blob`, `clock` is the last step's time."""
     kept = msgspec.msgpack.decode(newest_blob, type=Newest)
     going = msgspec.msgpack.decode(under_way_blob, type=UnderWay)
-    if (kept.format, going.format) != (FORMAT, FORMAT):
-        raise StateUnavailable(
-            "state.db was written by another version of Renrum. Move state.db away: it is computed again from the journal at the next start"
-        )
     arrived = Readings.concatenate(list(since))
     for which, stream in enumerate(judgement.streams):
         known = np.frombuffer(kept.newest[which], np.int64)

@@ -48,33 +48,39 @@ class Emergency:
         self._told: dict[tuple[str, str], Telling] = {}
         self._lock = threading.Lock()
 
+    def configure(self, letterhead: Letterhead, channels: Mapping[str, Channel]) -> None:
+        """Others are to be told from now on."""
+        with self._lock:
+            self._letterhead, self._channels = letterhead, dict(channels)
+
     def page(self, reason: str, at: int, do: str = "") -> tuple[str, ...]:
         """Tell why at `at` (ns UTC), and give back who is being told now; to be called again as long as the reason lasts.
 
         `reason` is a constant sentence: a changing part in it would be another reason, and another page.
         """
         with self._lock:
-            targets = tuple(target for target in self._channels if may_tell(self._told.get((reason, target)), at))
+            channels = self._channels
+            targets = tuple(target for target in channels if may_tell(self._told.get((reason, target)), at))
             for target in targets:
                 before = self._told.get((reason, target), Telling())
                 self._told[reason, target] = replace(before, tried_ns=at, under_way=True)
         if targets:
             page = notice(SERVICE, reason, letterhead=self._letterhead, at=at, do=do)
             for target in targets:
-                self._send(target, reason, page)
+                self._send(target, channels[target], reason, page)
         return targets
 
-    def _send(self, target: str, reason: str, page: Page) -> None:
+    def _send(self, target: str, channel: Channel, reason: str, page: Page) -> None:
         try:
-            self._spawn(lambda: self._tell(target, reason, page))
+            self._spawn(lambda: self._tell(target, channel, reason, page))
         except Exception as error:  # no thread to be had: this target must not stay under way for ever
             log.error("emergency page to %s: no thread for it: %s", target, error)
-            self._tell(target, reason, page)
+            self._tell(target, channel, reason, page)
 
-    def _tell(self, target: str, reason: str, page: Page) -> None:
+    def _tell(self, target: str, channel: Channel, reason: str, page: Page) -> None:
         at = page.at_ns
         before = self._told[reason, target]
-        result = deliver(OutboxItem(0, page, target, before.attempts), self._channels[target], lambda: at)
+        result = deliver(OutboxItem(0, page, target, before.attempts), channel, lambda: at)
         if not result.ok:
             log.error("emergency page to %s: %s", target, result.detail)
         after = Telling(0, at, at + self._gap_ns) if result.ok else Telling(result.attempt, at, min(result.next_try_ns, at + self._gap_ns))

@@ -225,7 +225,10 @@ class Ledger:
         old = self.judgement.plan.config if self.judgement.epochs else ""
         findings, revisions = self.judgement.configure(plan, entry.at, entry.heard)
         findings += self._clocks.configure(plan, entry.at)
-        self.audit.append(entry.at, body.by or SYSTEM, "configuration", "configuration", old, body.hash, body.reason, entry.seq)
+        by, why = body.by or SYSTEM, f"{body.change}: {body.reason}" if body.change else body.reason
+        self.audit.append(entry.at, by, "configuration", "configuration", old, body.hash, why, entry.seq)
+        for value in body.changes:
+            self.audit.append(entry.at, by, "configuration value", value.what, value.old, value.new, why, entry.seq)
         self._record(revisions, findings, entry, applied)
 
     def _judge(self, entries: Sequence[Entry], last: Entry, applied: Applied) -> None:

@@ -1,7 +1,7 @@
 """Server-sent events: the step thread publishes, browsers and programs listen, and nobody who listens can slow the publisher.
 
 Kinds of event: `readings` (the newest values of points, at most one event a second), `alarm`, `excursion` (one changed row), `health`
-(every few seconds, also the heartbeat) and `reload` (events were missed: read the lists again).
+(every few seconds, also the heartbeat) and `reload` (events were missed, or another configuration is in force: read the lists again).
 """
 
 from __future__ import annotations
@@ -119,6 +119,11 @@ class EventHub:
     @property
     def listeners(self) -> int:
         return len(self._subscriptions)
+
+    def reload(self, reason: str) -> None:
+        """Have every list read again: what they hold is of other points or limits now."""
+        with self._lock:
+            self._send(Event(RELOAD, json.dumps({"reason": reason})))
 
     def readings(self, changed: Sequence[PointNow], at: int) -> None:
         """Tell what changed at points; call it at every step, also with nothing: what was held back for a second goes out then.

@@ -225,6 +225,39 @@ class Health:
         return self.is_alive and all(check.ok for check in self.ready)
 
 
+@dataclass(frozen=True, slots=True)
+class ApplyAsked:
+    """Put the files of the service's folder in force: who, why, for which change request.
+
+    With `expect`, only when that is still their digest; `dry_run` only says what it would change.
+    """
+
+    by: str
+    reason: str
+    change: str = ""
+    expect: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyAnswered:
+    """What came of it: `result` is applied, unchanged, shown, refused or moved on; `changes` are (what, old, new), empty for none.
+
+    `problems` say why the files were refused; `digest` is theirs, `config` the hash of what judges with them; `at` (int ns UTC) the moment
+    when they took force.
+    """
+
+    result: str
+    digest: str = ""
+    config: str = ""
+    changes: tuple[tuple[str, str, str], ...] = ()
+    problems: tuple[str, ...] = ()
+    at: int | None = None
+
+
+APPLIED, UNCHANGED, SHOWN, REFUSED, MOVED_ON = "applied", "unchanged", "shown", "refused", "moved on"
+
+
 class Monitor(Protocol):
     """The running service as its pages see it. Methods raise MonitorUnavailable when they cannot answer."""
 
@@ -264,6 +297,9 @@ class Monitor(Protocol):
 
     def readmit(self, wanted: Wanted, *, by: str, reason: str, dry_run: bool = False) -> Readmitted:
         """Take records in quarantine in again; returns when that is durable."""
+
+    def apply(self, asked: ApplyAsked) -> ApplyAnswered:
+        """Put the files in force; returns when that is durable and done."""
 
     def health(self) -> Health: ...
 

@@ -74,8 +74,19 @@ class ClockBody(msgspec.Struct, frozen=True):
     step_ns: int
 
 
+class Changed(msgspec.Struct, array_like=True, frozen=True):
+    """One value of a configuration that is another than before, in words; empty for none."""
+
+    what: str
+    old: str
+    new: str
+
+
 class ConfigurationBody(msgspec.Struct, frozen=True):
-    """A configuration took force: the hash of what judges, the semantics number, numbers of points that are new, its files whole."""
+    """A configuration took force: the hash of what judges, the semantics number, numbers of points that are new, its files whole.
+
+    `by`, `reason` and `change` (the id of a change request) say who put it in force and why; `changes` what is another value than before.
+    """
 
     hash: str
     semantics: int
@@ -83,6 +94,8 @@ class ConfigurationBody(msgspec.Struct, frozen=True):
     entry: dict[str, Any]
     by: str = ""
     reason: str = ""
+    change: str = ""
+    changes: list[Changed] = []
 
 
 class ActionBody(msgspec.Struct, frozen=True):

@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 from msgspec import structs
@@ -36,10 +35,10 @@ from ingest.entries import (
 from ingest.journal import Entry, Journal, JournalUnavailable
 from ingest.lives import Lives
 from ingest.message import Message
+from ingest.prepared import Prepared
 from ingest.readmission import READMITTED, Outcome, Readmitted, Record, Wanted, merged, outcome_of
 from ingest.series import SeriesReader
 from ingest.session import LinkEvent
-from ingest.sparkplug.again import Again
 from ingest.sparkplug.host import Host
 from ingest.tally import Rows, Tally
 
@@ -116,12 +115,18 @@ class Intake:
         host: Host | None = None,
     ) -> None:
         """Take a configuration into force for what arrives from now on; with a `host` where a source speaks Sparkplug B."""
-        self.host = host
-        self._decoder = Decoder(facility, number_of, accept_simulated, sources, host)
-        again = Again(sources, facility, number_of) if host is not None else None
-        self._new_decoder = partial(Decoder, facility, number_of, accept_simulated, sources, again)
-        self._admission.limits_of({number_of[point.id]: point for point in facility.points})
-        self._ids = {number: point for point, number in number_of.items()}
+        self.reconfigured(Prepared.of(facility, number_of, accept_simulated, sources, host))
+
+    def reconfigured(self, prepared: Prepared, append: Callable[[], Entry] | None = None) -> Entry | None:
+        """Have a configuration take force with the entry that `append` makes, for all that comes after it; when that raises, it did not."""
+        with self._lock:
+            entry = append() if append is not None else None
+            if self._decoder is not None:
+                prepared.decoder.stamped_ns = self._decoder.stamped_ns
+            self.host, self._decoder, self._new_decoder = prepared.host, prepared.decoder, prepared.new_decoder
+            self._admission.limits_of(prepared.points)
+            self._ids = prepared.ids
+            return entry
 
     @property
     def known_lost(self) -> int:

@@ -149,7 +149,7 @@ class Session:
             while not stop.is_set():
                 self._turn()
             self._store()  # of what was read last, the broker keeps nothing that came with QoS 0
-            ended = "the service stops"
+            ended = "we hang up: the service stops, or listens otherwise from now on"
         finally:
             self._drop_link(ended)
             self._asleep.close()

@@ -18,7 +18,7 @@ from rules.coverage import coverage_of
 from rules.promptness import late_notices
 from rules.rule import Rule
 from rules.rule_checks import MATCHES_NOTHING, Unspecified
-from service.judging import ENTRY_FORMAT, Judging, judging_from_entry, judging_hash, read_judging
+from service.judging import ENTRY_FORMAT, Judge, Judging, judging_from_entry, judging_hash, read_judging
 from service.settings import Settings, SettingsRead, read_settings
 
 __all__ = ["Configuration", "judging_from_entry", "load_configuration"]
@@ -45,6 +45,11 @@ class Configuration:
     unspecified: tuple[Unspecified, ...] = ()
     sources: tuple[Source, ...] = ()
 
+    @property
+    def judge(self) -> Judge:
+        """What judges."""
+        return self.facility, self.rules, self.tables
+
     def as_entry(self) -> dict[str, Any]:
         """What the journal keeps, JSON-able: from it alone `judging_from_entry` gives back what judged."""
         entry = {
@@ -64,12 +69,15 @@ class Configuration:
         return entry
 
 
-def load_configuration(path: FilePath, environment: Mapping[str, str]) -> Configuration:
+def load_configuration(path: FilePath, environment: Mapping[str, str], kept: Mapping[str, Any] | None = None) -> Configuration:
     """Read renrum.yaml and all that it names; raises ConfigurationError with every problem of every file.
 
-    `environment` are the variables of the process: secrets may be in them, as RENRUM_….
+    `environment` are the variables of the process: secrets may be in them, as RENRUM_…. With a `kept` journal entry every text is the one
+    that the journal kept; only secrets and certificates, which it does not keep, come from the folder of `path`.
     """
     files, main = Files.around(path)
+    if kept is not None:
+        files, main = Files(files.folder, kept["files"]), str(kept["main"])
     try:
         read = read_settings(files, main, environment)
     except Unreadable as error:
@@ -77,7 +85,7 @@ def load_configuration(path: FilePath, environment: Mapping[str, str]) -> Config
         raise ConfigurationError([Problem(str(path), 0, "", str(error), "a renrum.yaml", hint)]) from None
     settings = read.settings
     oncall, problems, warnings = _oncall(files, read, environment)
-    shipped = {name: shipped_text(name) for name in SHIPPED}
+    shipped = {name: shipped_text(name) for name in SHIPPED} if kept is None else dict(kept["shipped"])
 
     def unreadable(path: Path, error: Unreadable) -> Problem:
         return read.document.problem(path, str(error), "a file that can be read")
@@ -90,6 +98,10 @@ def load_configuration(path: FilePath, environment: Mapping[str, str]) -> Config
         raise ConfigurationError(dict.fromkeys(problems))
     if not settings.mqtt.client_id:
         settings = replace(settings, mqtt=replace(settings.mqtt, client_id=f"renrum-{judging.facility.site.id}"))
+    hash = judging_hash(judging.facility, judging.rules, judging.tables)
+    if kept is not None and hash != kept["hash"]:
+        hint = "Use the version of Renrum that wrote it."
+        raise ConfigurationError([Problem(main, 0, "hash", hash, f"what was in force: {kept['hash']}", hint)])
     return Configuration(
         settings=settings,
         facility=judging.facility,
@@ -99,7 +111,7 @@ def load_configuration(path: FilePath, environment: Mapping[str, str]) -> Config
         main=main,
         files=dict(files.texts),
         shipped=shipped,
-        judging_hash=judging_hash(judging.facility, judging.rules, judging.tables),
+        judging_hash=hash,
         warnings=(*read.warnings, *warnings, *judging.warnings, *mapped.warnings),
         unspecified=judging.unspecified,
         sources=mapped.sources,

@@ -11,6 +11,7 @@ from pathlib import Path
 from alerts.ledger import sums_from
 from alerts.store import StateUnavailable
 from facility.times import format_time
+from service.applied import is_signed
 from service.archive import JOURNAL, SERIES, STATE, Archive, ArchiveUnavailable, JournalUnavailable
 from service.configuration import Configuration
 from service.diagnosis import Finding, Verdict
@@ -120,7 +121,11 @@ def _in_force(archive: Archive, configuration: Configuration) -> Finding:
     since = f"{body.hash[:16]} since {format_time(entry.at)}"
     if body.hash != configuration.judging_hash:
         words = f"{since}; the files are {configuration.judging_hash[:16]}, which judges otherwise"
-        return Finding("in force", "warning", words, "Restart the service to put the files in force.")
+        restart = "" if is_signed(body.entry) else ", and so does a restart"
+        return Finding("in force", "warning", words, f"`renrum apply` puts the files in force{restart}.")
+    if is_signed(body.entry) and body.entry != configuration.as_entry():
+        words = f"{since}; the files say other than that, though they judge the same"
+        return Finding("in force", "warning", words, "`renrum apply` puts the files in force.")
     return Finding("in force", "ok", f"{since}, as in the files")
 
 

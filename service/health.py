@@ -11,12 +11,15 @@ STEP_AGE_NS = 30 * SECOND_NS
 """Younger than this a step is never too old, however short `evaluate_every` is."""
 
 
-def health_of(vitals: Vitals, *, now_ns: int, evaluate_every_ns: int, config: str, console_failure: str = "") -> Health:
-    """The checks; `now_ns` is monotonic, `config` the hash of what should judge, `console_failure` says why pages may be old."""
+def health_of(vitals: Vitals, *, now_ns: int, evaluate_every_ns: int, config: str, console_failure: str = "", waiting: str = "") -> Health:
+    """The checks; `now_ns` is monotonic, `config` the hash of what should judge.
+
+    `console_failure` says why pages may be old, `waiting` which files are not in force.
+    """
     alive = (_judgement(vitals, now_ns, evaluate_every_ns), _ingest(vitals), _journal(vitals))
     ready = (
-        _series(vitals), _instance(vitals), _broker(vitals), _caught_up(vitals), _configuration(vitals, config), _console(console_failure),
-        *_historian(vitals),
+        _series(vitals), _instance(vitals), _broker(vitals), _caught_up(vitals), _configuration(vitals, config, waiting),
+        _console(console_failure), *_historian(vitals),
     )  # fmt: skip
     return Health(alive, ready)
 
@@ -69,9 +72,9 @@ def _caught_up(vitals: Vitals) -> Check:
     return Check("backlog", False, f"{why}. Until then silence of an instrument is not noticed")
 
 
-def _configuration(vitals: Vitals, config: str) -> Check:
+def _configuration(vitals: Vitals, config: str, waiting: str) -> Check:
     if vitals.config == config:
-        return Check("configuration", True, f"{config[:12]} is in force")
+        return Check("configuration", True, f"{config[:12]} is in force{f'; {waiting}' if waiting else ''}")
     found = f"{vitals.config[:12]} judges, not" if vitals.config else "nothing judges yet, not even"
     return Check("configuration", False, f"{found} {config[:12]}: the first step puts it in force; if this stays, look at the log")
 

@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-
-import numpy as np
 
 from alerts.alarms import Answer
 from alerts.ledger import Applied
 from alerts.lifecycle import ACKNOWLEDGE
 from alerts.store import StateStore, StateUnavailable
 from dashboards import monitor as m
-from dashboards.console.view import value_text
 from dashboards.counts import Counts, Sums, TargetCounts
 from dashboards.events import EventHub
 from facility.reading import quality_name
 from ingest.entries import ActionBody
 from ingest.journal import JournalReader, JournalUnavailable
 from ingest.readmission import Readmitted, Wanted
-from ingest.series import SeriesReader
+from ingest.series import SeriesReader, SeriesUnavailable
 from rules.excursion import Excursion
-from rules.occupancy import Occupancy, occupancy_of
-from rules.plan import plan_of
 from service import records
-from service.announcing import Announcer
-from service.board import Board
 from service.clock import Clock
 from service.configuration import Configuration
 from service.health import health_of
 from service.machine import machine_of
 from service.readers import Readers
+from service.shown import Shown
 from service.stepping import StepsEnded
 from service.stored import StoredReadings
-from service.views import LimitsInForce, Words, audit_entry, limit_codes, place_views, point_view
+from service.views import audit_entry
 from service.vitals import Vitals
 
 TALLIES_EVERY_NS = 2 * 10**9
@@ -49,7 +42,8 @@ class ServiceMonitor:
     """Implements `Monitor`. The step thread calls `after_step`; every other method may be called from any thread.
 
     `number_of` gives each point's number in the journal's register; `store`, `series` and `journal` open readers; `act` journals what a
-    person did and returns when the step that applied it is durable; `vitals` tells how the threads fare, without waiting.
+    person did and returns when the step that applied it is durable; `apply` puts the files in force; `vitals` tells how the threads fare,
+    without waiting; `waiting` says which files differ from what is in force, empty when none does.
     """
 
     def __init__(
@@ -63,34 +57,41 @@ class ServiceMonitor:
         journal: Callable[[], JournalReader],
         act: Callable[[ActionBody], Answer],
         readmit: Callable[[Wanted, str, str, bool], Readmitted],
+        apply: Callable[[m.ApplyAsked], m.ApplyAnswered],
         vitals: Callable[[], Vitals],
+        waiting: Callable[[], str] = lambda: "",
         version: str = "",
     ) -> None:
-        facility, settings = configuration.facility, configuration.settings
-        self._clock, self._act, self._readmit, self._vitals = clock, act, readmit, vitals
-        self._evaluate_every_ns, self._facility, self._number_of = settings.evaluate_every_ns, facility, dict(number_of)
-        site = facility.site
-        self.identity = m.Identity(settings.environment, site.id, site.name, site.timezone, version, configuration.judging_hash)
-        self.events = EventHub(f"{clock.now_ns():x}", self._text_of)
+        self._clock, self._act, self._readmit, self._apply, self._vitals = clock, act, readmit, apply, vitals
+        self._waiting, self._version = waiting, version
+        self._data_dir = configuration.settings.data_dir
+        self.events = EventHub(f"{clock.now_ns():x}", lambda point, value: self._shown.text_of(point, value))
         self._store, self._series, self._journal = Readers(store), Readers(series), Readers(journal)
         self._stored = StoredReadings(self._series, self._journal)
-        self._words = Words(configuration.rules, facility)
-        plan = plan_of(facility, configuration.rules, configuration.tables, self._number_of, configuration.judging_hash)
-        self._limits = LimitsInForce(plan, self._number_of)
-        self._data_dir = settings.data_dir
-        self._targets = tuple(configuration.oncall.channels)
-        self._points = [point for point in facility.points if point.retired_ns is None]
-        place_row = {place.id: row for row, place in enumerate(facility.places)}
-        self._place_of = np.array([place_row[point.place] for point in self._points], np.int64)
-        self._board = Board(self._points, self._number_of, self._words.kind_of)
-        self._views_lock = threading.Lock()
-        self._views: list[m.PointView] = []
-        self._codes = np.full(len(facility.places), -1, np.int8)
-        self._occupancy: tuple[object, Occupancy] | None = None
+        self._shown = self.prepared(configuration, number_of)
         self._tallies: tuple[int, records.Tallies | None] | None = None
-        self._announcer = Announcer(self.events, self._board, self._points, self._words, self._store)
         self._adrift = ""
-        self._begin()
+        self._begin(self._shown)
+
+    @property
+    def identity(self) -> m.Identity:
+        return self._shown.identity
+
+    def prepared(self, configuration: Configuration, number_of: Mapping[str, int]) -> Shown:
+        """A configuration read so far that it can be shown in a moment."""
+        return Shown(configuration, number_of, self._version, self.events, self._store)
+
+    def show(self, shown: Shown) -> Shown:
+        """Show another configuration from now on; called by the step thread. Returns the one before: its announcer is to be closed."""
+        before = self._shown
+        try:
+            self._begin(shown)
+        except Exception as error:  # as in after_step: the next step tries again
+            log.exception("the console shows old values; trying again with the next step")
+            self._adrift = str(error) or type(error).__name__
+        self._shown = shown
+        self.events.reload("another configuration is in force")
+        return before
 
     def renew(self) -> None:
         """Read the files anew, from the path where they are."""
@@ -99,7 +100,7 @@ class ServiceMonitor:
 
     def close(self) -> None:
         """Publish what steps brought, end the event streams, close the readers."""
-        self._announcer.close()
+        self._shown.announcer.close()
         self.events.close()
         for readers in (self._store, self._series, self._journal):
             readers.close()
@@ -113,24 +114,24 @@ class ServiceMonitor:
         """
         try:
             if self._adrift:
-                self._begin()
+                self._begin(self._shown)
                 self._adrift = ""
-            rows, excursions = self._board.take(applied.readings, applied.excursions)
-            self._announcer.announce(rows, applied.alarms, excursions, at)
+            rows, excursions = self._shown.board.take(applied.readings, applied.excursions)
+            self._shown.announcer.announce(rows, applied.alarms, excursions, at)
         except Exception as error:
             if not self._adrift:
                 log.exception("the console shows old values; trying again with the next step")
             self._adrift = str(error) or type(error).__name__
 
-    def _begin(self) -> None:
+    def _begin(self, shown: Shown) -> None:
         """Know the newest of everything, from what is stored."""
         readings = self._stored.newest()
         with self._store.borrowed() as store:
-            self._board.fill(readings, records.open_excursions(store))
+            shown.board.fill(readings, records.open_excursions(store))
 
     def settle(self) -> None:
         """Wait until what the steps brought is published."""
-        self._announcer.settle()
+        self._shown.announcer.settle()
 
     # What people and programs ask
 
@@ -138,31 +139,17 @@ class ServiceMonitor:
         return self._clock.now_ns()
 
     def places(self) -> Sequence[m.PlaceView]:
-        return place_views(self._facility, self._occupancy_now(), self.now())
+        return self._shown.places(self._stored.states(), self.now())
 
     def points(self) -> Sequence[m.PointView]:
-        occupancy = self._occupancy_now()
-        with self._views_lock:
-            codes = limit_codes(occupancy, self.now())
-            rows = set(self._board.changed())
-            rows.update(np.flatnonzero((codes != self._codes)[self._place_of]).tolist())
-            if not self._views:
-                rows = set(range(len(self._points)))
-                self._views = [m.PointView("", "", "", "", "")] * len(rows)
-            chosen = sorted(rows)
-            for row, standing in zip(chosen, self._board.standing(chosen), strict=True):
-                point = self._points[row]
-                limits = self._limits.of(point.id, int(codes[self._place_of[row]]))
-                self._views[row] = point_view(point, standing, limits)
-            self._codes = codes
-            return tuple(self._views)
+        return self._shown.points(self._stored.states(), self.now())
 
     def readings(self, point: str, start: int | None, end: int | None, limit: int) -> m.Columns | None:
-        number = self._number_of.get(point)
+        number = self._shown.number_of.get(point)
         if number is None:
             return None
         found = self._stored.first(number, limit, start, end)
-        known = self._facility.point_by_id.get(point)
+        known = self._shown.facility.point_by_id.get(point)
         quality = [quality_name(code) for code in found.quality.tolist()]
         unit = known.unit if known is not None else ""
         return m.Columns(unit, found.time.tolist(), found.value.tolist(), quality, found.received.tolist())
@@ -174,12 +161,12 @@ class ServiceMonitor:
     def alarms(self, states: Collection[str], limit: int, cursor: str | None = None) -> m.Page[m.AlarmView]:
         with self._store.borrowed() as store:
             page = records.alarms(store, states, limit, cursor)
-        return m.Page(tuple(self._words.alarm(alarm, excursion) for alarm, excursion in page.items), page.next)
+        return m.Page(tuple(self._shown.words.alarm(alarm, excursion) for alarm, excursion in page.items), page.next)
 
     def alarm(self, alarm_id: str) -> m.AlarmView | None:
         with self._store.borrowed() as store:
             found = records.alarms_by_id(store, [alarm_id])
-        return self._words.alarm(*found[0]) if found else None
+        return self._shown.words.alarm(*found[0]) if found else None
 
     def acknowledge(self, alarm_id: str, *, by: str, comment: str) -> m.Acknowledgement:
         try:
@@ -215,13 +202,26 @@ class ServiceMonitor:
         except (JournalUnavailable, StateUnavailable) as error:
             raise m.MonitorUnavailable(str(error)) from error
 
+    def apply(self, asked: m.ApplyAsked) -> m.ApplyAnswered:
+        try:
+            return self._apply(asked)
+        except TimeoutError as error:
+            raise m.MonitorUnavailable(
+                "No step confirmed it in time; it may still take force. Look at `renrum history`, or what judges, before you try again."
+            ) from error
+        except StepsEnded as error:
+            raise m.MonitorUnavailable("The service is stopping: try again when it runs, or is stopped.") from error
+        except (JournalUnavailable, StateUnavailable, SeriesUnavailable) as error:
+            raise m.MonitorUnavailable(f"The configuration did not take force: {error}. Look at the disk that holds data_dir.") from error
+
     def health(self) -> m.Health:
         return health_of(
             self._vitals(),
             now_ns=self._clock.monotonic_ns(),
-            evaluate_every_ns=self._evaluate_every_ns,
+            evaluate_every_ns=self._shown.evaluate_every_ns,
             config=self.identity.config,
-            console_failure=self._adrift or self._announcer.failure,
+            console_failure=self._adrift or self._shown.announcer.failure,
+            waiting=self._waiting(),
         )
 
     def counts(self) -> Counts:
@@ -236,17 +236,17 @@ class ServiceMonitor:
                 "steps": bool(vitals.step_failure),
                 "series": bool(vitals.series_failure),
                 "state": tallies is None,
-                "console": bool(self._adrift or self._announcer.failure),
+                "console": bool(self._adrift or self._shown.announcer.failure),
             },
             threads=vitals.threads,
             link=vitals.link,
             ingest=vitals.ingest,
             journal=vitals.journal,
             steps=replace(vitals.steps, age_s=age_s),
-            points=self._board.by_state(),
-            excursions_open=self._board.open_by_level,
+            points=self._shown.board.by_state(),
+            excursions_open=self._shown.board.open_by_level,
             alarms=None if tallies is None else tallies.alarms,
-            pages=None if tallies is None else {target: TargetCounts() for target in self._targets} | dict(tallies.pages),
+            pages=None if tallies is None else {target: TargetCounts() for target in self._shown.targets} | dict(tallies.pages),
             publish_to_page=vitals.publish_to_page,
             historian=vitals.historian,
             machine=machine_of(self._data_dir, self._clock.now_ns(), vitals.clock_steps),
@@ -262,16 +262,3 @@ class ServiceMonitor:
             found = records.tallies(store, self._clock.now_ns())
         self._tallies = (now, found)
         return found
-
-    def _occupancy_now(self) -> Occupancy:
-        states = self._stored.states()
-        known = self._occupancy
-        if known is not None and known[0] is states:
-            return known[1]
-        occupancy = occupancy_of(self._facility, states)
-        self._occupancy = (states, occupancy)
-        return occupancy
-
-    def _text_of(self, point: str, value: float | None) -> str:
-        known = self._facility.point_by_id[point]
-        return value_text(value, known.quantity, known.resolution)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sqlite3
 import threading
@@ -17,36 +18,34 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from alerts.alarms import Alarms, Answer
-from alerts.delivery import Courier, OutboxItem
+from alerts.delivery import OutboxItem
 from alerts.emergency import Emergency
 from alerts.ledger import Ledger
-from alerts.page import Letterhead
 from alerts.people.people import People
 from alerts.store import StateStore, StateUnavailable
 from dashboards.app import build_app
 from facility.secret import Secret
 from facility.sources.source import subscriptions
 from ingest.broker import BrokerFailed, EmbeddedBroker
-from ingest.entries import ACTION, CONFIGURATION, SERVICE, ActionBody, ConfigurationBody, ServiceBody, encode
-from ingest.entries import decode as decode_entry
+from ingest.entries import ACTION, SERVICE, ActionBody, ServiceBody, encode
 from ingest.intake import Intake
 from ingest.journal import JournalUnavailable
 from ingest.recollection import Recollection
 from ingest.series import SeriesUnavailable
 from ingest.session import LinkEvent, Session
-from ingest.sparkplug.host import host_of
+from service.applied import NotInForce
 from service.attendance import Attendance, first_administrator, open_people
 from service.clock import Clock, Onward
 from service.computed import open_series, open_state
-from service.configuration import Configuration
+from service.configuration import Configuration, load_configuration
 from service.connection import connection_of
 from service.continuity.guard import alone
 from service.continuity.presence import Presence
-from service.judging import Judges
+from service.couriers import STRANDED, Couriers
+from service.following import Following, prepared_of
 from service.lock import DataDirInUse, DataDirLock
 from service.monitor import ServiceMonitor
 from service.outbox import ANSWER_S, Outbox
-from service.paging import Paging
 from service.readmitting import Readmitting
 from service.receiving import Ballast, Receiver
 from service.stepping import Stepper
@@ -57,10 +56,8 @@ from service.watch import STEP_AGE_NS, Watchdog
 if TYPE_CHECKING:
     from service.feeding import Feeding
 
-SEMANTICS = 1
-"""The number of docs/rules.md that this version judges by."""
 CANNOT_START = (
-    DataDirInUse, JournalUnavailable, StateUnavailable, SeriesUnavailable, BrokerFailed, OSError, sqlite3.Error,
+    DataDirInUse, NotInForce, JournalUnavailable, StateUnavailable, SeriesUnavailable, BrokerFailed, OSError, sqlite3.Error,
 )  # fmt: skip
 """What `start` raises, with words for people."""
 
@@ -70,15 +67,13 @@ log = logging.getLogger(__name__)
 class Pipeline:
     """A running service; `start`, then `stop`. One at a time on a data folder."""
 
-    def __init__(self, configuration: Configuration, clock: Clock) -> None:
-        self.configuration, self._clock = configuration, clock
-        settings = configuration.settings
-        self._letterhead = Letterhead(settings.environment, configuration.facility.site, settings.http.public_url or self._own_url())
-        self._judges = Judges()
-        self._judges.know(configuration.judging_hash, configuration.facility, configuration.rules, configuration.tables)
-        self._stop = threading.Event()
+    def __init__(self, configuration: Configuration, clock: Clock, load: Callable[[], Configuration] | None = None) -> None:
+        """`load` reads the files again, to put them in force."""
+        self._clock = clock
+        load = load or partial(load_configuration, configuration.settings.folder / configuration.main, os.environ)
+        self.following = Following(self, configuration, clock, load)
+        self.stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._couriers: list[Courier] = []
         self._broker: EmbeddedBroker | None = None
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
@@ -86,6 +81,11 @@ class Pipeline:
         self._historian: threading.Thread | None = None
         self.people: People | None = None
         self.first_password: Secret | None = None
+
+    @property
+    def configuration(self) -> Configuration:
+        """The one in force."""
+        return self.following.configuration
 
     @property
     def url(self) -> str:
@@ -123,11 +123,11 @@ class Pipeline:
         ballast.take()
 
         self.journal = opened.enter_context(closing(TimedJournal(folder / "journal.db", self._clock.monotonic_ns)))
-        self._stamps = Onward(self._clock, self.journal.head.at)
+        self.stamps = Onward(self._clock, self.journal.head.at)
         self.store, self.memory, self.ledger = self._open(folder)
         opened.callback(lambda: self.store.close())  # the one of that time: after a failed step there are others
         opened.callback(lambda: self._series.close())
-        self._emergency = Emergency(self._letterhead, dict(self.configuration.oncall.channels), self._spawn)
+        self.emergency = Emergency(self.following.paging.letterhead, dict(self.configuration.oncall.channels), self.spawn)
         self.stepper = Stepper(
             self.journal,
             self.memory,
@@ -136,23 +136,24 @@ class Pipeline:
             self._clock,
             settings.evaluate_every_ns,
             lambda: self.receiver.heard_ns(),
-            lambda applied, at: self.monitor.after_step(applied, at),
-            self._stamps.now_ns,
+            self.following.after_step,
+            self.stamps.now_ns,
         )
         self._outbox = Outbox(self._reader, self.stepper.ask)
+        self.couriers = Couriers(self._pending, self._outbox.record, self._clock.now_ns, self.stopping)
         if settings.http.users:
             self.people = open_people(opened, folder, settings.http, self._clock.now_ns)
             self._attendance = Attendance(self.people.register, self.stepper.ask)
-        number_of = self._put_in_force()
+        number_of = self.following.put_in_force(self.stamps)
+        self.journal.append(SERVICE, encode(ServiceBody("started", version("renrum"))), self.stamps.now_ns())
         self.monitor = opened.enter_context(closing(self._build_monitor(number_of)))
         self.stepper.catch_up()
         for target, count in self.store.waiting_for_others(self.configuration.oncall.channels).items():
-            log.error("%d pages wait for %s, which is no channel any more: nobody delivers them", count, target)
+            log.error(STRANDED, count, target)
         # After that: catching up writes the series, of which the intake takes a picture.
-        self.intake = Intake(self.journal, self._series.reader(), self._stamps.now_ns)
-        real_only, sources = settings.environment == "production", self.configuration.sources
-        host = host_of(sources, self.configuration.facility, number_of, self._stamps.now_ns, self._clock.monotonic_ns)
-        self.intake.configure(self.configuration.facility, number_of, not real_only, sources, host)
+        self.intake = Intake(self.journal, self._series.reader(), self.stamps.now_ns)
+        host = self.following.host(self.configuration, number_of)
+        self.intake.reconfigured(prepared_of(self.configuration, number_of, host))
         ledger = self.stepper.ledger
         self.intake.recall(ledger.sums.copy(), ledger.cursor, ledger.lives.copy())
         if settings.mqtt.embedded:
@@ -163,17 +164,17 @@ class Pipeline:
         self.guard = self._presence.guard if self._presence else alone()
         self.receiver = Receiver(self.intake, ballast, self._clock, self._session, self._may_act)
         self._readmitting = Readmitting(self.intake, self.journal.reader, self._reader, self.receiver.heard_ns)
-        self._parts = Parts(self._clock, self._stamps.now_ns, self.journal, self.receiver, self.intake, self.stepper, self.guard)
-        self._watchdog = Watchdog(self._emergency, self.stepper, self.receiver, ballast, self._clock, self._dead, self.guard)
+        self._parts = Parts(self._clock, self.stamps.now_ns, self.journal, self.receiver, self.intake, self.stepper, self.guard)
+        self._watchdog = Watchdog(self.emergency, self.stepper, self.receiver, ballast, self._clock, self._dead, self.guard)
 
     def stop(self) -> None:
         """Stop in the order that data flows, so that all that was received is judged and recorded."""
-        self._stop.set()
+        self.stopping.set()
         if self.receiver.session is not None:
             self.receiver.session.wake()
         self._join("ingest")
-        for name in [thread.name for thread in self._threads if thread.name.startswith("pages")]:
-            self._join(name)
+        for thread in self.couriers.threads:
+            self._await(thread)
         if self.people is not None:
             self._join("people")
             self._attendance.settle()
@@ -210,7 +211,7 @@ class Pipeline:
         store = open_state(folder)
         self._series = open_series(folder, int(store.get("cursor", 0)))
         memory = Recollection(self._series)
-        ledger = Ledger(store, memory, self._judges.plan, Alarms(store, lambda *alarm: self._paging.pages(*alarm)))
+        ledger = Ledger(store, memory, self.following.plan, Alarms(store, lambda *alarm: self.following.paging.pages(*alarm)))
         with closing(self.journal.reader()) as reader:
             ledger.load(reader)
         return store, memory, ledger
@@ -222,26 +223,6 @@ class Pipeline:
         self.monitor.renew()
         return self.memory, self.ledger
 
-    def _put_in_force(self) -> dict[str, int]:
-        """Journal the configuration where it is another than the one in force, and the start; the register of point numbers."""
-        with closing(self.journal.reader()) as reader:
-            known = (entry for seq in self.ledger.configurations for entry in reader.entries(seq - 1, seq))
-            entries = [*known, *reader.entries(self.ledger.cursor, kinds=(CONFIGURATION,))]
-        journalled = [(entry.at, body) for entry in entries if isinstance(body := decode_entry(entry), ConfigurationBody)]
-        number_of = {point: number for _, body in journalled for point, number in body.points.items()}
-        new = [point.id for point in self.configuration.facility.points if point.id not in number_of]
-        added = {point: len(number_of) + i for i, point in enumerate(new)}
-        content = self.configuration.as_entry()
-        if not journalled or journalled[-1][1].entry != content:
-            body = ConfigurationBody(self.configuration.judging_hash, SEMANTICS, added, content, reason="applied on start")
-            entry = self.journal.append(CONFIGURATION, encode(body), self._stamps.now_ns())
-            journalled.append((entry.at, body))
-        now = set(content.get("subscriptions", ()))
-        self._dropped = {name for _, body in journalled for name in body.entry.get("subscriptions", ())} - now
-        self._paging = Paging(self._letterhead, self._judges, journalled)
-        self.journal.append(SERVICE, encode(ServiceBody("started", version("renrum"))), self._stamps.now_ns())
-        return number_of | added
-
     def _session(self, receiver: Receiver) -> Session:
         connection = connection_of(self.configuration.settings.mqtt)
         if self._broker:
@@ -252,7 +233,7 @@ class Pipeline:
         expected = heard_ns > 0 and not self._broker  # who has listened before has a session there
         return Session(
             connection, site, receiver, self._clock.monotonic_ns, heard_ns, expect_session=expected,
-            filters=subscriptions(self.configuration.sources), dropped=sorted(self._dropped), companion=self.intake.host,
+            filters=subscriptions(self.configuration.sources), dropped=sorted(self.following.dropped), companion=self.intake.host,
         )  # fmt: skip
 
     def _build_monitor(self, number_of: dict[str, int]) -> ServiceMonitor:
@@ -265,7 +246,9 @@ class Pipeline:
             journal=self.journal.reader,
             act=self._act,
             readmit=lambda *asked: self._readmitting(*asked),
+            apply=lambda asked: self.following.apply(asked),
             vitals=self._vitals,
+            waiting=self.following.files_waiting,
             version=version("renrum"),
         )
 
@@ -274,17 +257,15 @@ class Pipeline:
     def _run_threads(self) -> None:
         self._steps_stop = threading.Event()
         self._thread("steps", lambda: self.stepper.run(self._steps_stop))
-        self._thread("ingest", lambda: self.receiver.run(self._stop))
-        for target, channel in self.configuration.oncall.channels.items():
-            courier = Courier(target, channel, self._pending, self._outbox.record, self._clock.now_ns)
-            self._thread(f"pages to {target}", partial(courier.run, self._stop))
-        self._thread("watchdog", lambda: self._watchdog.run(self._stop))
+        self._thread("ingest", lambda: self.receiver.run(self.stopping))
+        self.couriers.serve(self.configuration.oncall.channels)
+        self._thread("watchdog", lambda: self._watchdog.run(self.stopping))
         if self._presence is not None:
-            self._thread("presence", partial(self._presence.run, self._stop))
+            self._thread("presence", partial(self._presence.run, self.stopping))
         if self._feeding is not None:
-            self._historian = self._thread("historian", partial(self._feeding.run, self._stop))
+            self._historian = self._thread("historian", partial(self._feeding.run, self.stopping))
         if self.people is not None:
-            self._thread("people", lambda: self._attendance.run(self._stop))
+            self._thread("people", lambda: self._attendance.run(self.stopping))
         settings = self.configuration.settings
         http = settings.http
         config = uvicorn.Config(
@@ -308,26 +289,27 @@ class Pipeline:
 
     def _dead(self) -> list[str]:
         """Threads that ended although nobody stopped the service."""
-        dead = [thread.name for thread in self._threads if not thread.is_alive()]
-        return [] if self._stop.is_set() else dead
+        dead = [thread.name for thread in (*self._threads, *self.couriers.threads) if not thread.is_alive()]
+        return [] if self.stopping.is_set() else dead
 
     def _vitals(self) -> Vitals:
-        threads = {"couriers": True}
-        for thread in self._threads:
-            name = "couriers" if thread.name.startswith("pages") else thread.name
-            threads[name] = threads.get(name, True) and thread.is_alive()
+        threads = {"couriers": all(thread.is_alive() for thread in self.couriers.threads)}
+        threads |= {thread.name: thread.is_alive() for thread in self._threads}
         historian = self._feeding.vitals() if self._feeding is not None else None
         return self._parts.vitals(self.mqtt_url, threads, self._outbox.publish_to_page.now(), historian)
 
-    def _spawn(self, work: Callable[[], None]) -> None:
+    def spawn(self, work: Callable[[], None]) -> None:
         threading.Thread(target=work, name="emergency", daemon=True).start()
 
     def _join(self, name: str) -> None:
         for thread in self._threads:
             if thread.name == name:
-                thread.join(timeout=ANSWER_S)
-                if thread.is_alive():
-                    log.error("the thread %s does not end; what it had not finished is done at the next start", name)
+                self._await(thread)
+
+    def _await(self, thread: threading.Thread) -> None:
+        thread.join(timeout=ANSWER_S)
+        if thread.is_alive():
+            log.error("the thread %s does not end; what it had not finished is done at the next start", thread.name)
 
     # What threads ask of each other
 
@@ -351,10 +333,6 @@ class Pipeline:
     def _told_of_another(self, state: str, words: str) -> None:
         with suppress(JournalUnavailable):
             self.receiver.link(LinkEvent(f"instance_{state}", words), self.receiver.heard_ns())
-
-    def _own_url(self) -> str:
-        http = self.configuration.settings.http
-        return f"{http.scheme}://{http.host}:{http.port}"
 
 
 def _listening(host: str, port: int) -> socket.socket:

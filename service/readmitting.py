@@ -14,6 +14,7 @@ from ingest.intake import Intake, Sums
 from ingest.journal import Journal, JournalReader
 from ingest.readmission import READMITTED, Readmitted, Wanted, chunks, records, taken_before
 from ingest.series import SeriesReader
+from service.applied import is_signed
 from service.archive import JOURNAL, SERIES, STATE, ArchiveUnavailable
 from service.clock import Clock
 from service.configuration import Configuration, sources_from_entry
@@ -83,7 +84,7 @@ def readmit_stopped(
         if not bodies:
             raise ArchiveUnavailable(f"{data_dir}: no configuration was in force yet. Start the service once, then do this again.")
         entry = bodies[-1].entry
-        if configuration is not None and configuration.as_entry() != entry:
+        if configuration is not None and configuration.as_entry() != entry and not is_signed(entry):
             words = "the configuration was changed since the service stopped, and is not in force yet"
             raise ArchiveUnavailable(f"{data_dir}: {words}. Start the service, which puts it in force, then do this again.")
         facility = judging_from_entry(entry)[0]

@@ -7,8 +7,8 @@ import os
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,13 +70,14 @@ class IngestVitals:
 
 @dataclass(frozen=True, slots=True)
 class _Until:
-    """Ends a session when the service stops, or when it may not listen any more."""
+    """Ends a session when the service stops, when it may not listen any more, or while it pauses."""
 
     stop: threading.Event
     may_listen: Callable[[], bool]
+    pause: threading.Event
 
     def is_set(self) -> bool:
-        return self.stop.is_set() or not self.may_listen()
+        return self.stop.is_set() or self.pause.is_set() or not self.may_listen()
 
 
 class Receiver:
@@ -97,6 +98,7 @@ class Receiver:
         self._may_listen = may_listen
         self.session: Session | None = None
         self.vitals = IngestVitals()
+        self._pause, self._paused = threading.Event(), threading.Event()
 
     def accept(self, messages: Sequence[Message], heard_ns: int) -> None:
         begun = self._clock.monotonic_ns()
@@ -127,17 +129,38 @@ class Receiver:
         """Run sessions until stopped; a fault of ours ends one, and the next begins after a second."""
         self.vitals.alive = True
         while not stop.is_set():
-            if not self._may_listen():
+            if self._pause.is_set():
+                self._paused.set()
+            if self._pause.is_set() or not self._may_listen():
                 stop.wait(0.05)
                 continue
             try:
                 self.session = self._connect(self)
-                self.session.run(_Until(stop, self._may_listen))
+                self.session.run(_Until(stop, self._may_listen, self._pause))
             except Exception:
                 log.exception("ingest met an error of its own and starts again; what was not acknowledged comes again")
                 self.vitals.restarts += 1
                 stop.wait(1.0)
         self.vitals.alive = False
+
+    @property
+    def pausing(self) -> bool:
+        """Whether somebody keeps us from having a session."""
+        return self._pause.is_set()
+
+    @contextmanager
+    def paused(self, within_s: float) -> Iterator[None]:
+        """Inside, there is no session: the broker queues. TimeoutError when the one there is does not end in time."""
+        self._paused.clear()
+        self._pause.set()
+        try:
+            if self.session is not None:
+                self.session.wake()
+            if self.vitals.alive and not self._paused.wait(within_s):
+                raise TimeoutError(f"the session at the broker did not end within {within_s:.0f} s")
+            yield
+        finally:
+            self._pause.clear()
 
     def heard_ns(self) -> int:
         """Listening time, ns: the session's, or the journal's while there is none."""

@@ -139,8 +139,8 @@ class RenrumSection(Section):
     mqtt: MqttSection
     evaluate_every: PeriodNs = 10**9
     """How often rules are evaluated."""
-    apply: Literal["on_start"] = "on_start"
-    """A changed configuration is put in force when the service starts."""
+    apply: Literal["on_start", "signed"] = "on_start"
+    """on_start: changed files take force when the service starts. signed: only when `renrum apply` put them in force."""
     http: HttpSection = Field(default_factory=HttpSection)
     historian: HistorianSection | None = None
     """An InfluxDB that everything is written to as well; leave it out for none."""

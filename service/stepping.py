@@ -20,7 +20,7 @@ from alerts.ledger import Applied, Ledger
 from alerts.store import StateUnavailable
 from ingest.entries import ACTION, CLOCK, CONFIGURATION, DELIVERY, INGEST, LINK, SERVICE, STEP, Body, ClockBody, StepBody, encode
 from ingest.histogram import Histogram
-from ingest.journal import Journal, JournalReader, JournalUnavailable
+from ingest.journal import Entry, Journal, JournalReader, JournalUnavailable
 from ingest.recollection import Recollection
 from ingest.series import SeriesUnavailable
 from service.clock import Clock
@@ -31,6 +31,8 @@ CLOCK_STEP_NS = SECOND_NS
 MISSED = 3
 """So many missed steps, and the guard on the monotonic clock takes one itself and sets the schedule again."""
 
+Around = Callable[[Callable[[], Entry]], Entry]
+
 log = logging.getLogger(__name__)
 
 
@@ -40,10 +42,14 @@ class StepsEnded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An entry that somebody wants journalled by the step thread, and the promise of what came of it."""
+    """An entry that somebody wants journalled by the step thread, and the promise of what came of it.
+
+    `around` gets what appends it, calls that, and does what must happen at that very moment.
+    """
 
     kind: str
     body: Body
+    around: Around | None = None
     answer: Future[Answer | None] = field(default_factory=Future)
 
 
@@ -94,9 +100,9 @@ class Stepper:
         self._due_ns = clock.monotonic_ns()
         self.vitals = StepVitals(ended_ns=clock.monotonic_ns())
 
-    def ask(self, kind: str, body: Body) -> Future[Answer | None]:
+    def ask(self, kind: str, body: Body, around: Around | None = None) -> Future[Answer | None]:
         """Have an entry journalled and a step taken; the future ends when that is durable, or with the error that prevented it."""
-        request = Request(kind, body)
+        request = Request(kind, body, around)
         with self._ending:
             if self._ended:
                 request.answer.set_exception(StepsEnded())
@@ -208,7 +214,10 @@ class Stepper:
         return entry.seq
 
     def _journal_request(self, request: Request) -> None:
-        entry = self._journal.append(request.kind, encode(request.body), self._stamp_ns(), self._heard_ns())
+        def append() -> Entry:
+            return self._journal.append(request.kind, encode(request.body), self._stamp_ns(), self._heard_ns())
+
+        entry = append() if request.around is None else request.around(append)
         self._waiting[entry.seq] = request
 
     def _anything_new(self) -> bool:

@@ -108,7 +108,7 @@ def test_a_password_may_come_from_the_environment(folder: Path) -> None:
         ("http: {session_idle: 13h}", "http.session_idle"),
         ("http: {port: -1}", "http.port"),
         ("http: {public_url: em.example.org}", "http.public_url"),
-        ("apply: signed", "apply"),
+        ("apply: sometimes", "apply"),
         ("evaluate_every: 0s", "evaluate_every"),
         ("evaluate_every: 2 periods", "evaluate_every"),
         ("evaluate_every: 1", "evaluate_every"),

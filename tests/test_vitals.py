@@ -40,7 +40,7 @@ def test_a_thread_that_dies_and_a_service_that_stops_are_noticed(tmp_path: Path,
         assert not any(counts.failing.values())
         assert counts.machine.ballast == BALLAST_BYTES
         assert counts.journal.appends.count > 0
-        monkeypatch.setattr(pipeline._emergency, "page", lambda reason, at, do: told.append(reason))
+        monkeypatch.setattr(pipeline.emergency, "page", lambda reason, at, do: told.append(reason))
         assert pipeline._server is not None
         pipeline._server.should_exit = True
         until(lambda: not pipeline.monitor.counts().threads["http"] and told)

@@ -8,12 +8,14 @@ read         yes     yes       yes         yes             rooms, points, readin
 audit        yes     yes       yes         yes             the audit trail
 acknowledge  -       yes       yes         -               acknowledging alarms
 readmit      -       -         yes         -               taking in again what lies in quarantine
+apply        -       -         yes         yes             putting changed files in force: facility, rules, limits, sources, on-call
 review       -       -         yes         yes             the list of people and tokens, with their roles
 administer   -       -         -           yes             people, their roles and passwords; tokens of programs
 """
 """The administrator decides who may do what and leaves the records to others, as regulators ask for."""
 
-READ, AUDIT, ACKNOWLEDGE, READMIT, REVIEW, ADMINISTER = "read", "audit", "acknowledge", "readmit", "review", "administer"
+READ, AUDIT, ACKNOWLEDGE, READMIT, APPLY = "read", "audit", "acknowledge", "readmit", "apply"
+REVIEW, ADMINISTER = "review", "administer"
 OPEN, KNOWN, PERSON = "open", "known", "person"
 """Beside the table: what needs no leave (signing in, health), what any session or token may, what only a person who is signed in may."""
 

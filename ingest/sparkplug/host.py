@@ -130,6 +130,11 @@ class Host:
             del lives[source]
         self._known.absent = dict.fromkeys(lives)
 
+    def follow(self, before: Host) -> None:
+        """Take up where another host ends, whose connection is closed: its sources were configured otherwise."""
+        self.recall(before._known.lives.copy())
+        self._lost_before = before._lost_before
+
     def begin(self) -> None:
         """A batch begins; what became of the last one if it was not confirmed is forgotten."""
         now = self._monotonic_ns()

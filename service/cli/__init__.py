@@ -14,6 +14,8 @@ COMMANDS = {
     "demo": ("service.cli.demo:demo", "Run it all on embedded defaults with the simulator."),
     "init": ("service.cli.init:init", "Write a commented, working example configuration."),
     "check": ("service.cli.check:check", "Check a configuration: all problems at once."),
+    "apply": ("service.cli.apply:apply", "Put changed files in force: shown, confirmed, recorded value by value."),
+    "history": ("service.cli.history:history", "What judged a point, over the years: who changed what, when and why."),
     "schema": ("service.cli.schema:schema", "Print the JSON Schema of a configuration file."),
     "discover": ("service.cli.discover:discover", "List what the broker says that nobody configured."),
     "rules": ("service.cli.rules:rules", "List rules, test them, see what a change would have done."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +15,10 @@ import click
 
 from facility.document import one_of
 from facility.problems import ConfigurationError
+from ingest.journal import JournalUnavailable
 from rules.coverage import Coverage, coverage_of
 from rules.rule_checks import Unspecified
+from service.applied import in_force, waiting
 from service.cli.listing import Column, Listing
 from service.cli.options import config_option, json_option
 from service.configuration import Configuration, load_configuration
@@ -52,6 +55,8 @@ def check(config: Path, with_coverage: bool, as_json: bool) -> None:
         return
     for warning in configuration.warnings:
         click.echo(f"warning: {warning}", err=True)
+    if not_in_force := _waiting(config, configuration):
+        click.echo(f"note: {not_in_force}", err=True)
     for line in unspecified_lines(configuration.unspecified):
         click.echo(line)
     if with_coverage:
@@ -76,6 +81,15 @@ def _show_coverage(coverage: Iterable[Coverage]) -> None:
         for one in coverage
     )  # fmt: skip
     Listing("points", columns, ZoneInfo("UTC"), rows).give(None, as_json=False)
+
+
+def _waiting(config: Path, configuration: Configuration) -> str:
+    """Which files are not in force, by the journal of the data_dir where there is one that may be read."""
+    try:
+        history = in_force(configuration.settings.data_dir)
+        return waiting(config, os.environ, history[-1][1].entry) if history else ""
+    except (JournalUnavailable, ConfigurationError, OSError, sqlite3.Error):
+        return ""
 
 
 def counted(configuration: Configuration) -> dict[str, int]:

@@ -87,11 +87,16 @@ def readmit(terms: tuple[str, ...], reason: str, dry_run: bool, as_json: bool, *
         click.echo(line)
 
 
-def _running(config: Path | None, data_dir: Path | None, url: str | None, token_file: Path | None) -> Running:
+def token_of(token_file: Path | None) -> Secret | None:
+    """The token for a running service: from the file, else from the environment."""
     try:
-        token = read_secret(token_file) if token_file else Secret(os.environ[TOKEN]) if os.environ.get(TOKEN) else None
+        return read_secret(token_file) if token_file else Secret(os.environ[TOKEN]) if os.environ.get(TOKEN) else None
     except Unreadable as error:
         raise Refusal(f"--token-file: {error}") from None
+
+
+def _running(config: Path | None, data_dir: Path | None, url: str | None, token_file: Path | None) -> Running:
+    token = token_of(token_file)
     if data_dir is not None and url is None:
         raise Refusal("A service runs on this data_dir: name its --config, or its --url.")
     configuration = None if data_dir is not None else load_configuration(configuration_path(config, os.environ), os.environ)

@@ -12,6 +12,9 @@ from pathlib import Path
 import click
 
 from alerts.people.office import FIRST
+from ingest.journal import JournalUnavailable
+from service.applied import starting
+from service.cli.lookups import data_dir_of
 from service.cli.options import Refusal, config_option
 from service.clock import SystemClock
 from service.configuration import load_configuration
@@ -32,7 +35,13 @@ def run(config: Path, verbose: bool) -> None:
     """
     for_us_alone()
     log_to_stderr(verbose)
-    configuration = load_configuration(config, os.environ)
+    try:
+        found = starting(config, os.environ, data_dir_of(config))
+    except JournalUnavailable as error:
+        raise Refusal(f"cannot start: {error}") from error
+    configuration = found.configuration
+    if found.waiting:
+        click.echo(f"warning: it starts with the configuration last applied: {found.waiting}", err=True)
     for warning in configuration.warnings:
         click.echo(f"warning: {warning}", err=True)
     stop = threading.Event()
@@ -45,7 +54,7 @@ def run(config: Path, verbose: bool) -> None:
     if configuration.settings.mqtt.embedded:
         click.echo("warning: the embedded broker is for demonstration: give mqtt.url a broker that keeps a queue on disk.", err=True)
     clock = SystemClock()
-    pipeline = Pipeline(configuration, clock)
+    pipeline = Pipeline(configuration, clock, lambda: load_configuration(config, os.environ))
     try:
         pipeline.start()
     except CANNOT_START as error:

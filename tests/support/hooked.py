@@ -4,6 +4,7 @@
 
 --clock: the file says by how many seconds the wall clock is off; the monotonic clock goes on.
 --die: SIGKILL when a point is passed for the N-th time.
+--die-after KIND:POINT: SIGKILL when a point is passed for the first time after an entry of that kind with Anna's name was journalled.
 --readonly: the file names databases (journal, state, series) that refuse to be written, with the error of a read-only mount.
 --write-at: so many readings are gathered before the series is written.
 """
@@ -29,6 +30,9 @@ def main(arguments: list[str]) -> None:
     if "--die" in options:
         point, _, number = options["--die"].partition(":")
         die_at(point, int(number))
+    if "--die-after" in options:
+        kind, _, point = options["--die-after"].partition(":")
+        die_at(point, 1, kind)
     if "--write-at" in options:
         from ingest import recollection
 
@@ -43,8 +47,8 @@ def main(arguments: list[str]) -> None:
     run()
 
 
-def die_at(point: str, number: int) -> None:
-    """Have the process kill itself when it passes a point for the n-th time."""
+def die_at(point: str, number: int, after_kind: str = "") -> None:
+    """Have the process kill itself when it passes a point for the n-th time, counted from an entry of a kind with Anna's name if given."""
     from alerts.ledger import Ledger
     from ingest.entries import STEP
     from ingest.journal import Journal
@@ -52,9 +56,21 @@ def die_at(point: str, number: int) -> None:
     from service.outbox import Outbox
 
     lock, passed = threading.Lock(), [0]
+    armed = [not after_kind]
+    if after_kind:
+        plain_append = Journal.append
+
+        def watched(self: Any, kind: str, body: bytes, *given: Any, **named: Any) -> Any:
+            entry = plain_append(self, kind, body, *given, **named)
+            armed[0] = armed[0] or (kind == after_kind and b"Anna" in body)
+            return entry
+
+        Journal.append = watched  # type: ignore[method-assign]
 
     def strike() -> None:
         with lock:
+            if not armed[0]:
+                return
             passed[0] += 1
             if passed[0] == number:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -14,9 +14,12 @@ from dashboards.monitor import (
     ACCEPTED,
     ALREADY,
     CLOSED,
+    UNCHANGED,
     UNKNOWN,
     Acknowledgement,
     AlarmView,
+    ApplyAnswered,
+    ApplyAsked,
     AuditEntry,
     Check,
     Columns,
@@ -158,6 +161,8 @@ class FakeMonitor:
         self.sums = Sums(184_213, 183_960, 241, {"conflict": 9, "unknown_point": 3}, known_lost=2)
         self.alive, self.ready = True, True
         self.failure: Exception | None = None
+        self.asked: list[ApplyAsked] = []
+        self.answers = ApplyAnswered(UNCHANGED)
         self.events = EventHub(f"{NOW:x}", self.text_of)
         self._lock = threading.Lock()
 
@@ -207,6 +212,11 @@ class FakeMonitor:
     def readmit(self, wanted: Wanted, *, by: str, reason: str, dry_run: bool = False) -> Readmitted:
         self._fail()
         return Readmitted()
+
+    def apply(self, asked: ApplyAsked) -> ApplyAnswered:
+        self._fail()
+        self.asked.append(asked)
+        return self.answers
 
     def acknowledge(self, alarm_id: str, *, by: str, comment: str) -> Acknowledgement:
         self._fail()

@@ -81,7 +81,7 @@ def evaluate(
 
 
 def with_copies(point: Point, readings: Sequence[Reading], lives: Sequence[Lived], clock: int) -> list[Reading]:
-    """The readings and their copies at `t + k * period`, before the next reading, the death of its source, up to the clock, in time order."""
+    """The readings and their copies at `t + k * period`, before the next reading or the death of its source, up to the clock."""
     assert point.period_ns is not None
     both: list[Reading] = []
     for number, reading in enumerate(readings):

@@ -11,7 +11,7 @@ from alerts.ledger import Applied, Ledger
 from alerts.page import RAISED, Page, page_id
 from alerts.store import StateStore
 from dashboards.counts import LinkCounts, StepCounts
-from dashboards.monitor import PointView
+from dashboards.monitor import UNCHANGED, ApplyAnswered, PointView
 from facility.times import format_time, parse_time
 from ingest.entries import ACTION, CONFIGURATION, DELIVERY, STEP, ActionBody, Body, ConfigurationBody, DeliveryBody, StepBody, encode
 from ingest.intake import Intake
@@ -127,6 +127,7 @@ class Watched:
             journal=self.journal.reader,
             readmit=Readmitting(self.intake, self.journal.reader, None, lambda: None),
             act=self._act,
+            apply=lambda asked: ApplyAnswered(UNCHANGED),
             vitals=self._vitals,
             version="0.1.0",
         )

@@ -1,0 +1,234 @@
+"""`renrum apply`: the files of the configuration's folder put in force, shown before and recorded value by value."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from alerts.store import StateUnavailable
+from dashboards.configuration_api import AppliedAnswer, ChangeAnswer
+from dashboards.monitor import MOVED_ON, SHOWN, UNCHANGED, ApplyAnswered, ApplyAsked, MonitorUnavailable
+from facility.files import Files
+from facility.times import format_time, parse_time
+from ingest.entries import Changed
+from ingest.journal import JournalUnavailable
+from rules.excursion import Excursion
+from service.applied import in_force
+from service.applying import apply_stopped, digest_of
+from service.archive import Archive, ArchiveUnavailable
+from service.cli.listing import local_time
+from service.cli.lookups import span_of
+from service.cli.options import Refusal, actor, config_option, json_option
+from service.cli.progress import progress_bar
+from service.cli.readmit import TOKEN, token_of
+from service.clock import SystemClock
+from service.configuration import Configuration, load_configuration
+from service.consequences import Consequences, consequences
+from service.judging import judging_from_entry
+from service.lock import DataDirInUse, holder_of
+from service.running import NotDone, Running, running_service
+from service.settings import read_settings
+from service.values import line_of
+
+LISTED = 40
+EXCURSIONS_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How it is put in force: `ask(expect, dry_run)` of the running service, or in the data_dir of a stopped one."""
+
+    ask: Callable[[str, bool], AppliedAnswer]
+    running: bool
+
+
+@click.command()
+@config_option
+@click.option("--reason", default="", metavar="TEXT", help="Why; it stands in the journal and in the audit trail.")
+@click.option("--change", default="", metavar="ID", help="Of the change request or deviation.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--yes", is_flag=True, help="Do not ask, for programs.")
+@click.option("--last", default="90d", show_default=True, metavar="SPAN", help="So far back excursions are judged again to be compared.")
+@click.option("--no-excursions", is_flag=True, help="Do not judge again what was recorded.")
+@click.option("--url", metavar="URL", help="Address of the running service, when it is not the one of the configuration.")
+@click.option("--token-file", type=click.Path(path_type=Path), help=f"File with a token of the service; or the variable {TOKEN}.")
+@json_option
+def apply(config: Path, reason: str, change: str, dry_run: bool, yes: bool, as_json: bool, **others: Any) -> None:
+    """Put changed files in force, without a restart: facility, rules, limits, sources, on-call.
+
+    Shows every value that changes, and which excursions of the last 90 days it adds or removes; then it asks. A running service follows
+    from that moment on; earlier readings, however late, are judged by what was in force at their time. A configuration that `renrum check`
+    refuses is refused whole. While the service is stopped, its next start judges by it, from the moment of this command.
+
+    Exit code 0 when it is in force, also when it was before; 1 when it was not confirmed; 2 when it cannot be.
+
+    \b
+    Examples:
+      renrum apply --dry-run
+      renrum apply --reason "limits after requalification" --change CR-2026-017
+      renrum apply --reason "new room cp4" --yes --json
+    """
+    reason, change = reason.strip(), change.strip()
+    if not reason and not dry_run:
+        raise Refusal("--reason: say why, in words; or --dry-run to only look.")
+    if not dry_run and not yes and (as_json or not sys.stdin.isatty()):
+        raise Refusal("There is nobody to ask: give --yes, or --dry-run to only look.")
+    configuration = load_configuration(config, os.environ)
+    data_dir = configuration.settings.data_dir
+    with _explained(data_dir):
+        way = _way(config, configuration, reason or "dry run", change, others)
+        found = way.ask("", True)
+        if found.digest != digest_of(configuration.as_entry()):
+            raise Refusal(f"{config}: the service reads other files than these. Run this where it runs, with its --config.")
+        impact = None
+        if found.result == SHOWN and not others["no_excursions"]:
+            impact = _impact(data_dir, configuration, span_of("--last", others["last"]))
+        if not as_json:
+            _show(found, impact, others["last"], configuration)
+        if found.result != UNCHANGED and not dry_run:
+            if not yes and not click.confirm("Put this in force?"):
+                click.echo("Nothing was applied.")
+                sys.exit(1)
+            found = way.ask(found.digest, False)
+            if not as_json:
+                click.echo(_done(found, way.running))
+    if as_json:
+        document = found.model_dump() | {"excursions": None if impact is None else _document(impact)}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _way(config: Path, configuration: Configuration, reason: str, change: str, others: dict[str, Any]) -> _Way:
+    data_dir = configuration.settings.data_dir
+    if others["url"] is None and holder_of(data_dir) is None:
+
+        def stopped(expect: str, dry_run: bool) -> AppliedAnswer:
+            asked = ApplyAsked(actor(), reason, change, expect, dry_run)
+            return answer_of(apply_stopped(data_dir, configuration, SystemClock(), asked))
+
+        return _Way(stopped, False)
+    service = _service(config, data_dir, others["url"], others["token_file"])
+
+    def running(expect: str, dry_run: bool) -> AppliedAnswer:
+        body: dict[str, Any] = {"reason": reason, "change": change, "expect": expect, "dry_run": dry_run}
+        if service.token is None:
+            body["by"] = actor()
+        return AppliedAnswer.model_validate(service.post("/api/v1/configuration/apply", body))
+
+    return _Way(running, True)
+
+
+def _service(config: Path, data_dir: Path, url: str | None, token_file: Path | None) -> Running:
+    """The service as it was configured when it started, which the files may say otherwise now."""
+    history = in_force(data_dir)
+    settings = None
+    if history:
+        kept = history[-1][1].entry
+        settings = read_settings(Files(config.parent, kept["files"]), str(kept["main"]), os.environ).settings
+    if settings is None and url is None:
+        raise ArchiveUnavailable(f"{data_dir}: no configuration is in force yet. Try again when the service has started.")
+    return running_service(settings, url, token_of(token_file))
+
+
+def answer_of(found: ApplyAnswered) -> AppliedAnswer:
+    """As the service would answer."""
+    if found.result == MOVED_ON:
+        raise NotDone("The files were changed since they were shown. Look at what they say now, then apply that.")
+    changes = [ChangeAnswer(what=what, old=old, new=new) for what, old, new in found.changes]
+    at = None if found.at is None else format_time(found.at)
+    return AppliedAnswer(result=found.result, digest=found.digest, config=found.config, at=at, changes=changes)
+
+
+@contextmanager
+def _explained(data_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except (NotDone, ArchiveUnavailable, DataDirInUse, JournalUnavailable, StateUnavailable, MonitorUnavailable) as error:
+        raise Refusal(str(error)) from None
+    except sqlite3.Error as error:
+        raise Refusal(f"{data_dir} cannot be read: {error}. `renrum doctor` looks for the cause.") from None
+    except OSError as error:
+        raise Refusal(f"{data_dir}: {error.strerror or error}. Run this as the service's user.") from None
+
+
+def _impact(data_dir: Path, configuration: Configuration, span_ns: int) -> Consequences:
+    with Archive(data_dir) as archive, progress_bar() as progress:
+        told = progress("Judging again")
+        old = judging_from_entry(archive.configurations[-1][1].entry)
+        start = SystemClock().now_ns() - span_ns
+        return consequences(archive, old, configuration.judge, start, lambda done: told(round(done * 1000), 1000))
+
+
+# What people see
+
+
+def _show(found: AppliedAnswer, impact: Consequences | None, last: str, configuration: Configuration) -> None:
+    if found.result == UNCHANGED:
+        click.echo(f"Nothing to apply: the files say what is in force, {found.config[:12]}.")
+        return
+    count = len(found.changes)
+    click.echo(f"{count} value{'' if count == 1 else 's'} {'changes' if count == 1 else 'change'}:")
+    for change in found.changes[:LISTED]:
+        click.echo(f"  {line_of(Changed(change.what, change.old, change.new))}")
+    if count > LISTED:
+        click.echo(f"  … and {count - LISTED} more; --json names all")
+    if impact is not None:
+        for line in impact_lines(impact, last, ZoneInfo(configuration.facility.site.timezone)):
+            click.echo(line)
+
+
+def impact_lines(impact: Consequences, last: str, zone: ZoneInfo) -> Iterator[str]:
+    """What it would have done, in words."""
+    if not impact.points:
+        yield f"Excursions of the last {last}: none of them depends on it."
+    else:
+        counts = f"{len(impact.removed)} removed, {len(impact.added)} added, {len(impact.moved)} moved"
+        yield f"Excursions of the last {last} at {impact.points} points judged otherwise: {impact.before} → {impact.after}: {counts}"
+    for word, rows in (("removed", impact.removed), ("added", impact.added)):
+        for row in rows[:EXCURSIONS_LISTED]:
+            yield f"  {word:<8} {local_time(row.onset, zone)}  {row.rule} {row.point}{_peak(row)}"
+        if len(rows) > EXCURSIONS_LISTED:
+            yield f"  … and {len(rows) - EXCURSIONS_LISTED} more {word}; --json names all"
+    if impact.silence:
+        yield "Rules on silence (`stale`) change, too; their excursions are not compared here."
+
+
+def _peak(row: Excursion) -> str:
+    return "" if row.peak is None else f", worst {row.peak:.6g} {row.unit}"
+
+
+def _done(found: AppliedAnswer, running: bool) -> str:
+    since = "" if found.at is None else f" since {format_time(parse_time(found.at))}"
+    if running:
+        return f"In force{since}: {found.config[:12]}. `renrum history POINT` shows it."
+    return f"Journalled: it is in force{since}; the next start judges by it."
+
+
+def _document(impact: Consequences) -> dict[str, Any]:
+    def rows(excursions: Sequence[Excursion]) -> list[dict[str, Any]]:
+        return [
+            {
+                "rule": row.rule, "point": row.point, "onset": format_time(row.onset),
+                "ended": None if row.ended is None else format_time(row.ended), "peak": row.peak, "unit": row.unit,
+            }
+            for row in excursions
+        ]  # fmt: skip
+
+    return {
+        "before": impact.before,
+        "after": impact.after,
+        "points": impact.points,
+        "removed": rows(impact.removed),
+        "added": rows(impact.added),
+        "moved": [{"before": before, "after": after} for moved in impact.moved for before, after in [rows(moved)]],
+        "silence_changed": impact.silence,
+    }

@@ -1,0 +1,46 @@
+"""What judged a point over the years, and who changed it, told by the configurations that the journal keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ingest.entries import Changed
+from service.applied import Journalled
+from service.judging import Judges
+from service.values import differences, judging_values
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One change of what judges a point, at int ns UTC, by a journal `entry`; `values` are all of them since, empty for none any more."""
+
+    at: int
+    entry: int
+    config: str
+    by: str
+    reason: str
+    change: str
+    values: dict[str, str]
+    changes: list[Changed] = field(default_factory=list)
+
+
+def history_of(point: str, configurations: Iterable[Journalled]) -> list[Chapter]:
+    """The chapters of a point, oldest first: the first that knew it, then each that changed what judges it; raises ConfigurationError."""
+    judges, found = Judges(), list[Chapter]()
+    for entry, body in configurations:
+        values = judging_values(judges.of(body), point)
+        before = found[-1].values if found else {}
+        if values == before:
+            continue
+        changes = [
+            Changed(changed.what.partition(" ")[2], changed.old, changed.new) for changed in differences({point: before}, {point: values})
+        ]
+        chapter = Chapter(entry.at, entry.seq, body.hash, body.by, body.reason, body.change, values, changes if found else [])
+        found.append(chapter)
+    return found
+
+
+def chapter_at(chapters: list[Chapter], at: int) -> Chapter:
+    """The one in force at a moment (int ns UTC); what was before the first is judged by the first."""
+    return next((chapter for chapter in reversed(chapters) if chapter.at <= at), chapters[0])
