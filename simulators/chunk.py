@@ -54,7 +54,7 @@ class Chunk:
             return chunks[0]
         parts = [[getattr(chunk, name) for chunk in chunks] for name in COLUMNS]
         whole: list[Any] = [np.concatenate([np.empty(0, dtype), *part]) for dtype, part in zip(_DTYPES, parts, strict=True)]
-        return cls(*whole, tuple(state for chunk in chunks for state in chunk.states))
+        return cls(*whole).with_states([state for chunk in chunks for state in chunk.states])
 
     def take(self, rows: NDArray[np.intp] | Flags | slice) -> Self:
         """The chosen rows, in the order given, without states."""

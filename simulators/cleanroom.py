@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from facility.site import Facility, Point
 from simulators.chunk import Chunk, State
 from simulators.climate import STILL_PER_H, ClimateModel
+from simulators.consequences import moved_pressures
 from simulators.controls import FAN_COAST_S, USUAL_ACTIVITY, Controls
 from simulators.instruments import LARGE, MANNERS, PRESSURE, SMALL, UNKNOWN, Instruments, Truths
 from simulators.particles import ParticleModel, Sources
@@ -53,7 +54,7 @@ class Simulation:
         self._plant = plant = build_plant(facility)
         self._schedule = Schedule(tracks, seed, start_ns, zone)
         self._begun: list[Occurrence] = []
-        self._teller = Teller(facility, start_ns)
+        self._teller = Teller(facility, start_ns, lambda track: moved_pressures(plant, track))
         working = np.array([place.occupancy == "in_operation" for place in facility.places], bool)
         self._people = plant.people * working
         self._steps = _block_steps(facility)
@@ -100,7 +101,7 @@ class Simulation:
         _, flow = self._pressure.block(rest.air(rest.fan.rows, rest.extract.rows), STEP_S, 1)
         shedding = USUAL_ACTIVITY * self._people[None]
         zero = np.zeros((1, len(plant)))
-        self._particles.settle(flow, Sources(rest.fan.rows, (shedding, shedding), zero, zero, rest.doors_open.rows > 0))
+        self._particles.settle(flow, Sources(rest.fan.rows, (shedding, shedding), (zero, zero), zero, rest.doors_open.rows > 0))
 
     def _block(self) -> Chunk:
         """Go on by a block."""

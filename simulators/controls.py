@@ -57,7 +57,8 @@ class Controls:
         self.fan, self.extract = course(ones), course(ones)
         self.people = course(people)
         self.shedding = course(USUAL_ACTIVITY * people), course(USUAL_ACTIVITY * people)
-        self.leak_m2, self.per_min, self.filter_leak = course(zero), course(zero), course(zero)
+        self.leak_m2, self.filter_leak = course(zero), course(zero)
+        self.per_min = course(zero), course(zero)
         self.uncontrolled, self.vapour_percent, self.vapour_degc = course(zero), course(zero), course(zero)
         self.opened, self.warm_per_s, self.gas_lost, self.unfilled = course(zero), course(zero), course(zero), course(zero)
         self.nitrogen_m3_s = course(zero)
@@ -76,7 +77,7 @@ class Controls:
     @property
     def quiet(self) -> bool:
         """Whether nothing that particles feel changes within the block."""
-        return all(len(course.rows) == 1 for course in (*self.shedding, self.per_min, self.filter_leak, self.doors_open))
+        return all(len(course.rows) == 1 for course in (*self.shedding, *self.per_min, self.filter_leak, self.doors_open))
 
     def air(self, fan: Floats, extract: Floats) -> Air:
         """For the pressures; the fans as they turn, [steps or 1, places]."""
@@ -85,7 +86,8 @@ class Controls:
     def sources(self, fan: Floats, activity: Floats) -> Sources:
         """For the particles; `activity` [steps, places] is that of people, 1 on average."""
         small, large = self.shedding[0].rows * activity, self.shedding[1].rows * activity
-        return Sources(fan, (small, large), self.per_min.rows, self.filter_leak.rows, self.doors_open.rows > 0)
+        per_min = self.per_min[0].rows, self.per_min[1].rows
+        return Sources(fan, (small, large), per_min, self.filter_leak.rows, self.doors_open.rows > 0)
 
     def loads(self, fan: Floats, hold: int) -> Loads:
         """For the climate: means of every `hold` steps."""
@@ -126,6 +128,12 @@ class Controls:
             for course in self.shedding:
                 course.change(span, [place], lambda _, people=people: USUAL_ACTIVITY * people)  # type: ignore[misc]
 
+    def _intervention(self, one: Occurrence, span: slice) -> None:
+        parameters = one.track.event.parameters
+        for course, share in zip(self.per_min, (1.0, parameters["large"]), strict=True):
+            amount = parameters["particles_per_min"] * share
+            course.change(span, one.track.places, lambda now, amount=amount: now + amount)  # type: ignore[misc]  # bound at once
+
     def _vapour(self, one: Occurrence, span: slice) -> None:
         parameters = one.track.event.parameters
         self.vapour_percent.change(span, one.track.places, lambda _: parameters["percent"])
@@ -155,7 +163,7 @@ _PAINT: dict[str, Callable[[Controls, Occurrence, slice], None]] = {
     "vapour": Controls._vapour,
     "leak": _adds("leak_m2", "area_m2"),
     "filter_leak": _adds("filter_leak", "share"),
-    "intervention": _adds("per_min", "particles_per_min"),
+    "intervention": Controls._intervention,
     "nitrogen_leak": _adds("nitrogen_m3_s", "m3_per_h", 1 / 3600),
     "climate_loss": _sets("uncontrolled"),
     "compressor_failure": _sets("warm_per_s", lambda one: 1e9 / one.track.event.parameters["tau"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,9 +80,10 @@ class Table:
         rows = np.repeat(np.arange(len(self.time)), self.times)
         kind = self.kind[rows]
         kind[1:][rows[1:] == rows[:-1]] = DUPLICATE
-        columns = (self.told, self.sent, self.point, self.value, self.quality, self.sequence, self.count, self.volume_l)
-        taken: list[Any] = [column[rows] for column in columns]
-        return Chunk(*taken, kind)
+        return Chunk(
+            self.told[rows], self.sent[rows], self.point[rows], self.value[rows], self.quality[rows], self.sequence[rows], self.count[rows],
+            self.volume_l[rows], kind,
+        )  # fmt: skip
 
 
 class Faults:
@@ -158,12 +159,12 @@ class Faults:
 
     def _wrong_unit(self, table: Table, rows: slice, point: int, one: Occurrence) -> None:
         found = conversion(self._points[point].unit, one.track.event.words["unit"])
-        self._put(table, rows, point, table.value[rows] * found.scale + found.offset)
+        self._put(table, rows, point, table.value[rows] * found.scale + found.offset, clipped=False)
 
-    def _put(self, table: Table, rows: slice, point: int, value: Floats) -> None:
+    def _put(self, table: Table, rows: slice, point: int, value: Floats, *, clipped: bool = True) -> None:
         """A counter tells its count: it moves with the value."""
         counts = table.count[rows]
-        ends = self._points[point].range or (-np.inf, np.inf)
+        ends = (clipped and self._points[point].range) or (-np.inf, np.inf)
         with np.errstate(divide="ignore", invalid="ignore"):
             table.count[rows] = np.maximum(np.round(counts * np.where(table.value[rows] != 0, value / table.value[rows], 1.0)), 0.0)
         table.value[rows] = np.round(np.where(np.isnan(counts), np.clip(value, *ends), np.maximum(value, 0.0)), 9)

@@ -44,7 +44,10 @@ KINDS: Mapping[str, Kind] = {
     ),
     "leak": Kind("A hole of `area_m2` towards outside.", (PLACE,), {"area_m2": 0.05}, feels=("differential_pressure",)),
     "filter_leak": Kind("`share` of the air passes the terminal filter as it comes.", (PLACE,), {"share": 0.02}, feels=AIR),
-    "intervention": Kind("Work that sheds `particles_per_min` (≥ 0.5 µm).", (PLACE,), {"particles_per_min": 300_000.0}, feels=AIR),
+    "intervention": Kind(
+        "Work that sheds `particles_per_min` (≥ 0.5 µm), the share `large` of them ≥ 5 µm.", (PLACE,),
+        {"particles_per_min": 300_000.0, "large": 0.0366}, feels=AIR,
+    ),
     "people": Kind(
         "`count` people, with `activity` (0.3 still, 1 light, 3 brisk), in `clothes` (cleanroom, indoor).", (PLACE,),
         {"count": 1.0, "activity": 0.5}, {"clothes": "cleanroom"}, feels=AIR,

@@ -59,7 +59,7 @@ class Network:
         # Inside, rows are the last axis: each node's and each leak's numbers lie together.
         rows = len(supply_m3_s)
         supply, area = supply_m3_s.T, area_m2.T
-        pressure = np.ascontiguousarray(np.broadcast_to(start_pa, (rows, self.nodes)).T)
+        pressure = np.array(np.broadcast_to(start_pa, (rows, self.nodes)).T, order="C")
         gained, slope = self._balance(pressure, supply, area)
         active = np.arange(rows)
         now = pressure

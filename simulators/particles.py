@@ -16,7 +16,6 @@ PERSON_PER_MIN = (1_020_000.0, 37_300.0)
 """Particles >= 0.5 um and >= 5 um that a person in cleanroom garments sheds a minute, at light activity (Whyte and Hejab)."""
 IN_INDOOR_CLOTHES = (2_130_000 / 1_020_000, 332_000 / 37_300)
 """How many times as many in indoor clothes."""
-LARGE_SHARE = PERSON_PER_MIN[1] / PERSON_PER_MIN[0]
 SETTLING_M_S = (0.00001, 0.00078)
 OUTSIDE_PER_M3 = (3e7, 3e4)
 BEFORE_FILTER_PER_M3 = (3e6, 3e3)
@@ -36,12 +35,12 @@ SWEEPS_MAX, SWEEPS_TOLERANCE = 8, 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What brings particles in, [steps or 1, places]: supply 0..1 of the fans, people (times activity, for each size), other particles
-    >= 0.5 um a minute, the share of the air that passes a leaking filter; and the doors that stand open."""
+    """What brings particles in, [steps or 1, places]: supply 0..1 of the fans, people (times activity) and other particles a minute
+    for each size, the share of the air that passes a leaking filter; and the doors that stand open."""
 
     supply: Floats
     shedding: tuple[Floats, Floats]
-    per_min: Floats
+    per_min: tuple[Floats, Floats]
     filter_leak: Floats
     doors_open: NDArray[np.bool_]
 
@@ -108,7 +107,7 @@ class ParticleModel:
     ) -> Floats:  # fmt: skip
         plant = self._plant
         share = np.where(plant.is_zone, SHARE_INTO_ZONE, 1.0)
-        shed = (PERSON_PER_MIN[size] * share * sources.shedding[size] + (1.0, LARGE_SHARE)[size] * sources.per_min) / 60
+        shed = (PERSON_PER_MIN[size] * share * sources.shedding[size] + sources.per_min[size]) / 60
         passed = supply * (plant.supply_per_m3[size] + sources.filter_leak * BEFORE_FILTER_PER_M3[size]) * ~plant.is_zone
         fixed = shed + plant.equipment_per_s[size] + passed
         from_room = (supply * ((FILTER_PASSES, 0.0)[size] + sources.filter_leak) + spill) * plant.is_zone

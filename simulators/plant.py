@@ -40,7 +40,7 @@ class Built:
 # Air changes and resulting counts lie inside the typical ranges of EU GMP grades.
 ROOMS = {
     "A": Built(60, 60, 45, 0, (50, 0), (0, 0)),
-    "B": Built(60, 50, 45, 2, (300, 0), (2_000, 100)),
+    "B": Built(60, 50, 45, 2, (300, 0), (2_000, 10)),
     "C": Built(80, 30, 30, 1, (300, 0), (200_000, 2_000)),
     "D": Built(150, 15, 15, 1, (3_000, 0), (4_000_000, 40_000)),
     "CNC": Built(120, 8, 5, 1, (600_000, 500), (4_000_000, 40_000)),

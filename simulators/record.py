@@ -19,6 +19,7 @@ from simulators.chunk import GARBLED, Chunk
 from simulators.script import Truth
 
 RECORDING_COLUMNS = ("time", "point", "value", "received", "quality")
+GROUP_ROWS = 200_000
 TRUTH_COLUMNS = ("start", "end", "kind", "rooms", "points", "rules")
 
 
@@ -33,12 +34,24 @@ def write_recording(
     names = tuple(point.id for point in facility.points)
     readings = 0
     with RecordingWriter(path, RECORDING_COLUMNS) as writer:
-        for chunk in chunks:
+        for chunk in _gathered(chunks):
             rows = _rows(chunk.take(chunk.kind != GARBLED).with_states(chunk.states), names)
             writer.write(rows)
             readings += len(rows)
             progress(max([*chunk.sent[-1:].tolist(), *(state.time for state in chunk.states[-1:])]))
     return readings
+
+
+def _gathered(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Chunks of GROUP_ROWS or so: Parquet keeps an account of every group of rows that it writes."""
+    waiting: list[Chunk] = []
+    for chunk in chunks:
+        waiting.append(chunk)
+        if sum(map(len, waiting)) >= GROUP_ROWS:
+            yield Chunk.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield Chunk.concatenate(waiting)
 
 
 def _rows(chunk: Chunk, names: tuple[str, ...]) -> Rows:

@@ -91,6 +91,7 @@ class EventSection(Section):
     area_m2: Annotated[float, Field(gt=0)] | None = None
     share: Annotated[float, Field(gt=0, le=1)] | None = None
     particles_per_min: Annotated[float, Field(ge=0)] | None = None
+    large: Annotated[float, Field(ge=0, le=1)] | None = None
     count: Annotated[float, Field(ge=0)] | None = None
     activity: Annotated[float, Field(ge=0)] | None = None
     clothes: Literal["cleanroom", "indoor"] | None = None

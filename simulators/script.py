@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -250,27 +250,27 @@ def _within(event: Event, at_ns: int, zone: ZoneInfo) -> bool:
 
 
 class Teller:
-    """Says what occurrences did to a facility; `start_ns` is the start in UTC."""
+    """Says what occurrences did to a facility; `start_ns` is the start in UTC, `pressures` gives the pressure points that a track moves."""
 
-    def __init__(self, facility: Facility, start_ns: int) -> None:
-        self._facility, self._start_ns = facility, start_ns
+    def __init__(self, facility: Facility, start_ns: int, pressures: Callable[[Track], Collection[int]]) -> None:
+        self._facility, self._start_ns, self._pressures = facility, start_ns, pressures
         self._felt: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def truth(self, one: Occurrence, until_ns: int) -> Truth:
         """As known at `until_ns` UTC: what then still goes on has no end."""
         if one.number not in self._felt:
             places = tuple(self._facility.places[number].id for number in one.track.places)
-            self._felt[one.number] = places, _feeling(one.track, places, self._facility)
+            self._felt[one.number] = places, _feeling(one.track, places, self._facility, self._pressures)
         end = None if one.end_ns is None or self._start_ns + one.end_ns > until_ns else self._start_ns + one.end_ns
         return Truth(self._start_ns + one.start_ns, end, one.track.event.kind, *self._felt[one.number], one.track.event.expect)
 
 
-def _feeling(track: Track, places: tuple[str, ...], facility: Facility) -> tuple[str, ...]:
+def _feeling(track: Track, places: tuple[str, ...], facility: Facility, pressures: Callable[[Track], Collection[int]]) -> tuple[str, ...]:
     """The ids of the points that show it."""
     kind = KINDS[track.event.kind]
     if kind.on_instruments:
         return tuple(facility.points[n].id for n in track.points)
-    near = {*places, *(facility.points[door].reference for door in track.points)}
+    moved = pressures(track) if "differential_pressure" in kind.feels else ()
     cabinets = {place for place in places if facility.place_by_id[place].type in CABINETS}
     points = []
     for number, point in enumerate(facility.points):
@@ -279,7 +279,7 @@ def _feeling(track: Track, places: tuple[str, ...], facility: Facility) -> tuple
         elif point.quantity not in kind.feels:
             feels = False
         elif point.quantity == "differential_pressure":
-            feels = (point.place in near or point.reference in near) and point.place not in cabinets
+            feels = number in moved
         elif track.event.kind == "door_open":
             feels = point.place in cabinets
         else:

@@ -55,7 +55,7 @@ class Rate(click.ParamType[int]):
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The same seed gives the same readings.")
 @click.option("--duration", "duration_ns", type=Span(), default="1h", show_default=True, help="How long to simulate.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path),
-              help="Write a recording: time,point,value,received,quality; Parquet if it ends in .parquet, else CSV (.gz, .xz).")  # fmt: skip
+              help="Write a recording: time,point,value,received,quality; Parquet by its ending .parquet, else CSV (.gz, .xz).")  # fmt: skip
 @click.option("--truth", type=click.Path(dir_okay=False, path_type=Path), help="Write what was done: start,end,kind,rooms,points,rules.")
 @click.option("--mqtt", "broker", type=Url(), help=f"Publish over MQTT, in real time. ${PASSWORD} has the password.")
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="With --mqtt: so many times as fast.  [default: 1]")
@@ -244,7 +244,8 @@ def _sentence(said: dict[str, object]) -> str:
 def _account(said: dict[str, object]) -> str:
     return (
         f"Published {said['published']} readings in {said['messages']} messages to {said['mqtt']}, all acknowledged: "
-        f"{said['each']} of each of {said['points']} points, with seq 0 to {int(str(said['each'])) - 1}, times from {said['start']} to {said['end']}. "
+        f"{said['each']} of each of {said['points']} points, with seq 0 to {int(str(said['each'])) - 1}, "
+        f"times from {said['start']} to {said['end']}. "
         f"It took {said['seconds']} s ({said['per_second']} readings/s) and {said['cpu_seconds']} s of CPU; "
         f"the latest message was {said['late_seconds']} s behind."
     )
