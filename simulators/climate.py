@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.plant import Plant
-from simulators.series import relaxed
+from simulators.series import following, relaxed
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +27,9 @@ SEASON_LEFT = 0.15
 """Of the difference between the moisture outside and the wanted one, what the air handler leaves; all of it when its control fails."""
 STILL_PER_H = 0.3
 """Air changes of a room whose supply fails."""
+BUFFERED = 4.0
+"""How much slower than its air a room takes up moisture: its surfaces hold water, too."""
+VAPOUR_S = 240.0
 VAPOUR_G_PER_H_PERSON = 60.0
 AIR_KG_M3 = 1.2
 ATMOSPHERE_PA = 101_325.0
@@ -97,6 +100,7 @@ class ClimateModel:
         self._set = np.array([ROOM_DEGC if one.temperature_degc is None else one.temperature_degc for one in designs], np.float64)
         percent = np.array([ROOM_PERCENT if one.humidity_percent is None else one.humidity_percent for one in designs], np.float64)
         self._moisture_set = moisture_g_kg(self._set, percent)
+        self._vapour = np.zeros(len(plant))
         self._per_s = plant.flow_m3_s / plant.volume_m3
         at = np.array([start_s])
         self._degc = self._wanted(at, people[None])[0]
@@ -107,18 +111,20 @@ class ClimateModel:
         steps, plant = len(at_s), self._plant
         lost = np.maximum(1 - loads.supply, loads.uncontrolled)
         rate, adrift = (1 - lost) / CONTROL_S, lost / UNCONTROLLED_S
+        vapour = following(self._vapour, loads.vapour_percent, VAPOUR_S, dt_s, steps)
+        self._vapour = vapour[-1]
         wanted = self._wanted(at_s, loads.people) + loads.vapour_degc
         held = relaxed(self._degc, rate * wanted + adrift * UNCONTROLLED_DEGC, rate + adrift, dt_s, steps)
         self._degc = held[-1]
         degc = (held + NOISE_DEGC * noise)[:, plant.parent]
         left = SEASON_LEFT + (1 - SEASON_LEFT) * loads.uncontrolled
         supplied = self._supplied(weather(at_s, self._hour_s).moisture[:, None], left)
-        changed = self._per_s * loads.supply + STILL_PER_H / 3600
-        shed = VAPOUR_G_PER_H_PERSON / 3600 * loads.people / (AIR_KG_M3 * plant.volume_m3)
+        changed = (self._per_s * loads.supply + STILL_PER_H / 3600) / BUFFERED
+        shed = VAPOUR_G_PER_H_PERSON / 3600 * loads.people / (AIR_KG_M3 * plant.volume_m3 * BUFFERED)
         moisture = relaxed(self._moisture, changed * supplied + shed, changed, dt_s, steps)
         self._moisture = moisture[-1]
         humidity = humidity_percent(degc, moisture[:, plant.parent])
-        return degc, np.clip(humidity + (loads.vapour_percent + NOISE_PERCENT * wet_noise)[:, plant.parent], 0.0, 100.0)
+        return degc, np.clip(humidity + (vapour + NOISE_PERCENT * wet_noise)[:, plant.parent], 0.0, 100.0)
 
     def _wanted(self, at_s: Floats, people: Floats) -> Floats:
         return self._set + SWING_DEGC * _day(at_s, self._hour_s)[:, None] + WARMING_PER_PERSON * people
