@@ -43,11 +43,15 @@ def picture() -> str:
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">',
              f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>']  # fmt: skip
     for decade, label in ((0, "1"), (-1, "1/10"), (-2, "1/100")):
-        parts.append(f'<path d="M{LEFT} {y_of(decade):.1f}H{WIDTH - RIGHT}" stroke="#ccc"/>' + text(LEFT - 8, y_of(decade) + 4, label, "end"))
+        parts.append(
+            f'<path d="M{LEFT} {y_of(decade):.1f}H{WIDTH - RIGHT}" stroke="#ccc"/>' + text(LEFT - 8, y_of(decade) + 4, label, "end")
+        )
     for second in range(-60, int(SECONDS) + 1, 60):
         parts.append(f'<path d="M{x_of(second):.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#eee"/>')
         parts.append(text(x_of(second), HEIGHT - BOTTOM + 18, str(second), "middle"))
-    parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, "seconds after a tenth of the peak; particles ≥ 0.5 µm, share of the peak", "middle"))
+    parts.append(
+        text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, "seconds after a tenth of the peak; particles ≥ 0.5 µm, share of the peak", "middle")
+    )
     runs = [(run, course) for run, course in recorded().items() if run != "no cleaner"]
     for row, ((run, (time, per_m3)), colour) in enumerate(zip(runs, COLOURS, strict=True)):
         real = fit_recovery(time, per_m3)

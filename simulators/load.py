@@ -32,7 +32,7 @@ SLOTS_PER_S = 20
 class Sent:
     """What was sent and acknowledged: every point has `each` readings with the numbers 0 to `each` - 1, from `first_ns` on, `gap_ns` apart.
 
-    `late_ns` is how far behind its time the latest message went out.
+    `seconds` is from the first message to the last acknowledgement, `late_ns` how far behind its time the latest message went out.
     """
 
     points: int
@@ -105,7 +105,7 @@ def publish_load(
             told = first + batch
             break
     outlet.drain()
-    seconds = (clock.monotonic_ns() - begun_ns) / SECOND_NS
+    seconds = (clock.monotonic_ns() - begun_ns - (batch - 1) * gap_ns) / SECOND_NS
     return Sent(len(talkers), told, outlet.readings, outlet.messages, start_ns, gap_ns, seconds, late_ns, outlet.reconnects)
 
 

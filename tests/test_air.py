@@ -272,6 +272,10 @@ def test_a_leaking_filter_lets_in_its_share(plant: Plant) -> None:
 # Climate and storage
 
 
+def moments(count: int, apart_s: float, first_s: float = 0.0) -> Floats:
+    return np.linspace(first_s, first_s + apart_s * (count - 1), count)
+
+
 def loads(plant: Plant, **said: Floats) -> Loads:
     zero = np.zeros((1, len(plant)))
     return replace(Loads(np.ones_like(zero), zero, zero, zero, zero), **said)
@@ -286,14 +290,14 @@ def test_humidity_falls_as_the_same_air_warms() -> None:
 
 def test_rooms_keep_to_their_set_point_by_day_and_year_and_dry_out_in_a_winter_without_control(plant: Plant) -> None:
     for day in (15, 196):
-        at_s = day * 86_400 + 60.0 * np.arange(1440)
+        at_s = moments(1440, 60.0, day * 86_400.0)
         climate, none = ClimateModel(plant, at_s[0], 3600, plant.people), np.zeros((1440, len(plant)))
         degc, humidity = climate.block(at_s, loads(plant), none, none, 60.0)
         assert np.abs(degc[:, 2] - 20).max() < 0.6
         assert 0.4 < np.ptp(degc[:, 2]) < 1.2
         assert 38 < humidity[:, 2].min() < humidity[:, 2].max() < 52
         assert 9 < np.argmax(degc[:, 2]) / 60 < 20, "warmest in the afternoon"
-    at_s = 15 * 86_400 + 60.0 * np.arange(1440)
+    at_s = moments(1440, 60.0, 15 * 86_400.0)
     dry = ClimateModel(plant, at_s[0], 0, plant.people).block(at_s, loads(plant, uncontrolled=np.ones((1, len(plant)))), none, none, 60.0)[
         1
     ]
@@ -302,7 +306,7 @@ def test_rooms_keep_to_their_set_point_by_day_and_year_and_dry_out_in_a_winter_w
 
 
 def test_a_room_without_supply_warms_by_about_a_degree_an_hour(plant: Plant) -> None:
-    at_s = 60.0 * np.arange(120)
+    at_s = moments(120, 60.0)
     none = np.zeros((120, len(plant)))
     climate = ClimateModel(plant, 0.0, 0, plant.people)
     degc, _ = climate.block(at_s, loads(plant, supply=np.zeros((1, len(plant)))), none, none, 60.0)
@@ -314,7 +318,7 @@ def stored(plant: Plant, steps: int, dt_s: float, **said: Floats) -> Floats:
     zero = np.zeros((1, len(plant)))
     doors = replace(Doors(zero, zero, zero, zero), **said)
     around = np.full((steps, 1), 20.0), np.full((steps, 1), 45.0)
-    return storage.block(dt_s * np.arange(1, steps + 1), around, doors, np.zeros((steps, 1)), dt_s).degc[:, 0]
+    return storage.block(moments(steps, dt_s, dt_s), around, doors, np.zeros((steps, 1)), dt_s).degc[:, 0]
 
 
 def test_a_failed_freezer_warms_up_with_its_time_constant(plant: Plant) -> None:
@@ -345,12 +349,12 @@ def test_incubators_fridges_and_nitrogen_do_what_is_known_of_them() -> None:
     door = np.zeros((3600, 4))
     door[10:40, 1] = 1.0  # half a minute
     around = np.full((3600, 3), 20.0), np.full((3600, 3), 45.0)
-    state = storage.block(np.arange(1.0, 3601.0), around, Doors(door, none, none, none), np.zeros((3600, 3)), 1.0)
+    state = storage.block(moments(3600, 1.0, 1.0), around, Doors(door, none, none, none), np.zeros((3600, 3)), 1.0)
     assert 1 < state.co2_percent[:, 0].min() < 2
     assert state.co2_percent[39 + 600, 0] > 4.9, "back in ten minutes"
     assert 1 < 37 - state.degc[:, 0].min() < 3
     assert abs(state.degc[39 + 1200, 0] - 37) < 0.1, "back in twenty"
-    minutes = 60.0 * np.arange(1, 30 * 1440 + 1)
+    minutes = moments(30 * 1440, 60.0, 60.0)
     month = StorageModel(plant, np.random.SeedSequence(1))
     warm = np.full((1440, 3), 20.0), np.full((1440, 3), 45.0)
     days = [

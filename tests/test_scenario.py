@@ -155,6 +155,15 @@ def test_what_happens_does_not_depend_on_other_events_or_on_when_it_is_asked_for
     assert 35 < len(whole) < 90
 
 
+def test_hours_are_the_sites_own(facility: Facility) -> None:
+    text = 'events: [{kind: door_open, point: cp1.door1.open, for: 4s, rate: 60/h, hours: "08:00-10:00", days: [mon]}]'
+    monday = 1_775_426_400 * SECOND  # 2026-04-06, midnight in Stockholm, summer time
+    begun = schedule(text, facility, monday).block(0, 10 * 86_400 * SECOND)[1]
+    hours = [one.start_ns / SECOND / 3600 for one in begun]
+    assert all(8 <= hour % (7 * 24) < 10 for hour in hours)
+    assert len(hours) == pytest.approx(240, abs=60)
+
+
 def test_hours_follow_the_clock_on_the_wall(facility: Facility) -> None:
     text = 'events: [{kind: people, place: cp1, hours: "22:00-06:00", days: [sat]}]'
     friday = 1_774_566_000 * SECOND  # 2026-03-27, midnight in Stockholm; the clock goes ahead on Sunday at 2

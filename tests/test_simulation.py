@@ -237,16 +237,6 @@ def test_states_of_rooms_are_said_when_they_change_and_people_leave() -> None:
     assert own.value[(at > 2400) & (at < 3600)].mean() < 0.1 * own.value[at < 1200].mean()
 
 
-def test_hours_are_the_sites_own() -> None:
-    text = 'events: [{kind: door_open, point: cp1.door1.open, for: 4s, rate: 60/h, hours: "08:00-10:00", days: [mon]}]'
-    monday = 1_775_426_400 * SECOND  # 2026-04-06, midnight in Stockholm, summer time
-    simulation = Simulation(FACILITY, parse_scenario(text, "s.yaml"), 1, monday)
-    list(simulation.until(monday + 10 * 86_400 * SECOND))
-    hours = [(row.start_ns - monday) / SECOND / 3600 for row in simulation.truth()]
-    assert all(8 <= hour % (7 * 24) < 10 for hour in hours)
-    assert len(hours) == pytest.approx(240, abs=60)
-
-
 def test_truth_is_told_once() -> None:
     simulation = Simulation(FACILITY, load_scenario("demo"), 1, START)
     list(simulation.until(START + 60 * SECOND))

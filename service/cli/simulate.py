@@ -55,7 +55,7 @@ class Rate(click.ParamType[int]):
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The same seed gives the same readings.")
 @click.option("--duration", "duration_ns", type=Span(), default="1h", show_default=True, help="How long to simulate.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path),
-              help="Write a recording: time,point,value,received,quality; Parquet by its ending .parquet, else CSV (.gz, .xz).")  # fmt: skip
+              help="Write a recording: time,point,value,received,quality; Parquet by its ending .parquet, else CSV (.gz, .xz)")  # fmt: skip
 @click.option("--truth", type=click.Path(dir_okay=False, path_type=Path), help="Write what was done: start,end,kind,rooms,points,rules.")
 @click.option("--mqtt", "broker", type=Url(), help=f"Publish over MQTT, in real time. ${PASSWORD} has the password.")
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="With --mqtt: so many times as fast.  [default: 1]")
