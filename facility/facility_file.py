@@ -12,7 +12,7 @@ from facility.files import FilePath, Files, Unreadable, beside
 from facility.problems import ConfigurationError, Problem
 from facility.quantities import QUANTITIES, fitting_units, near_quantity
 from facility.sections import keys_of, validated
-from facility.site import Facility, Place, Point, Site, System
+from facility.site import Design, Facility, Place, Point, Site, System
 from facility.spreadsheet import Row, read_rows
 from facility.times import parse_time
 from facility.units import dimension, unit_name
@@ -159,7 +159,15 @@ class _Building:
             clean_up_ns=(room.clean_up if place.clean_up is None else place.clean_up) or 0,
             points=tuple(point.id for point in self.points[first:]),
             at_most_ns=tuple((place.at_most or room.at_most).items()),
+            design=self._design(place),
         )
+
+    def _design(self, place: ZoneSection) -> Design:
+        if (section := place.design) is None:
+            return Design()
+        for number, behind in enumerate(section.doors):
+            self._known_place(behind, section.at("doors", number))
+        return Design(**section.model_dump(exclude={"doors"}), doors=tuple(section.doors))
 
     def _instrument(self, room: RoomSection, place: ZoneSection, instrument: InstrumentSection) -> None:
         self._once("instrument", instrument.id, instrument.at("id"))

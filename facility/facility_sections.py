@@ -100,6 +100,25 @@ class InstrumentSection(Section):
     """The room or zone that a differential pressure is measured against."""
 
 
+class DesignSection(Section):
+    """How it is built and what it is held at, for the simulator; what is missing follows from grade and type."""
+
+    volume_m3: Annotated[float, Field(gt=0)] | None = None
+    height_m: Annotated[float, Field(gt=0)] | None = None
+    air_changes_per_hour: Annotated[float, Field(ge=0)] | None = None
+    """Supply air, in volumes of the room."""
+    pressure_pa: float | None = None
+    """Above outside."""
+    leak_m2: Annotated[float, Field(gt=0)] | None = None
+    """Cracks of walls and ceiling, towards outside; without doors."""
+    people: Annotated[float, Field(ge=0)] | None = None
+    """At work, in operation."""
+    temperature_degc: float | None = None
+    humidity_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    doors: list[str] = Field([])
+    """Rooms behind doors that have no contact; a point of quantity door makes its door by itself."""
+
+
 class ZoneSection(Section):
     id: Id
     """Unique among rooms and zones."""
@@ -114,6 +133,7 @@ class ZoneSection(Section):
     """For so long after a change to at_rest, limits of in_operation still apply."""
     at_most: dict[State, PeriodNs] = Field({})
     """How long a state may last."""
+    design: DesignSection | None = None
     instruments: list[InstrumentSection] = Field([])
     points: list[PointSection] = Field([])
     points_file: str | None = None

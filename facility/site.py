@@ -66,6 +66,24 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Design:
+    """How a room or zone is built and what it is held at, as far as the site says; what is None follows from grade and type.
+
+    `pressure_pa` is above outside, `leak_m2` the cracks of its walls and ceiling; `doors` are the places behind doors without a contact.
+    """
+
+    volume_m3: float | None = None
+    height_m: float | None = None
+    air_changes_per_hour: float | None = None
+    pressure_pa: float | None = None
+    leak_m2: float | None = None
+    people: float | None = None
+    temperature_degc: float | None = None
+    humidity_percent: float | None = None
+    doors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """A room, or a zone in one (`parent` is then the room's id); `at_most_ns` says how long a state may last, as (state, ns)."""
 
@@ -78,6 +96,7 @@ class Place:
     clean_up_ns: int = 0
     points: tuple[str, ...] = ()
     at_most_ns: tuple[tuple[str, int], ...] = ()
+    design: Design = Design()
 
 
 @dataclass(frozen=True)

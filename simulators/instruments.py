@@ -2,219 +2,269 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facility.reading import BAD, GOOD
 from facility.site import Point
 from facility.units import UnknownUnit, conversion
+from simulators.chunk import Chunk
+from simulators.faults import Faults, Table
+from simulators.scenario import Measuring
+from simulators.script import STEP_NS, Occurrence
+from simulators.series import following
 
 Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+Indices = NDArray[np.intp]
 
 DEFAULT_PERIOD_NS = 60 * 10**9
 PHASE_STEP_NS = 10**7
 GOLDEN = 0.6180339887498949
 SMALL, LARGE = "particles_0_5um", "particles_5_0um"
-SPURIOUS_LARGE_PER_MIN = 0.003
+SPURIOUS_LARGE_PER_S = 0.003 / 60
 """Counts of >= 5 um that are noise or stray light."""
-M3_PER_LITRE = 1e-3
-READING, DUPLICATE, GARBLED = 0, 1, 2
+FLOW_L_MIN = 28.3168
+"""1 ft3 a minute."""
+COINCIDENCE_PER_M3 = 3.53e7
+"""10^6 per ft3: where a usual counter misses a tenth, as two particles pass its laser at once."""
+DAY_S = 86_400.0
+PRESSURE = "differential_pressure"
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How instruments of one quantity measure: the unit that the physics speaks, noise (sd) and lag (s), a usual resolution."""
+    """How an instrument measures: the unit that the physics speaks, noise (sd), lag (s), resolution, drift a day, a counter's air and its
+    concentration at which a tenth is missed."""
 
     unit: str
-    noise: float
-    lag_s: float
-    resolution: float
+    noise: float = 0.0
+    lag_s: float = 0.0
+    resolution: float = 0.0
+    drift_per_day: float = 0.0
+    flow_l_s: float = FLOW_L_MIN / 60
+    coincidence_per_m3: float = COINCIDENCE_PER_M3
 
 
 MANNERS = {
     "temperature": Manner("degC", 0.02, 20.0, 0.01),
     "relative_humidity": Manner("%", 0.15, 20.0, 0.1),
-    "differential_pressure": Manner("Pa", 0.4, 1.5, 0.1),
+    PRESSURE: Manner("Pa", 0.4, 1.5, 0.1),
     "air_velocity": Manner("m/s", 0.004, 1.0, 0.001),
     "co2": Manner("%", 0.01, 10.0, 0.01),
     "oxygen": Manner("%", 0.02, 5.0, 0.01),
     "level": Manner("%", 0.1, 10.0, 0.1),
     "door": Manner("1", 0.0, 0.0, 1.0),
-    SMALL: Manner("1/m3", 0.0, 0.0, 0.0),
-    LARGE: Manner("1/m3", 0.0, 0.0, 0.0),
+    SMALL: Manner("1/m3"),
+    LARGE: Manner("1/m3"),
 }
-UNKNOWN = Manner("", 0.0, 0.0, 0.0)
+UNKNOWN = "unknown"
+"""Stands for every other quantity: it wanders."""
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """Messages in order of time, a column each; `time` is int64 ns UTC, `point` the index among the facility's points.
+class Truths:
+    """The true values of one quantity [rows, columns], in the units of MANNERS: one row for every `hold` steps, or one for all.
 
-    `value` is in the point's unit; a particle counter has its `count` and `volume_l` beside it, others NaN. `quality` as in
-    facility.reading. `sequence` counts up by one per point. `kind`: READING, DUPLICATE (sent before, byte for byte) or GARBLED
-    (the same reading again, but written so that nobody can understand it).
+    A point measures a column, a pressure the difference of two.
     """
 
-    time: NDArray[np.int64]
-    point: NDArray[np.intp]
-    value: Floats
-    quality: NDArray[np.uint8]
-    sequence: NDArray[np.int64]
-    count: Floats
-    volume_l: Floats
-    kind: NDArray[np.uint8]
-
-    def __len__(self) -> int:
-        return len(self.time)
-
-    @classmethod
-    def concatenate(cls, chunks: Sequence[Self]) -> Self:
-        """All messages, in the order given."""
-        if not chunks:
-            return cls(*(np.empty(0, dtype) for dtype in _DTYPES))  # type: ignore[arg-type]  # the dtypes of the columns, in their order
-        return cls(*(np.concatenate([getattr(chunk, column.name) for chunk in chunks]) for column in fields(cls)))
-
-    def take(self, rows: NDArray[np.intp] | Flags) -> Self:
-        """The chosen rows, in the order given."""
-        return type(self)(*(getattr(self, column.name)[rows] for column in fields(self)))
-
-
-_DTYPES = (np.int64, np.intp, np.float64, np.uint8, np.int64, np.float64, np.float64, np.uint8)
+    columns: Floats
+    hold: int = 1
 
 
 @dataclass(slots=True)
-class Faults:
-    """What is wrong with instruments now, over points; `fault_value` NaN leaves the value as it is."""
+class _Group:
+    """Points of one quantity, period and lag; `column` (and for pressures `other`) of the truth that each measures, `lagged` those columns
+    as the probes follow them, None at the start."""
 
-    silent: Flags
-    bad: Flags
-    stuck: Flags
-    twice: Flags
-    garbled: Flags
-    fault_value: Floats
-
-    @classmethod
-    def none(cls, points: int) -> Self:
-        silent, bad, stuck, twice, garbled = np.zeros((5, points), bool)
-        return cls(silent, bad, stuck, twice, garbled, np.full(points, np.nan))
+    quantity: str
+    period_ns: int
+    lag_s: float
+    points: Indices
+    column: Indices
+    other: Indices | None
+    lagged: Floats | None = None
 
 
 class Instruments:
-    """All instruments of a facility: each reports once a period, the particle counters what they drew in since the last time."""
+    """All instruments of a facility: each reports once a period, the particle counters what they drew in since the last time.
 
-    def __init__(self, points: Sequence[Point], start_ns: int, flow_l_min: float, seed: np.random.SeedSequence) -> None:
-        noise_seed, count_seed = seed.spawn(2)
-        self._noise, self._counting = np.random.default_rng(noise_seed), np.random.default_rng(count_seed)
-        manners = [MANNERS.get(point.quantity, UNKNOWN) for point in points]
+    `columns` are for each point the column of its quantity's truth, and for a pressure that of its reference.
+    """
+
+    def __init__(
+        self, points: Sequence[Point], columns: Sequence[tuple[int, int]], measuring: Sequence[Measuring], start_ns: int,
+        seed: np.random.SeedSequence,
+    ) -> None:  # fmt: skip
+        noise_seed, count_seed, fault_seed = seed.spawn(3)
+        self._noise, self._counting = (np.random.Generator(np.random.PCG64(one)) for one in (noise_seed, count_seed))
+        manners = [_manner(point, measuring) for point in points]
+        self._start_ns = start_ns
+        self._manners = manners
         self._sd = np.array([manner.noise for manner in manners])
-        self._lag_s = np.array([manner.lag_s for manner in manners])
+        self._drift = np.array([manner.drift_per_day for manner in manners])
         self._resolution = np.array([_resolution(point, manner) for point, manner in zip(points, manners, strict=True)])
         self._low = np.array([point.range[0] if point.range else -np.inf for point in points])
         self._high = np.array([point.range[1] if point.range else np.inf for point in points])
         factors = [_conversion(manner.unit, point.unit) for point, manner in zip(points, manners, strict=True)]
         self._scale, self._offset = np.array([f[0] for f in factors]), np.array([f[1] for f in factors])
         self._period_ns = np.array([point.period_ns or DEFAULT_PERIOD_NS for point in points], np.int64)
-        self._flow_l_s = flow_l_min / 60
-        self._small = np.array([point.quantity == SMALL for point in points], bool)
-        self._large = np.array([point.quantity == LARGE for point in points], bool)
         self._partner = _partners(points)
-        self._due_ns = start_ns + self._phases(points)
+        self._due_ns = start_ns + self._phases(len(points))
+        self._groups = _groups(points, columns, manners, self._period_ns)
+        self._flow_l_s = np.array([manner.flow_l_s for manner in manners])
+        self._thick = np.array([manner.coincidence_per_m3 for manner in manners])
+        self._counters = {
+            name: np.array([n for n, point in enumerate(points) if point.quantity == name], np.intp) for name in (SMALL, LARGE)
+        }
+        self._large_of = np.full(len(points), -1, np.intp)
+        self._large_of[list(self._partner.values())] = list(self._partner)
+        self._column = np.array([column for column, _ in columns], np.intp)
         self._drawn = np.zeros(len(points))
-        self._drawn_s = np.zeros(len(points))
+        self._told_ns = np.full(len(points), start_ns, np.int64)
         self._sequence = np.zeros(len(points), np.int64)
-        self._held: Floats | None = None
-        self._last = np.full(len(points), np.nan)
-        self._last_count = np.full(len(points), np.nan)
+        self._faults = Faults(points, fault_seed, start_ns)
+        self._kept: Chunk = Chunk.concatenate([])
 
-    def _phases(self, points: Sequence[Point]) -> NDArray[np.int64]:
+    def _phases(self, points: int) -> NDArray[np.int64]:
         """When in its period each first reports: spread evenly, the channels of one counter at once."""
-        share = np.array([(number + 1) * GOLDEN % 1.0 for number in range(len(points))])
+        share = np.array([(number + 1) * GOLDEN % 1.0 for number in range(points)])
         phase = (share * self._period_ns).astype(np.int64) // PHASE_STEP_NS * PHASE_STEP_NS
         for large, small in self._partner.items():
             phase[large] = phase[small]
         return phase
 
-    def step(self, at_ns: int, dt_ns: int, truth: Floats, faults: Faults) -> Chunk:
-        """The messages of `at_ns <= time < at_ns + dt_ns`, given the true values over points in the units of MANNERS."""
-        dt_s = dt_ns / 1e9
-        if self._held is None:
-            self._held = truth.copy()
-        with np.errstate(divide="ignore"):
-            follow = np.where(self._lag_s > 0, 1 - np.exp(-dt_s / self._lag_s), 1.0)
-        self._held += follow * (truth - self._held)
-        self._drawn += truth * M3_PER_LITRE * self._flow_l_s * dt_s
-        self._drawn_s += dt_s
-        chunks = []
-        while len(due := np.flatnonzero(self._due_ns < at_ns + dt_ns)):
-            chunks.append(self._report(due, faults))
-            self._due_ns[due] += self._period_ns[due]
-        if not chunks:
-            return Chunk.concatenate([])
-        chunk = Chunk.concatenate(chunks)
-        return chunk.take(np.argsort(chunk.time, kind="stable"))
+    def block(self, begin_ns: int, steps: int, truths: Mapping[str, Truths], occurrences: Sequence[Occurrence]) -> Chunk:
+        """What is sent in the block that begins at `begin_ns` UTC, in the order of sending."""
+        end_ns = begin_ns + steps * STEP_NS
+        tables = [self._measure(group, begin_ns, end_ns, steps, truths[group.quantity]) for group in self._groups]
+        table = self._counted([one for one in tables if len(one.time)], truths, begin_ns)
+        table.sequence[:] = self._sequence[table.point] + table.nth
+        self._faults.spoil(table, occurrences, begin_ns, end_ns, self._sequence)
+        sent = Chunk.concatenate([self._kept, table.chunk()]) if len(self._kept) else table.chunk()
+        sent = sent.take(np.argsort(sent.sent, kind="stable"))
+        sent, self._kept = sent.before(end_ns)
+        return sent
 
-    def _report(self, due: NDArray[np.intp], faults: Faults) -> Chunk:
-        assert self._held is not None
-        value = self._held[due] + self._sd[due] * self._noise.standard_normal(len(due))
-        value = value * self._scale[due] + self._offset[due]
-        resolution = self._resolution[due]
+    def _measure(self, group: _Group, begin_ns: int, end_ns: int, steps: int, truth: Truths) -> Table:
+        """The readings of a group, those of a point together, without what counters count."""
+        due = self._due_ns[group.points]
+        number = np.maximum(-((due - end_ns) // group.period_ns), 0)
+        self._due_ns[group.points] += number * group.period_ns
+        nth = np.concatenate([np.arange(0), *(np.arange(count) for count in number.tolist())])
+        point = np.repeat(group.points, number)
+        time = np.repeat(due, number) + nth * group.period_ns
+        counting = group.quantity in (SMALL, LARGE)
+        value = np.full(len(time), np.nan) if counting else self._read(group, (time - begin_ns) // STEP_NS, number, steps, truth)
+        if not counting:
+            value = self._shown(value, point, time)
+        return Table.of(point, time, value, nth, column=np.repeat(group.column, number))
+
+    def _read(self, group: _Group, step: Indices, number: Indices, steps: int, truth: Truths) -> Floats:
+        """The true values as the probes follow them."""
+        wanted, where = np.unique(group.column, return_inverse=True)
+        if group.other is not None:
+            wanted, where = np.unique(np.concatenate([group.column, group.other]), return_inverse=True)
+        course = truth.columns[:, wanted]
+        start = course[0] if group.lagged is None else group.lagged
+        if group.lag_s:
+            course = following(start, course, group.lag_s, truth.hold * STEP_NS / 1e9, steps // truth.hold)
+        group.lagged = course[-1]
+        # What holds when the reading is taken: nothing shows before it happens.
+        row = (step + 1) // truth.hold
+        course = np.vstack([start, course]) if len(course) > 1 else np.vstack([start, *([course] * (steps // truth.hold))])
+        points = len(group.points)
+        value = course[row, np.repeat(where[:points], number)]
+        if group.other is not None:
+            value = value - course[row, np.repeat(where[points:], number)]
+        return value
+
+    def _shown(self, value: Floats, point: Indices, time: NDArray[np.int64]) -> Floats:
+        """With drift, noise, unit, resolution and the ends of the range."""
+        drifted = value + self._drift[point] * ((time - self._start_ns) / 1e9 / DAY_S)
+        value = (drifted + self._sd[point] * self._noise.standard_normal(len(value))) * self._scale[point] + self._offset[point]
+        resolution = self._resolution[point]
         with np.errstate(divide="ignore", invalid="ignore"):
             value = np.where(resolution > 0, np.round(value / resolution) * resolution, value)
-        value = np.clip(np.round(value, 9), self._low[due], self._high[due])
-        count, volume = self._count(due)
-        counted = ~np.isnan(count)
-        value[counted] = (count[counted] * 1000 / volume[counted]) * self._scale[due][counted]
-        stuck = faults.stuck[due] & ~np.isnan(self._last[due])
-        value = np.where(stuck, self._last[due], value)
-        count = np.where(stuck, self._last_count[due], count)
-        self._last[due], self._last_count[due] = value, count
-        bad = faults.bad[due]
-        fault_value = np.where(bad, faults.fault_value[due], np.nan)
-        sends = ~np.isnan(fault_value)
-        value, count = np.where(sends, fault_value, value), np.where(sends, np.nan, count)
-        quality = np.where(bad, BAD, GOOD).astype(np.uint8)
-        chunk = Chunk(self._due_ns[due], due, value, quality, self._sequence[due], count, volume, np.zeros(len(due), np.uint8))
-        # A silent instrument goes on counting its readings: that is how the gap shows.
-        self._sequence[due] += 1
-        return _with_faulty_copies(chunk.take(~faults.silent[due]), faults)
+        shown: Floats = np.clip(np.round(value, 9), self._low[point], self._high[point])
+        return shown
 
-    def _count(self, due: NDArray[np.intp]) -> tuple[Floats, Floats]:
-        """What particle counters counted and the litres that they drew since their last report; NaN for others."""
-        count, volume = np.full(len(due), np.nan), np.full(len(due), np.nan)
-        row = {int(point): number for number, point in enumerate(due)}
-        for point, number in row.items():
-            if not (self._small[point] or self._large[point]):
-                continue
-            # A first sample may be short: the volume says so.
-            seconds = self._drawn_s[point]
-            expected = self._drawn[point]
-            if self._large[point]:
-                count[number] = self._counting.poisson(expected + SPURIOUS_LARGE_PER_MIN * seconds / 60)
-            else:
-                count[number] = self._counting.poisson(expected)
-            volume[number] = round(max(self._flow_l_s * seconds, 1e-3), 3)
-            self._drawn[point] = self._drawn_s[point] = 0.0
-        for large, small in self._partner.items():
-            if large in row and small in row:
-                # Channels are cumulative: what is >= 5 um is also >= 0.5 um.
-                count[row[small]] = max(count[row[small]], count[row[large]])
-        return count, volume
+    def _counted(self, tables: Sequence[Table], truths: Mapping[str, Truths], begin_ns: int) -> Table:
+        """One table of all, with what the particle counters counted; their channels are cumulative: what is >= 5 um is also >= 0.5 um."""
+        table = Table.concatenate(tables)
+        drawn, seconds = np.zeros(len(table.point)), np.zeros(len(table.point))
+        for quantity, points in self._counters.items():
+            rows = np.flatnonzero(np.isin(table.point, points))
+            drawn[rows], seconds[rows] = self._drew(points, table, rows, truths[quantity], begin_ns)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            thick = drawn * 1000 / (self._flow_l_s[table.point] * seconds * self._thick[table.point])
+        caught = drawn * np.exp(np.log(0.9) * np.nan_to_num(thick))
+        large = np.flatnonzero(np.isin(table.point, self._counters.get(LARGE, [])))
+        table.count[large] = self._counting.poisson(caught[large] + SPURIOUS_LARGE_PER_S * seconds[large])
+        small = np.flatnonzero(np.isin(table.point, self._counters.get(SMALL, [])))
+        partner = self._large_of[table.point[small]]
+        paired = partner >= 0
+        beside = (np.searchsorted(table.point, partner) + table.nth[small])[paired]
+        both, already = np.zeros(len(small)), np.zeros(len(small))
+        both[paired], already[paired] = caught[beside], table.count[beside]
+        table.count[small] = self._counting.poisson(np.maximum(caught[small] - both, 0.0)) + already
+        rows = np.concatenate([large, small])
+        table.volume_l[rows] = np.maximum(np.round(self._flow_l_s[table.point[rows]] * seconds[rows], 3), 1e-3)
+        table.value[rows] = table.count[rows] * 1000 / table.volume_l[rows] * self._scale[table.point[rows]]
+        return table
+
+    def _drew(self, points: Indices, table: Table, rows: Indices, truth: Truths, begin_ns: int) -> tuple[Floats, Floats]:
+        """Particles that counters drew in for each of their readings, and the seconds that they drew; a first sample may be short.
+
+        The integral of the concentration goes on from block to block; here it counts from the block's beginning.
+        """
+        per_m3, long_ns = truth.columns, truth.hold * STEP_NS
+        integral = np.vstack([np.zeros((1, per_m3.shape[1])), np.cumsum(per_m3, axis=0)]) * (long_ns / 1e9)
+        point, column, first = table.point[rows], table.column[rows], table.nth[rows] == 0
+        passed = (table.time[rows] - begin_ns) / long_ns
+        step = passed.astype(np.intp)
+        at = integral[step, column] + per_m3[step, column] * (passed - step) * (long_ns / 1e9)
+        before = np.where(first, -self._drawn[point], np.roll(at, 1))
+        seconds = (table.time[rows] - np.where(first, self._told_ns[point], np.roll(table.time[rows], 1))) / 1e9
+        self._drawn[points] += integral[-1, self._column[points]]
+        last = np.append(first[1:], True) if len(rows) else first
+        self._drawn[point[last]] = integral[-1, column[last]] - at[last]
+        self._told_ns[point[last]] = table.time[rows][last]
+        return np.maximum(at - before, 0.0) * self._flow_l_s[point] / 1000, seconds
 
 
-def _with_faulty_copies(chunk: Chunk, faults: Faults) -> Chunk:
-    """After each reading its duplicate, and its unintelligible twin, where the instrument sends those."""
-    chunks = [chunk]
-    for flags, kind in ((faults.twice, DUPLICATE), (faults.garbled, GARBLED)):
-        if (rows := flags[chunk.point]).any():
-            copies = chunk.take(rows)
-            copies.kind[:] = kind
-            chunks.append(copies)
-    return chunk if len(chunks) == 1 else Chunk.concatenate(chunks)
+def _manner(point: Point, measuring: Sequence[Measuring]) -> Manner:
+    manner = MANNERS.get(point.quantity, Manner(""))
+    for one in measuring:
+        if any(fnmatchcase(point.id, pattern) for pattern in one.points):
+            manner = replace(
+                manner,
+                noise=manner.noise if one.noise is None else one.noise,
+                lag_s=manner.lag_s if one.lag_ns is None else one.lag_ns / 1e9,
+                drift_per_day=manner.drift_per_day if one.drift_per_day is None else one.drift_per_day,
+                flow_l_s=manner.flow_l_s if one.flow_l_min is None else one.flow_l_min / 60,
+                coincidence_per_m3=one.coincidence_per_m3 or manner.coincidence_per_m3,
+            )
+    return manner
+
+
+def _groups(
+    points: Sequence[Point], columns: Sequence[tuple[int, int]], manners: Sequence[Manner], period_ns: NDArray[np.int64]
+) -> list[_Group]:
+    members: dict[tuple[str, int, float], list[int]] = {}
+    for number, point in enumerate(points):
+        quantity = point.quantity if point.quantity in MANNERS else UNKNOWN
+        members.setdefault((quantity, int(period_ns[number]), manners[number].lag_s), []).append(number)
+    return [
+        _Group(
+            quantity, period, lag, np.array(numbers, np.intp), np.array([columns[n][0] for n in numbers], np.intp),
+            np.array([columns[n][1] for n in numbers], np.intp) if quantity == PRESSURE else None,
+        )
+        for (quantity, period, lag), numbers in members.items()
+    ]  # fmt: skip
 
 
 def _resolution(point: Point, manner: Manner) -> float:

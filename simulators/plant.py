@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facility.site import Facility, Place, Point
+from simulators.network import Network
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -16,12 +17,13 @@ GAP_AREA_M2 = 0.010
 """Cracks around a closed door: 6 m of gap, 1.7 mm wide."""
 ENVELOPE_AREA_M2 = 0.006
 """Ceiling, walls and services of a room, towards outside."""
-DOOR_AREA_M2 = 2.0
+HEIGHT_M = 2.7
+VENTILATION_EFFECTIVENESS = 0.85
 CABINETS = ("incubator", "fridge", "freezer_20", "freezer_80", "ln2")
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class Built:
     """How a place of one grade is built: volume m3, air changes 1/h, pressure Pa above outside, people at work.
 
     `supply_per_m3` are the particles that pass the filters, `equipment_per_min` what machines shed; each for >= 0.5 um and >= 5 um.
@@ -37,37 +39,40 @@ class Design:
 
 # Air changes and resulting counts lie inside the typical ranges of EU GMP grades.
 ROOMS = {
-    "A": Design(60, 60, 45, 0, (50, 0), (0, 0)),
-    "B": Design(60, 50, 45, 2, (300, 0), (2_000, 100)),
-    "C": Design(80, 30, 30, 1, (300, 0), (200_000, 2_000)),
-    "D": Design(150, 15, 15, 1, (3_000, 0), (4_000_000, 40_000)),
-    "CNC": Design(120, 8, 5, 1, (600_000, 500), (4_000_000, 40_000)),
+    "A": Built(60, 60, 45, 0, (50, 0), (0, 0)),
+    "B": Built(60, 50, 45, 2, (300, 0), (2_000, 10)),
+    "C": Built(80, 30, 30, 1, (300, 0), (200_000, 2_000)),
+    "D": Built(150, 15, 15, 1, (3_000, 0), (4_000_000, 40_000)),
+    "CNC": Built(120, 8, 5, 1, (600_000, 500), (4_000_000, 40_000)),
 }
 AIRLOCK_VOLUME_M3 = 20.0
-UNIDIRECTIONAL = Design(1.0, 27 * 60, 0, 0, (0, 0), (0, 0))
+UNIDIRECTIONAL = Built(1.0, 27 * 60, 0, 0, (0, 0), (0, 0))
 """A UDAF cabinet or isolator: 0.45 m/s through 1 m2 of filter."""
-STILL = Design(0.3, 2, 0, 0, (0, 0), (0, 0))
+STILL = Built(0.3, 2, 0, 0, (0, 0), (0, 0))
 """A storage cabinet."""
 
 
-def design_of(place: Place, parent: Place | None) -> Design:
-    """The design of a place, by its grade and type; a place without grade is built as its room, else as a corridor."""
+def built(place: Place, parent: Place | None) -> Built:
+    """How a place is built: by its grade and type, one without grade as its room, else as a corridor; and as its `design` says."""
     if place.type in CABINETS:
-        return STILL
-    if parent is not None:
-        return UNIDIRECTIONAL
-    design = ROOMS.get(place.grade or "CNC", ROOMS["CNC"])
-    if place.type == "airlock":
-        small, large = design.equipment_per_min
-        return replace(design, volume_m3=AIRLOCK_VOLUME_M3, people=design.people / 2, equipment_per_min=(small / 4, large / 4))
-    return design
+        usual = STILL
+    elif parent is not None:
+        usual = UNIDIRECTIONAL
+    else:
+        usual = ROOMS.get(place.grade or "CNC", ROOMS["CNC"])
+        if place.type == "airlock":
+            small, large = usual.equipment_per_min
+            usual = replace(usual, volume_m3=AIRLOCK_VOLUME_M3, people=usual.people / 2, equipment_per_min=(small / 4, large / 4))
+    names = ("volume_m3", "air_changes_per_hour", "pressure_pa", "people")
+    said = {name: value for name in names if (value := getattr(place.design, name)) is not None}
+    return replace(usual, **said)
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A door between two nodes: `point` is the index of its contact among the facility's points, `leak` that of its gap among the leaks."""
+    """A door between two nodes of the network and the index of its gap among the leaks; `point` is that of its contact, if it has one."""
 
-    point: int
+    point: int | None
     here: int
     there: int
     leak: int
@@ -75,116 +80,131 @@ class Door:
 
 @dataclass(frozen=True)
 class Plant:
-    """The facility as a network of air: node i is place i, the last node is outside.
+    """The facility as the physics sees it.
 
-    Columns are over places: `volume_m3`, `flow_m3_s` (total supply), `pressure_pa` (design), `people`, `supply_per_m3` and
-    `equipment_per_s` (2 x places: >= 0.5 um, >= 5 um), `parent` (a zone's room, else the place itself).
-    Columns over leaks: `here`, `there` (nodes), `area_m2`; the first leaks are the places' own towards outside or towards their room.
+    Columns over places: `volume_m3`, `floor_m2`, `flow_m3_s` (supply), `effectiveness` of the ventilation, `people` at work in operation,
+    `supply_per_m3` and `equipment_per_s` (2 x places: >= 0.5 um, >= 5 um), `parent` (a zone's room, else the place itself), `is_zone`,
+    `node` (that of its room). The `network` has a node for each room; `rooms` are their places, `pressure_pa` their design. The first leaks
+    are the rooms' own towards outside.
     """
 
     facility: Facility
-    designs: tuple[Design, ...]
     volume_m3: Floats
+    floor_m2: Floats
     flow_m3_s: Floats
-    pressure_pa: Floats
+    effectiveness: Floats
     people: Floats
     supply_per_m3: Floats
     equipment_per_s: Floats
     parent: Indices
     is_zone: NDArray[np.bool_]
-    here: Indices
-    there: Indices
+    rooms: Indices
+    node: Indices
+    network: Network
     area_m2: Floats
+    pressure_pa: Floats
     doors: tuple[Door, ...]
     index: dict[str, int]
 
-    @property
-    def outside(self) -> int:
-        return len(self.designs)
+    def __len__(self) -> int:
+        return len(self.volume_m3)
 
 
 def build_plant(facility: Facility) -> Plant:
     """Give every place of the facility its volume, flow, leaks and doors."""
     places = facility.places
     index = {place.id: number for number, place in enumerate(places)}
-    designs = tuple(design_of(place, facility.place_by_id[place.parent] if place.parent else None) for place in places)
+    forms = tuple(built(place, facility.place_by_id[place.parent] if place.parent else None) for place in places)
     parent = np.array([index[place.parent] if place.parent else number for number, place in enumerate(places)], np.intp)
-    leaks = _leaks(facility, index, parent)
-    volume = np.array([design.volume_m3 for design in designs])
+    rooms = np.array([number for number, place in enumerate(places) if place.parent is None], np.intp)
+    node_of = {int(room): node for node, room in enumerate(rooms)}
+    node = np.array([node_of[int(room)] for room in parent], np.intp)
+    leaks = _leaks(facility, node, index, rooms)
+    volume = np.array([form.volume_m3 for form in forms], np.float64)
     return Plant(
         facility=facility,
-        designs=designs,
         volume_m3=volume,
-        flow_m3_s=volume * np.array([design.air_changes_per_hour for design in designs]) / 3600,
-        pressure_pa=_design_pressures(facility, index, parent, designs),
-        people=np.array([design.people * (place.occupancy == "in_operation") for place, design in zip(places, designs, strict=True)]),
-        supply_per_m3=np.array([design.supply_per_m3 for design in designs]).T.reshape(2, -1),
-        equipment_per_s=np.array([design.equipment_per_min for design in designs]).T.reshape(2, -1) / 60,
+        floor_m2=volume / np.array([place.design.height_m or HEIGHT_M for place in places], np.float64),
+        flow_m3_s=volume * np.array([form.air_changes_per_hour for form in forms], np.float64) / 3600,
+        effectiveness=np.full(len(places), VENTILATION_EFFECTIVENESS),
+        people=np.array([form.people for form in forms], np.float64),
+        supply_per_m3=np.array([form.supply_per_m3 for form in forms], np.float64).T.reshape(2, -1),
+        equipment_per_s=np.array([form.equipment_per_min for form in forms], np.float64).T.reshape(2, -1) / 60,
         parent=parent,
-        is_zone=np.array([place.parent is not None for place in places], bool),
-        here=np.array([pair[0] for pair in leaks], np.intp),
-        there=np.array([pair[1] for pair in leaks], np.intp),
+        is_zone=parent != np.arange(len(places)),
+        rooms=rooms,
+        node=node,
+        network=Network(np.array([a for a, _ in leaks], np.intp), np.array([b for _, b in leaks], np.intp), len(rooms)),
         area_m2=np.array(list(leaks.values()), np.float64),
-        doors=_doors(facility, index, list(leaks)),
+        pressure_pa=_design_pressures(facility, index, forms)[rooms],
+        doors=_doors(facility, node, index, list(leaks)),
         index=index,
     )
 
 
-def _behind(facility: Facility, door: Point, index: dict[str, int]) -> int:
-    """The node behind a door: its reference, else the room against which its own room's pressure is measured, else outside."""
+def _behind(facility: Facility, door: Point) -> str | None:
+    """The place behind a door: its reference, else the room against which its own room's pressure is measured, else outside."""
     if door.reference is not None:
-        return index[door.reference]
+        return door.reference
     for point in facility.points:
         if point.quantity == "differential_pressure" and point.reference is not None:
             if point.place == door.place:
-                return index[point.reference]
+                return point.reference
             if point.reference == door.place:
-                return index[point.place]
-    return len(index)
+                return point.place
+    return None
 
 
-def _doorways(facility: Facility, index: dict[str, int]) -> list[tuple[int, int, int]]:
-    """(point, node here, node there) of every door between rooms; a cabinet's door lets no room air through."""
-    doors = [(number, index[point.place], _behind(facility, point, index)) for number, point in enumerate(facility.points)
-             if point.quantity == "door" and facility.place_by_id[point.place].type not in CABINETS]  # fmt: skip
-    return [door for door in doors if door[1] != door[2]]
+def _doorways(facility: Facility, node: Indices, index: dict[str, int]) -> list[tuple[int | None, int, int]]:
+    """(contact, node here, node there) of every door between rooms; a zone's own door lets no room air through."""
+    ways: list[tuple[int | None, int, int]] = []
+    for number, point in enumerate(facility.points):
+        if point.quantity == "door" and point.zone is None:
+            behind = _behind(facility, point)
+            ways.append((number, int(node[index[point.room]]), len(set(node.tolist())) if behind is None else int(node[index[behind]])))
+    ways += [(None, int(node[index[place.id]]), int(node[index[behind]])) for place in facility.places for behind in place.design.doors]
+    return [way for way in ways if way[1] != way[2]]
 
 
-def _doors(facility: Facility, index: dict[str, int], leaks: list[tuple[int, int]]) -> tuple[Door, ...]:
+def _doors(facility: Facility, node: Indices, index: dict[str, int], leaks: list[tuple[int, int]]) -> tuple[Door, ...]:
     leak_of_pair = {frozenset(pair): number for number, pair in enumerate(leaks)}
-    return tuple(Door(point, here, there, leak_of_pair[frozenset((here, there))]) for point, here, there in _doorways(facility, index))
+    ways = _doorways(facility, node, index)
+    return tuple(Door(point, here, there, leak_of_pair[frozenset((here, there))]) for point, here, there in ways)
 
 
-def _leaks(facility: Facility, index: dict[str, int], parent: Indices) -> dict[tuple[int, int], float]:
-    """m2 of leak by pair of nodes: each place's own first, then the gaps between neighbours, each pair once."""
-    leaks = {(number, len(index) if room == number else int(room)): ENVELOPE_AREA_M2 for number, room in enumerate(parent)}
-    pairs = [(index[point.place], index[point.reference]) for point in facility.points
+def _leaks(facility: Facility, node: Indices, index: dict[str, int], rooms: Indices) -> dict[tuple[int, int], float]:
+    """m2 of leak by pair of nodes: each room's own towards outside first, then the gaps between neighbours, each pair once."""
+    outside = len(rooms)
+    leaks = {(number, outside): facility.places[room].design.leak_m2 or ENVELOPE_AREA_M2 for number, room in enumerate(rooms)}
+    pairs = [(int(node[index[point.place]]), int(node[index[point.reference]])) for point in facility.points
              if point.quantity == "differential_pressure" and point.reference is not None]  # fmt: skip
-    for here, there in pairs + [door[1:] for door in _doorways(facility, index)]:
+    for here, there in pairs + [way[1:] for way in _doorways(facility, node, index)]:
         if here != there and (there, here) not in leaks:
             leaks.setdefault((here, there), GAP_AREA_M2)
     return leaks
 
 
-def _design_pressures(facility: Facility, index: dict[str, int], parent: Indices, designs: tuple[Design, ...]) -> Floats:
-    """Pa above outside: 15 Pa over the reference of another grade, 5 Pa over one of the same; by grade where nothing is measured."""
+def _design_pressures(facility: Facility, index: dict[str, int], forms: tuple[Built, ...]) -> Floats:
+    """Pa above outside: as designed, else 15 Pa over a reference of another grade, 5 Pa over one of the same, else by grade."""
     above: dict[int, tuple[int, float]] = {}
     for point in facility.points:
-        if point.quantity == "differential_pressure" and point.reference is not None and index[point.place] not in above:
+        here = index[point.place]
+        if point.quantity == "differential_pressure" and point.reference is not None and here not in above:
             same = facility.place_by_id[point.reference].grade == facility.place_by_id[point.place].grade
             step = 5.0 if same else 15.0
             if point.range is not None:
                 step = 0.75 * point.range[0] if point.range[1] <= 0 else min(step, 0.75 * point.range[1])
-            above[index[point.place]] = (index[point.reference], step)
-    pressures: dict[int, float] = {}
+            above[here] = (index[point.reference], step)
+    pressures = {number: pa for number, place in enumerate(facility.places) if (pa := place.design.pressure_pa) is not None}
 
-    def settle(node: int, path: tuple[int, ...] = ()) -> float:
-        if node not in pressures:
-            if node in above and node not in path:
-                reference, step = above[node]
-                pressures[node] = settle(reference, (*path, node)) + step
+    def settle(number: int, path: tuple[int, ...] = ()) -> float:
+        if number not in pressures:
+            parent = facility.places[number].parent
+            if number in above and number not in path:
+                reference, step = above[number]
+                pressures[number] = settle(reference, (*path, number)) + step
             else:
-                pressures[node] = settle(int(parent[node]), (*path, node)) if parent[node] != node else designs[node].pressure_pa
-        return pressures[node]
+                pressures[number] = forms[number].pressure_pa if parent is None else settle(index[parent], (*path, number))
+        return pressures[number]
 
-    return np.array([settle(node) for node in range(len(designs))], np.float64)
+    return np.array([settle(number) for number in range(len(forms))], np.float64)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from facility.reading import quality_name
 from facility.site import Facility
-from facility.wire import Published, encode_reading, encode_readings, topic_of
-from simulators.instruments import GARBLED, Chunk
+from facility.wire import Published, encode_reading, encode_readings, encode_state, occupancy_topic, topic_of
+from simulators.chunk import GARBLED, Chunk, State
 from simulators.outlet import SECOND_NS, Clock, Outlet
 
 ORIGIN = "simulator"
@@ -37,7 +37,7 @@ def publish(
     batch: int = 1,
     stop: Callable[[], bool] = lambda: False,
 ) -> Told:
-    """Publish simulated readings in order of time, `start_ns` being now, at `speed` times the pace of time.
+    """Publish simulated readings and states of rooms as they are sent, `start_ns` being now, at `speed` times the pace of time.
 
     Speed 0 is as fast as the broker takes it. Up to `batch` readings of a point become one array message. Ends with the chunks, or when
     `stop()` says so; either way all that was sent is acknowledged when it returns. Raises BrokerUnreachable.
@@ -51,29 +51,38 @@ def publish(
             outlet.wait(min(left_ns / SECOND_NS, SLICE_S))
         if stop():
             break
-        outlet.publish(topic, payload, readings)
+        outlet.publish(topic, payload, readings, retain=not readings)
     outlet.drain()
     return Told(outlet.readings, outlet.messages, outlet.reconnects)
 
 
 def _messages(chunks: Iterable[Chunk], facility: Facility, batch: int) -> Iterator[tuple[int, str, bytes, int]]:
-    """(time, topic, payload, readings in it), in order of time."""
+    """(when it is sent, topic, payload, readings in it), in that order; a state of a room holds none."""
     topics = [topic_of(facility.site.id, point) for point in facility.points]
     units = [point.unit for point in facility.points]
     for chunk in chunks:
+        states = list(reversed(chunk.states))
         waiting: dict[int, list[Published]] = {}
-        for row, point in enumerate(chunk.point.tolist()):
+        for row, (point, sent) in enumerate(zip(chunk.point.tolist(), chunk.sent.tolist(), strict=True)):
+            while states and states[-1].time <= sent:
+                yield _state(states.pop(), facility.site.id)
             reading = _published(chunk, row, units[point])
             if chunk.kind[row] == GARBLED:
-                yield reading.time, topics[point], _garbled(reading), 1
+                yield sent, topics[point], _garbled(reading), 1
                 continue
             readings = waiting.setdefault(point, [])
             readings.append(reading)
             if len(readings) == batch:
                 del waiting[point]
-                yield reading.time, topics[point], encode_reading(reading) if batch == 1 else encode_readings(readings), batch
+                yield sent, topics[point], encode_reading(reading) if batch == 1 else encode_readings(readings), batch
         for point, readings in waiting.items():
-            yield int(chunk.time[-1]), topics[point], encode_readings(readings), len(readings)
+            yield int(chunk.sent[-1]), topics[point], encode_readings(readings), len(readings)
+        for state in reversed(states):
+            yield _state(state, facility.site.id)
+
+
+def _state(state: State, site: str) -> tuple[int, str, bytes, int]:
+    return state.time, occupancy_topic(site, state.place), encode_state(state.time, state.state, ORIGIN), 0
 
 
 def _published(chunk: Chunk, row: int, unit: str) -> Published:

@@ -3,49 +3,85 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 
-from facility.reading import QUALITIES
+from facility.recording.chunk import Chunk as Rows
+from facility.recording.chunk import StateRow
+from facility.recording.writer import RecordingWriter, chunk_of
 from facility.site import Facility
 from facility.times import format_time
-from simulators.instruments import GARBLED, Chunk
+from simulators.chunk import GARBLED, Chunk
 from simulators.script import Truth
 
-RECORDING_COLUMNS = ("time", "point", "value", "quality")
-TRUTH_COLUMNS = ("start", "end", "kind", "places", "points", "rules")
+RECORDING_COLUMNS = ("time", "point", "value", "received", "quality")
+GROUP_ROWS = 200_000
+TRUTH_COLUMNS = ("start", "end", "kind", "rooms", "points", "rules")
 
 
 def write_recording(
-    file: TextIO, facility: Facility, chunks: Iterable[Chunk], progress: Callable[[int], object] = lambda time_ns: None
+    path: Path, facility: Facility, chunks: Iterable[Chunk], progress: Callable[[int], object] = lambda time_ns: None
 ) -> int:
-    """Write `time,point,value,quality` in order of time and return the number of rows.
+    """Write a recording, CSV or Parquet by its name, in the order of arrival, and return the number of readings.
 
     Duplicates stand in it twice, as they were sent; what nobody could understand is left out. `progress` gets the time of each chunk's end.
+    RecordingError when the file cannot be written.
     """
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(RECORDING_COLUMNS)
-    written = 0
-    for whole in chunks:
-        chunk = whole.take(whole.kind != GARBLED)
-        names = [facility.points[point].id for point in chunk.point]
-        times = [format_time(time) for time in chunk.time.tolist()]
-        values = [repr(value).removesuffix(".0") for value in chunk.value.tolist()]
-        rows.writerows(zip(times, names, values, np.take(QUALITIES, chunk.quality).tolist(), strict=True))
-        written += len(chunk)
-        progress(int(whole.time[-1]))
-    return written
+    names = tuple(point.id for point in facility.points)
+    readings = 0
+    with RecordingWriter(path, RECORDING_COLUMNS) as writer:
+        for chunk in _gathered(chunks):
+            rows = _rows(chunk.take(chunk.kind != GARBLED).with_states(chunk.states), names)
+            writer.write(rows)
+            readings += len(rows)
+            progress(max([*chunk.sent[-1:].tolist(), *(state.time for state in chunk.states[-1:])]))
+    return readings
 
 
-def write_truth(file: TextIO, truths: Iterable[Truth]) -> int:
-    """Write `start,end,kind,places,points,rules`, several in a cell joined by `;`, and return the number of rows."""
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(TRUTH_COLUMNS)
-    written = 0
-    for truth in truths:
-        end = "" if truth.end_ns is None else format_time(truth.end_ns)
-        rows.writerow([format_time(truth.start_ns), end, truth.kind, ";".join(truth.places), ";".join(truth.points), ";".join(truth.rules)])
-        written += 1
-    return written
+def _gathered(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Chunks of GROUP_ROWS or so: Parquet keeps an account of every group of rows that it writes."""
+    waiting: list[Chunk] = []
+    for chunk in chunks:
+        waiting.append(chunk)
+        if sum(map(len, waiting)) >= GROUP_ROWS:
+            yield Chunk.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield Chunk.concatenate(waiting)
+
+
+def _rows(chunk: Chunk, names: tuple[str, ...]) -> Rows:
+    rows = chunk_of(names, chunk.point.astype(np.int32), chunk.time, chunk.value, chunk.quality, chunk.sent)
+    if not chunk.states:
+        return rows
+    places = np.searchsorted(chunk.sent, [state.time for state in chunk.states]).tolist()
+    states = (StateRow(one.place, one.time, one.state, one.time, 0, before) for one, before in zip(chunk.states, places, strict=True))
+    return replace(rows, states=tuple(states))
+
+
+class TruthWriter:
+    """Writes `start,end,kind,rooms,points,rules`, several in a cell joined by `;`."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._rows = csv.writer(file, lineterminator="\n")
+        self._rows.writerow(TRUTH_COLUMNS)
+        self.written = 0
+
+    def write(self, truths: Iterable[Truth]) -> None:
+        """Append rows, in the order given."""
+        for truth in truths:
+            end = "" if truth.end_ns is None else format_time(truth.end_ns)
+            lists = (";".join(names) for names in (truth.places, truth.points, truth.rules))
+            self._rows.writerow([format_time(truth.start_ns), end, truth.kind, *lists])
+            self.written += 1
+
+
+def tee_truth(chunks: Iterable[Chunk], tell: Callable[[], Iterable[Truth]], writer: TruthWriter) -> Iterator[Chunk]:
+    """The chunks, with the truth so far written after each: it is never held for long."""
+    for chunk in chunks:
+        yield chunk
+        writer.write(tell())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -11,35 +12,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator
 
 from facility.document import Document, did_you_mean, one_of, parse_document
+from facility.durations import parse_duration
+from facility.facility_sections import State
 from facility.files import Files, Unreadable
 from facility.problems import ConfigurationError, Problem
 from facility.sections import PeriodNs, Section, SpanNs, refused, validated
+from simulators.kinds import KINDS, KindName
 
-PLACE, POINT, SYSTEM = "place", "point", "system"
-HOUR_NS = 3600 * 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What an event of one kind takes: the keys of which one names its targets, and its parameters with their defaults."""
-
-    targets: tuple[str, ...]
-    parameters: Mapping[str, float] = field(default_factory=dict)
-
-
-KINDS: Mapping[str, Kind] = {
-    "door_open": Kind((POINT, PLACE)),
-    "supply_loss": Kind((PLACE, SYSTEM), {"factor": 0.0}),
-    "leak": Kind((PLACE,), {"area_m2": 0.05}),
-    "intervention": Kind((PLACE,), {"particles_per_min": 300_000.0}),
-    "people": Kind((PLACE,), {"count": 1.0}),
-    "warm_up": Kind((PLACE,), {"to": 20.0, "tau": 12.0 * HOUR_NS}),
-    "dropout": Kind((POINT, PLACE)),
-    "fault": Kind((POINT, PLACE), {"value": float("nan")}),
-    "stuck": Kind((POINT, PLACE)),
-    "duplicate": Kind((POINT, PLACE)),
-    "garble": Kind((POINT, PLACE)),
-}
+MINUTE_NS = 60 * 10**9
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_RATE_NS = {"h": 3600 * 10**9, "d": 86_400 * 10**9}
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -49,12 +32,33 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _hours(value: Any) -> tuple[int, int]:
+    """Minutes of the day."""
+    match = re.fullmatch(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)", value) if isinstance(value, str) else None
+    if match is None:
+        raise refused('two times of the day, such as "07:00-15:30"')
+    begin, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
+    if begin >= 1440 or end > 1440 or begin == end or int(match[2]) > 59 or int(match[4]) > 59:
+        raise refused('two different times of the day, such as "07:00-15:30"')
+    return begin, end
+
+
+def _mean_gap(value: Any) -> int:
+    """ns from one to the next on average."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*([hd])", value) if isinstance(value, str) else None
+    if match is None or float(match[1]) <= 0:
+        raise refused("how often on average, such as 6/h or 2/d")
+    return round(_RATE_NS[match[2]] / float(match[1]))
+
+
+def _signed_span(value: Any) -> int:
+    try:
+        return parse_duration(value).of(None)
+    except (TypeError, ValueError):
+        raise refused("a duration such as 90s, -90s or 5m") from None
+
+
 Names = Annotated[tuple[str, ...], PlainValidator(_names)]
-
-
-KindName = Literal[
-    "door_open", "supply_loss", "leak", "intervention", "people", "warm_up", "dropout", "fault", "stuck", "duplicate", "garble"
-]
 
 
 class EventSection(Section):
@@ -68,23 +72,57 @@ class EventSection(Section):
     """When it first begins, after the start."""
     for_: Annotated[PeriodNs | None, Field(alias="for")] = None
     """How long; for ever when missing."""
+    scatter: Annotated[float, Field(gt=0, le=3)] | None = None
+    """Durations are lognormal about `for` as median; this is the sd of their logarithm."""
     every: PeriodNs | None = None
     """It begins again after so long."""
     spread: SpanNs = 0
     """It begins up to so much later, by chance."""
+    rate: Annotated[int, PlainValidator(_mean_gap)] | None = None
+    """It begins at random times, so often on average."""
+    hours: Annotated[tuple[int, int], PlainValidator(_hours)] | None = None
+    """It begins only within these hours, local to the site; without `every` and `rate` it fills them."""
+    days: list[Day] | None = None
+    """It begins only on these days."""
     expect: Names = ()
-    """Ids of the rules that should find it."""
+    """Ids (or globs) of the rules that should find it."""
     factor: Annotated[float, Field(ge=0, le=1)] | None = None
-    """What is left of the supply air."""
+    extract: Annotated[float, Field(ge=0, le=2)] | None = None
     area_m2: Annotated[float, Field(gt=0)] | None = None
+    share: Annotated[float, Field(gt=0, le=1)] | None = None
     particles_per_min: Annotated[float, Field(ge=0)] | None = None
+    large: Annotated[float, Field(ge=0, le=1)] | None = None
     count: Annotated[float, Field(ge=0)] | None = None
-    to: float | None = None
-    """degC that it warms up to."""
+    activity: Annotated[float, Field(ge=0)] | None = None
+    clothes: Literal["cleanroom", "indoor"] | None = None
+    percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    degc: float | None = None
+    state: State | None = None
+    then: State | None = None
     tau: PeriodNs | None = None
-    """Time constant of warming up."""
+    m3_per_h: Annotated[float, Field(ge=0)] | None = None
     value: float | None = None
-    """What a faulty instrument sends."""
+    per_hour: float | None = None
+    size: float | None = None
+    with_: Annotated[str | None, Field(alias="with")] = None
+    unit: str | None = None
+    by: Annotated[int, PlainValidator(_signed_span)] | None = None
+    s_per_day: float | None = None
+
+
+class InstrumentsSection(Section):
+    """How instruments measure; what is missing is as usual for their quantity."""
+
+    point: Names
+    noise: Annotated[float, Field(ge=0)] | None = None
+    """Standard deviation, in the unit of the quantity (degC, %, Pa, m/s)."""
+    lag: SpanNs | None = None
+    """Time constant."""
+    drift_per_day: float | None = None
+    flow_l_min: Annotated[float, Field(gt=0)] | None = None
+    """Air that a particle counter draws."""
+    coincidence_per_m3: Annotated[float, Field(gt=0)] | None = None
+    """Concentration at which a particle counter misses a tenth."""
 
 
 class ScenarioSection(Section):
@@ -92,8 +130,7 @@ class ScenarioSection(Section):
 
     name: str = ""
     text: str = ""
-    counter_flow_l_min: Annotated[float, Field(gt=0)] = 28.3
-    """Air that each particle counter draws."""
+    instruments: list[InstrumentsSection] = []
     events: list[EventSection] = []
 
 
@@ -102,8 +139,8 @@ class Event:
     """One thing that happens, once or again and again; times are ns after the start of the simulation.
 
     `targets` are globs of what `target` says (place, point, system); `for_ns` None lasts for ever; each occurrence begins up to
-    `spread_ns` later than `at + k * every`, by chance and for each target apart; `expect` names the rules that should find it;
-    `line` is where it stands in the file.
+    `spread_ns` later than `at + k * every`, by chance and for each target apart, or every `gap_ns` on average. `hours` are minutes of the
+    local day, `days` numbers of the week (0 Monday). `expect` names the rules that should find it; `line` is where it stands in the file.
     """
 
     kind: str
@@ -111,21 +148,43 @@ class Event:
     targets: tuple[str, ...]
     at_ns: int = 0
     for_ns: int | None = None
+    scatter: float = 0.0
     every_ns: int | None = None
     spread_ns: int = 0
+    gap_ns: int | None = None
+    hours: tuple[int, int] | None = None
+    days: tuple[int, ...] = tuple(range(7))
     parameters: Mapping[str, float] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
     expect: tuple[str, ...] = ()
     line: int = 0
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether each of its targets has times of its own."""
+        return bool(self.spread_ns or self.gap_ns or self.scatter)
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """How the instruments of some points (globs) measure; None is as usual for their quantity. `lag_ns` in ns."""
+
+    points: tuple[str, ...]
+    noise: float | None = None
+    lag_ns: int | None = None
+    drift_per_day: float | None = None
+    flow_l_min: float | None = None
+    coincidence_per_m3: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A named list of events, and how much air the particle counters draw."""
+    """A named list of events, and how instruments measure; of several that name a point the last counts, key by key."""
 
     name: str
     text: str = ""
     events: tuple[Event, ...] = ()
-    counter_flow_l_min: float = 28.3
+    instruments: tuple[Measuring, ...] = ()
     file: str = ""
 
 
@@ -163,42 +222,69 @@ def parse_scenario(text: str, file: str) -> Scenario:
             events.append(_event(event, document))
     if problems or section is None:
         raise ConfigurationError(problems)
-    return Scenario(section.name or Path(file).stem, section.text, tuple(events), section.counter_flow_l_min, file)
+    instruments = tuple(
+        Measuring(one.point, one.noise, one.lag, one.drift_per_day, one.flow_l_min, one.coincidence_per_m3) for one in section.instruments
+    )
+    return Scenario(section.name or Path(file).stem, section.text, tuple(events), instruments, file)
+
+
+_OWN = ("kind", "at_", "for_", "scatter", "every", "spread", "rate", "hours", "days", "expect")
 
 
 def _misfits(event: EventSection, document: Document) -> list[Problem]:
     """What does not go together within one event."""
     kind = KINDS[event.kind]
-    allowed = (*kind.targets, *kind.parameters)
-    own = ("kind", "at_", "for_", "every", "spread", "expect", *allowed)
+    allowed = (*kind.targets, *kind.parameters, *kind.words)
     problems = [
         document.problem(event.at(name), f"a key that {event.kind} does not take", one_of(allowed), did_you_mean(name, allowed))
-        for name in sorted(event.model_fields_set)
-        if name not in own
+        for name in (key.rstrip("_") for key in sorted(event.model_fields_set) if key not in _OWN)
+        if name not in allowed
     ]
     if sum(getattr(event, name) is not None for name in kind.targets) != 1:
         given = [name for name in kind.targets if getattr(event, name) is not None]
         problems.append(document.problem(event.at(), " and ".join(given) or "no target", f"one of {one_of(kind.targets)}"))
-    if event.every is not None and event.for_ is None:
-        problems.append(document.problem(event.at("every"), "a repetition of what lasts for ever", "it together with `for`"))
-    elif event.every is not None and event.every <= (event.for_ or 0) + event.spread:
-        problems.append(document.problem(event.at("every"), "a time within the event itself", "more than `for` and `spread` together"))
-    return problems
+    for name, usual in kind.words.items():
+        if not usual and _given(event, name) is None:
+            problems.append(document.problem(event.at(), f"no key {name!r}", f"it, as {event.kind} needs it"))
+    return problems + _mistimed(event, document)
+
+
+def _mistimed(event: EventSection, document: Document) -> list[Problem]:
+    again = next((name for name in ("every", "rate") if getattr(event, name) is not None), None)
+    if event.scatter is not None and event.for_ is None:
+        return [document.problem(event.at("scatter"), "a scatter of what lasts for ever", "it together with `for`")]
+    if event.every is not None and event.rate is not None:
+        return [document.problem(event.at("rate"), "both every and rate", "one of them")]
+    if again is not None and event.for_ is None:
+        return [document.problem(event.at(again), "a repetition of what lasts for ever", "it together with `for`")]
+    if event.every is not None and event.every <= (event.for_ or 0) + event.spread:
+        return [document.problem(event.at("every"), "a time within the event itself", "more than `for` and `spread` together")]
+    return []
+
+
+def _given(event: EventSection, name: str) -> Any:
+    return getattr(event, f"{name}_" if name == "with" else name)
 
 
 def _event(event: EventSection, document: Document) -> Event:
     kind = KINDS[event.kind]
     target = next(name for name in kind.targets if getattr(event, name) is not None)
-    given = {name: getattr(event, name) for name in kind.parameters}
+    numbers = {name: (usual, _given(event, name)) for name, usual in kind.parameters.items()}
+    words = {name: (usual, _given(event, name)) for name, usual in kind.words.items()}
     return Event(
         event.kind,
         target,
         getattr(event, target),
         at_ns=event.at_,
         for_ns=event.for_,
+        scatter=event.scatter or 0.0,
         every_ns=event.every,
         spread_ns=event.spread,
-        parameters={name: default if given[name] is None else float(given[name]) for name, default in kind.parameters.items()},
+        gap_ns=event.rate,
+        hours=event.hours if event.hours or not event.days else (0, 1440),
+        days=tuple(DAYS.index(day) for day in event.days or DAYS),
+        parameters={name: usual if given is None else float(given) for name, (usual, given) in numbers.items()},
+        words={name: usual if given is None else str(given) for name, (usual, given) in words.items()},
         expect=event.expect,
         line=document.position(event.at())[1],
     )

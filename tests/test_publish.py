@@ -15,8 +15,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from facility.facility_file import load_facility
 from facility.site import Facility
 from simulators.broker import Broker, parse_broker
+from simulators.chunk import GARBLED, Chunk
 from simulators.cleanroom import Simulation
-from simulators.instruments import Chunk
+from simulators.load import facility_text, load_site, publish_load
 from simulators.outlet import Outlet
 from simulators.publish import publish
 from simulators.scenario import load_scenario, parse_scenario
@@ -157,7 +158,54 @@ def test_a_password_is_never_shown() -> None:
     assert "secret" not in f"{parse_broker('mqtt://u:secret@host')!r} {parse_broker('mqtt://u:secret@host')}"
 
 
-def test_an_unintelligible_reading_follows_the_good_one() -> None:
+@needs_mosquitto
+def test_states_of_rooms_are_kept_by_the_broker_and_stand_between_the_readings(broker: Broker) -> None:
+    scenario = parse_scenario("events: [{kind: occupancy, place: cp1, state: cleaning, at: 5s, for: 5s}]", "s.yaml")
+    chunks = list(Simulation(FACILITY, scenario, 1, START).until(START + 20 * SECOND))
+    listener = Listener(broker)
+    with Outlet(broker, RealClock()) as outlet:
+        told = publish(chunks, outlet, FACILITY, RealClock(), start_ns=START, speed=0)
+    heard = listener.messages(told.messages)
+    places = [row for row, (topic, _) in enumerate(heard) if topic == "renrum/flemingsberg/cp1/occupancy"]
+    assert [msgspec.json.decode(heard[row][1])["state"] for row in places] == ["cleaning", "in_operation"]
+    assert 0 < places[0] < places[1] < len(heard) - 1
+    assert told.readings == told.messages - 2
+    assert Listener(broker).messages(1)[0][1] == heard[places[1]][1]
+
+
+# Load
+
+
+@needs_mosquitto
+def test_load_is_what_it_says_that_it_sent(broker: Broker) -> None:
+    facility = load_site(50, SECOND // 10)
+    listener = Listener(broker)
+    with Outlet(broker, RealClock()) as outlet:
+        sent = publish_load(outlet, facility, RealClock(), start_ns=START, gap_ns=SECOND // 10, duration_ns=2 * SECOND, batch=5)
+    heard = listener.messages(sent.messages)
+    assert (sent.points, sent.each, sent.readings, sent.messages) == (50, 20, 1000, 200) == (50, 20, 1000, len(heard))
+    assert 1.9 < sent.seconds < 5
+    readings: dict[str, list[dict[str, object]]] = {}
+    for topic, payload in heard:
+        readings.setdefault(topic, []).extend(msgspec.json.decode(payload))
+    assert set(readings) == {f"renrum/load/r0/r0.p{number}" for number in range(50)}
+    for own in readings.values():
+        assert [reading["seq"] for reading in own] == list(range(20))
+        assert [reading["time"] for reading in own] == [START + number * SECOND // 10 for number in range(20)]
+        assert {reading["origin"] for reading in own} == {"simulator"}
+
+
+def test_the_facility_of_a_load_is_one_that_a_service_reads(tmp_path: Path) -> None:
+    made = load_site(250, SECOND)
+    (tmp_path / "facility.yaml").write_text(facility_text(made), "utf-8")
+    read = load_facility(tmp_path / "facility.yaml")
+    assert [(p.id, p.quantity, p.unit, p.room, p.period_ns) for p in read.points] == [
+        (p.id, p.quantity, p.unit, p.room, p.period_ns) for p in made.points
+    ]
+
+
+def test_an_unintelligible_reading_comes_instead_of_the_good_one() -> None:
     scenario = parse_scenario("events: [{kind: garble, point: bsc1.p05, at: 0s, for: 20s}]", "s.yaml")
     chunk = Chunk.concatenate(list(Simulation(FACILITY, scenario, 1, START).until(START + 20 * SECOND)))
-    assert (chunk.kind == 2).sum() == 4
+    assert (chunk.kind == GARBLED).sum() == 4
+    assert (chunk.kind[chunk.point == [point.id for point in FACILITY.points].index("bsc1.p05")] == GARBLED).all()

@@ -1,8 +1,8 @@
-"""The simulated facility as its instruments show it (simulators/cleanroom.py, instruments.py)."""
+"""The simulated facility as its instruments show it (simulators/cleanroom.py, instruments.py, faults.py)."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from facility.facility_file import load_facility
 from facility.limits import shipped
-from facility.site import Facility, Place, Point, Site
+from facility.site import Design, Facility, Place, Point, Site
 from rules.plan import matches
 from rules.rule import Rule
 from rules.rules_file import load_rules
+from simulators.chunk import COLUMNS, DUPLICATE, GARBLED, READING, Chunk
 from simulators.cleanroom import Simulation
-from simulators.instruments import DUPLICATE, GARBLED, READING, Chunk
-from simulators.scenario import Scenario, load_scenario, parse_scenario
+from simulators.scenario import Measuring, Scenario, load_scenario, parse_scenario
 
 EXAMPLE = Path(__file__).parent.parent / "service" / "example"
 FACILITY = load_facility(EXAMPLE / "facility.yaml")
@@ -34,7 +34,7 @@ def simulated(seconds: int, scenario: Scenario, facility: Facility = FACILITY, s
 
 def scenario(*events: str) -> Scenario:
     listed = ", ".join(f"{{{event}}}" for event in events)
-    return parse_scenario(f"counter_flow_l_min: 100\nevents: [{listed}]", "s.yaml")
+    return parse_scenario(f"instruments: [{{point: '*', flow_l_min: 100}}]\nevents: [{listed}]", "s.yaml")
 
 
 def of(point: str, chunk: Chunk, facility: Facility = FACILITY) -> Chunk:
@@ -42,25 +42,19 @@ def of(point: str, chunk: Chunk, facility: Facility = FACILITY) -> Chunk:
 
 
 def same(a: Chunk, b: Chunk) -> bool:
-    return all(getattr(a, f.name).tobytes() == getattr(b, f.name).tobytes() for f in fields(Chunk))
+    return a.states == b.states and all(getattr(a, name).tobytes() == getattr(b, name).tobytes() for name in COLUMNS)
 
 
 @settings(max_examples=10)
-@given(st.lists(st.integers(0, 90 * SECOND), max_size=6))
+@given(st.lists(st.integers(0, 1500 * SECOND), max_size=6))
 def test_the_same_seed_gives_the_same_messages_however_they_are_asked_for(cuts: list[int]) -> None:
     simulation = Simulation(FACILITY, load_scenario("demo"), 5, START)
-    parts = [chunk for cut in [*sorted(cuts), 90 * SECOND] for chunk in simulation.until(START + cut)]
-    assert same(Chunk.concatenate(parts), simulated(90, load_scenario("demo"), seed=5))
+    parts = [chunk for cut in [*sorted(cuts), 1500 * SECOND] for chunk in simulation.until(START + cut)]
+    assert same(Chunk.concatenate(parts), simulated(1500, load_scenario("demo"), seed=5))
 
 
 def test_another_seed_gives_others() -> None:
     assert not same(simulated(30, load_scenario("demo"), seed=1), simulated(30, load_scenario("demo"), seed=2))
-
-
-def test_a_later_start_moves_the_times_only_in_what_has_no_daily_course() -> None:
-    later = Chunk.concatenate(list(Simulation(FACILITY, scenario(), 1, START + 7 * SECOND).until(START + 37 * SECOND)))
-    assert (later.time - 7 * SECOND).tolist() == simulated(30, scenario()).time.tolist()
-    assert of("cp1.dp1.dp", later).value.tolist() == of("cp1.dp1.dp", simulated(30, scenario())).value.tolist()
 
 
 def test_each_point_reports_each_period_in_order_of_time_with_a_number() -> None:
@@ -76,7 +70,7 @@ def test_each_point_reports_each_period_in_order_of_time_with_a_number() -> None
 
 
 def test_values_keep_their_range_and_resolution() -> None:
-    chunk = simulated(120, scenario("kind: people, place: cp1, count: 200", "kind: warm_up, place: fz1, tau: 1s, to: 300"))
+    chunk = simulated(120, scenario("kind: people, place: cp1, count: 200", "kind: compressor_failure, place: fz1, tau: 1s"))
     for point in FACILITY.points:
         value = of(point.id, chunk).value
         if point.range:
@@ -102,7 +96,21 @@ def test_counts_scatter_like_poisson() -> None:
     lone = Facility(Site("s", "S"), (Place("r", "R", "B", occupancy="at_rest"),),
                     (Point("r.p", "particles_0_5um", "1/m3", "r", grade="B", period_ns=SECOND),))  # fmt: skip
     chunk = simulated(4000, Scenario("still"), lone)
-    assert chunk.count.var() / chunk.count.mean() == pytest.approx(1, abs=0.15)
+    count = chunk.count[1:]
+    assert count.var() / count.mean() == pytest.approx(1, abs=0.15)
+    expected = np.array([math.exp(-count.mean()) * count.mean() ** k / math.factorial(k) for k in range(4)])
+    assert [np.mean(count == k) for k in range(4)] == pytest.approx(expected, abs=0.02)
+
+
+def test_a_counter_misses_what_passes_its_laser_at_once() -> None:
+    design = Design(air_changes_per_hour=0.001)
+    place = Place("r", "R", "D", design=design, occupancy="at_rest")
+    dusty = Facility(Site("s", "S"), (place,), (Point("r.p", "particles_0_5um", "1/m3", "r", period_ns=60 * SECOND),))
+    plain, thick = (
+        simulated(3600, Scenario("s", instruments=(Measuring(("r.p",), coincidence_per_m3=limit),)), dusty).value[-1]
+        for limit in (1e15, 3.53e7)
+    )
+    assert thick / plain == pytest.approx(0.9 ** (plain / 3.53e7), rel=0.01)
 
 
 def test_units_are_the_points_own() -> None:
@@ -148,7 +156,93 @@ def test_instruments_fail_as_told() -> None:
     assert twice.value[4] == twice.value[5]
     assert twice.sequence[4] == twice.sequence[5]
     garbled = of(point, simulated(60, scenario(f"kind: garble, {span}")))
-    assert garbled.kind.tolist() == [READING] * 4 + [READING, GARBLED] * 4 + [READING] * 4
+    assert garbled.kind.tolist() == [READING] * 4 + [GARBLED] * 4 + [READING] * 4
+
+
+def test_what_goes_wrong_with_a_value() -> None:
+    point, during = "cp1.climate.temp", slice(4, 8)
+    span = f"point: {point}, at: 20s, for: 20s"
+    plain, other = (of(name, simulated(60, scenario())).value for name in (point, "cor1.climate.temp"))
+    drifting = of(point, simulated(60, scenario(f"kind: drift, per_hour: 720, {span}")))
+    assert drifting.value[during] - plain[during] == pytest.approx(0.2 * (drifting.time[during] - START - 20 * SECOND) / SECOND, abs=0.011)
+    assert drifting.value[8:].tolist() == plain[8:].tolist()
+    spiky = of(point, simulated(60, scenario(f"kind: spikes, size: 7, share: 1, {span}")))
+    assert spiky.value[during] - plain[during] == pytest.approx(7)
+    wrong = of(point, simulated(60, scenario(f"kind: wrong_unit, unit: degF, {span}")))
+    assert wrong.value[during] == pytest.approx(plain[during] * 1.8 + 32)
+    swapped = simulated(60, scenario(f"kind: swap, with: cor1.climate.temp, {span}"))
+    assert set(of(point, swapped).value[during]) <= set(other)
+    assert set(of("cor1.climate.temp", swapped).value[during]) <= set(plain)
+    assert of(point, swapped).value[8:].tolist() == plain[8:].tolist()
+
+
+def test_a_counter_without_its_tube_or_its_laser_counts_nothing() -> None:
+    for kind, quality in (("tube_off", 0), ("laser_fault", 2)):
+        own = of("cp1.counter.p05", simulated(60, scenario(f"kind: {kind}, place: cp1, at: 20s, for: 20s")))
+        assert own.count[4:8].tolist() == own.value[4:8].tolist() == [0] * 4
+        assert own.quality.tolist() == [0] * 4 + [quality] * 4 + [0] * 4
+        assert own.count[:4].min() > 0
+    pressure = of("cp1.dp1.dp", simulated(60, scenario("kind: tube_off, place: cp1, at: 20s, for: 20s")))
+    assert np.abs(pressure.value[10:20]).max() < 1 < pressure.value[:10].min()
+
+
+def test_a_reboot_is_silent_and_begins_to_count_again() -> None:
+    own = of("cp1.climate.temp", simulated(1300, scenario("kind: reboot, place: cp1, at: 1190s, for: 10s")))
+    assert own.sequence.tolist() == [*range(238), *range(20)], "also where a block ends"
+    assert own.time[238] - own.time[237] == 15 * SECOND
+
+
+def test_a_wrong_clock_moves_the_time_that_is_said_and_nothing_else() -> None:
+    plain = of("cp1.climate.temp", simulated(60, scenario()))
+    moved = of(
+        "cp1.climate.temp", simulated(60, scenario("kind: clock, by: -90s, s_per_day: 864, point: cp1.climate.temp, at: 20s, for: 20s"))
+    )
+    assert moved.sent.tolist() == plain.sent.tolist() == plain.time.tolist()
+    shift = (moved.time - plain.time)[4:8] / SECOND
+    assert shift == pytest.approx(-90 + 0.01 * (plain.time[4:8] / SECOND - START / SECOND - 20), abs=1e-6)
+    assert (moved.time[8:] == plain.time[8:]).all()
+
+
+def test_what_is_kept_comes_in_a_burst_and_what_is_late_comes_late() -> None:
+    plain = of("cp1.climate.temp", simulated(1400, scenario()))
+    kept = of("cp1.climate.temp", simulated(1400, scenario("kind: store_and_forward, point: cp1.climate.temp, at: 1100s, for: 200s")))
+    assert sorted(kept.time.tolist()) == plain.time.tolist(), "nothing is lost, over the end of a block"
+    waited = (kept.time >= START + 1100 * SECOND) & (kept.time < START + 1300 * SECOND)
+    assert waited.sum() == 40
+    assert (kept.sent[waited] >= START + 1300 * SECOND).all()
+    assert np.ptp(kept.sent[waited]) < SECOND
+    mixed = simulated(1400, scenario("kind: out_of_order, by: 60s, point: cp1.climate.temp, at: 1100s, for: 200s"))
+    own = of("cp1.climate.temp", mixed)
+    assert sorted(own.time.tolist()) == plain.time.tolist()
+    assert (np.diff(own.time) < 0).any()
+    assert (np.diff(mixed.sent) >= 0).all()
+    assert 0 <= (own.sent - own.time).min() <= (own.sent - own.time).max() < 60 * SECOND
+
+
+def test_instruments_measure_as_the_scenario_says() -> None:
+    text = "instruments: [{point: '*.temp', noise: 0.5, lag: 5m, drift_per_day: 24}]"
+    plain, said = (of("cp1.climate.temp", simulated(7200, parse_scenario(one, "s.yaml"))).value for one in ("", text))
+    assert np.diff(said).std() / np.diff(plain).std() > 5
+    assert said[-100:].mean() - plain[-100:].mean() == pytest.approx(2, abs=0.2)
+
+
+def test_states_of_rooms_are_said_when_they_change_and_people_leave() -> None:
+    simulation = Simulation(FACILITY, scenario("kind: occupancy, place: cp1, state: at_rest, at: 20m, for: 40m"), 1, START)
+    chunk = Chunk.concatenate(list(simulation.until(START + 5400 * SECOND)))
+    assert [(state.place, state.time - START, state.state) for state in chunk.states] == [
+        ("cp1", 1200 * SECOND, "at_rest"), ("cp1", 3600 * SECOND, "in_operation"),
+    ]  # fmt: skip
+    own = of("cp1.counter.p05", chunk)
+    at = (own.time - START) / SECOND
+    assert own.value[(at > 2400) & (at < 3600)].mean() < 0.1 * own.value[at < 1200].mean()
+
+
+def test_truth_is_told_once() -> None:
+    simulation = Simulation(FACILITY, load_scenario("demo"), 1, START)
+    list(simulation.until(START + 60 * SECOND))
+    assert len(simulation.truth(START + 10 * SECOND)) == 4
+    assert len(simulation.truth(START + 60 * SECOND)) == 2
+    assert simulation.truth(START + 60 * SECOND) == []
 
 
 def test_a_supply_that_fails_takes_what_its_system_serves() -> None:
@@ -161,7 +255,7 @@ def test_a_supply_that_fails_takes_what_its_system_serves() -> None:
 def test_the_truth_says_what_was_done_where_and_which_rules_should_find_it() -> None:
     simulation = Simulation(FACILITY, load_scenario("demo"), 1, START)
     list(simulation.until(START + 18 * SECOND))
-    door, dropout, *_ = simulation.truth()
+    door, dropout, *_ = simulation.truth(START + 18 * SECOND)
     assert (door.kind, door.start_ns, door.end_ns) == ("door_open", START + 3 * SECOND, None)
     assert door.places == ("pal1",)
     assert {"pal1.door1.open", "pal1.dp1.dp", "cor1.dp1.dp"} <= set(door.points)

@@ -152,10 +152,7 @@ def _table(chunk: Chunk) -> pa.Table:
     time = np.concatenate([chunk.time, np.array([state.time for state in states], np.int64)])
     received = np.concatenate([chunk.received, np.array([state.received for state in states], np.int64)])
     value = np.concatenate([chunk.value, np.full(len(states), np.nan)])
-    text = np.full(len(time), None, object)
-    for index in np.flatnonzero(~np.isfinite(chunk.value)):
-        text[index] = chunk.raw.get(int(index), repr(float(chunk.value[index])))
-    text[count:] = [state.state for state in states]
+    text = _texts(chunk)
     quality = np.concatenate([chunk.quality, np.zeros(len(states), np.uint8)]).astype(np.int32)
     unit = np.concatenate([chunk.unit, np.zeros(len(states), np.int32)])
     table = pa.table(
@@ -166,11 +163,23 @@ def _table(chunk: Chunk) -> pa.Table:
             "received": pa.array(received).cast(_NS),
             "quality": pa.DictionaryArray.from_arrays(pa.array(quality), pa.array(QUALITIES)),
             "unit": pa.DictionaryArray.from_arrays(pa.array(unit, mask=unit == 0), pa.array(chunk.units, pa.string())),
-            "value_text": pa.array(text, pa.string()),
+            "value_text": text,
         }
     )
     place = np.concatenate([np.arange(count), np.array([state.before for state in states], np.int64) - 0.5])
     return table.take(pa.array(np.argsort(place, kind="stable"))) if states else table
+
+
+def _texts(chunk: Chunk) -> pa.Array:
+    """What stands in `value_text`, readings first, then states."""
+    odd = np.flatnonzero(~np.isfinite(chunk.value))
+    if not len(odd) and not chunk.states:
+        return pa.nulls(len(chunk), pa.string())
+    text = np.full(len(chunk) + len(chunk.states), None, object)
+    for index in odd:
+        text[index] = chunk.raw.get(int(index), repr(float(chunk.value[index])))
+    text[len(chunk) :] = [state.state for state in chunk.states]
+    return pa.array(text, pa.string())
 
 
 def _lines(table: pa.Table, columns: Iterable[str]) -> pa.Array:
