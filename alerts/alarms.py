@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from alerts.audit import SYSTEM, AuditTrail
 from alerts.levels import RANK, Levels
@@ -16,6 +17,8 @@ from rules.excursion import Excursion
 from rules.rule import Rule
 
 _COLUMNS = ", ".join(field.name for field in fields(Alarm))
+
+_ANEW: dict[str, Any] = {"returned_at": None, "acknowledged_at": None, "acknowledged_by": "", "comment": ""}
 
 Paging = Callable[[Excursion, str, int], Sequence[tuple[str, Page]]]
 """Which page goes to which target for an excursion's alarm at a moment."""
@@ -69,6 +72,7 @@ class Alarms:
         changed.append(alarm.id)
         reason = "found in late readings" if excursion.late else "excursion raised"
         audit.append(entry.at, SYSTEM, RAISE, alarm.id, "", alarm.state, reason, entry.seq)
+        self._levels.stood(audit.seq, alarm)
         if rule.alarm:
             self._untold[alarm.id] = excursion
         else:
@@ -81,9 +85,8 @@ class Alarms:
         if stands and RANK[excursion.level] <= RANK[alarm.level]:
             return
         event, reason = (RISE, f"from {alarm.level} to {excursion.level}") if stands else (RAISE, "excursion raised")
-        if self._change(alarm, event, SYSTEM, reason, entry, audit, changed):
-            alarm = replace(self._of(excursion), returned_at=None, acknowledged_at=None, acknowledged_by="", comment="", risen_at=entry.at)
-            self._write(replace(alarm, excursion=excursion.id, level=excursion.level, priority=priority))
+        now = _ANEW | {"excursion": excursion.id, "level": excursion.level, "priority": priority, "risen_at": entry.at}
+        if self._change(alarm, event, SYSTEM, reason, entry, audit, changed, **now):
             untold = self._untold.get(alarm.id)
             if untold is None or RANK[untold.level] < RANK[excursion.level]:
                 self._untold[alarm.id] = excursion
@@ -100,21 +103,16 @@ class Alarms:
 
     def raised_again(self, excursion: Excursion, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
         """Late readings showed that an excursion is not over."""
-        alarm = self._of(excursion)
-        if self._change(alarm, RAISE, SYSTEM, "open again, by late readings", entry, audit, changed):
-            self._write(replace(self._of(excursion), returned_at=None, acknowledged_at=None, acknowledged_by="", comment=""))
+        self._change(self._of(excursion), RAISE, SYSTEM, "open again, by late readings", entry, audit, changed, **_ANEW)
         self._show_highest(excursion, entry, audit, changed)
 
     def returned(self, excursion: Excursion, reason: str, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
         """The condition is over, or was never there."""
         if self._show_highest(excursion, entry, audit, changed):
             return
-        if self._change(self._of(excursion), RETURN, SYSTEM, reason, entry, audit, changed):
-            alarm = replace(self._of(excursion), returned_at=entry.at)
-            highest = self._levels.highest(alarm.id, still_open=False)
-            if highest is not None:
-                alarm = replace(alarm, excursion=highest[0].id, level=highest[0].level, priority=highest[1])
-            self._write(alarm)
+        alarm = self._of(excursion)
+        highest = self._levels.highest(alarm.id, still_open=False)
+        self._change(alarm, RETURN, SYSTEM, reason, entry, audit, changed, returned_at=entry.at, **_shown(highest))
 
     def _show_highest(self, excursion: Excursion, entry: Entry, audit: AuditTrail, changed: list[str]) -> bool:
         """Let an alarm of `levels` have the level of its highest open excursion; False when none is open, or for any other alarm."""
@@ -122,13 +120,13 @@ class Alarms:
         highest = None if alarm_id is None else self._levels.highest(alarm_id, still_open=True)
         if highest is None:
             return False
-        (now, priority), alarm = highest, self._of(excursion)
+        now, alarm = highest[0], self._of(excursion)
         step = RANK[now.level] - RANK[alarm.level]
         if step:
-            self._change(alarm, RISE if step > 0 else FALL, SYSTEM, f"from {alarm.level} to {now.level}", entry, audit, changed)
-            alarm = self._of(excursion)
-        if alarm.excursion != now.id:
-            self._write(replace(alarm, excursion=now.id, level=now.level, priority=priority))
+            reason = f"from {alarm.level} to {now.level}"
+            self._change(alarm, RISE if step > 0 else FALL, SYSTEM, reason, entry, audit, changed, **_shown(highest))
+        elif alarm.excursion != now.id:
+            self._write(replace(alarm, **_shown(highest)))
             changed.append(alarm.id)
         return True
 
@@ -137,11 +135,9 @@ class Alarms:
         alarm = self.find(body.target)
         if alarm is None or body.action != ACKNOWLEDGE:
             return Answer("unknown", body.target)
-        if not self._change(alarm, ACKNOWLEDGE, body.by, body.comment, entry, audit, []):
+        now = {"acknowledged_at": entry.at, "acknowledged_by": body.by, "comment": body.comment}
+        if not self._change(alarm, ACKNOWLEDGE, body.by, body.comment, entry, audit, [], **now):
             return Answer("already", alarm.id, alarm.acknowledged_by, alarm.acknowledged_at)
-        now = self.find(alarm.id)
-        assert now is not None
-        self._write(replace(now, acknowledged_at=entry.at, acknowledged_by=body.by, comment=body.comment))
         return Answer("accepted", alarm.id, body.by, entry.at)
 
     def delivered(self, body: DeliveryBody, at: int) -> None:
@@ -161,12 +157,17 @@ class Alarms:
         assert alarm is not None, f"excursion {excursion.id} has no alarm"
         return alarm
 
-    def _change(self, alarm: Alarm, event: str, actor: str, reason: str, entry: Entry, audit: AuditTrail, changed: list[str]) -> bool:
+    def _change(
+        self, alarm: Alarm, event: str, actor: str, reason: str, entry: Entry, audit: AuditTrail, changed: list[str], **now: Any
+    ) -> bool:
+        """Where the event leads to another state: that and what is `now` otherwise of the alarm, on record."""
         state = after(alarm.state, event)
         if state is None:
             return False
-        self._write(replace(alarm, state=state))
+        changed_alarm = replace(alarm, state=state, **now)
+        self._write(changed_alarm)
         audit.append(entry.at, actor, event, alarm.id, alarm.state, state, reason, entry.seq)
+        self._levels.stood(audit.seq, changed_alarm)
         changed.append(alarm.id)
         return True
 
@@ -180,6 +181,11 @@ class Alarms:
             self._store.execute(
                 "insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')", (page.id, alarm, target, encode(page).decode(), at)
             )
+
+
+def _shown(highest: tuple[Excursion, str] | None) -> dict[str, Any]:
+    """What an alarm of `levels` shows: the excursion of its highest level."""
+    return {} if highest is None else {"excursion": highest[0].id, "level": highest[0].level, "priority": highest[1]}
 
 
 def _own_alarm(excursion: str) -> str:

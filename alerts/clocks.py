@@ -53,7 +53,7 @@ class Clocks:
             (number_of[piece.point], entry.at)
             for entry, body in ingested
             for piece in body.quarantine
-            if piece.reason == REASONS[CLOCK_AHEAD] and piece.point in number_of
+            if body.readmission is None and piece.reason == REASONS[CLOCK_AHEAD] and piece.point in number_of
         ]
         numbers, moments = np.array([row[0] for row in refused], np.uint32), np.array([row[1] for row in refused], np.int64)
         arrived = Arrived((stored.point, stored.received), (numbers, moments))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alerts.lifecycle import Alarm
 from alerts.store import StateStore
 from rules.excursion import CURRENT, Excursion
 from rules.rule import Rule
@@ -35,6 +36,13 @@ class Levels:
         """Make an excursion of one of the levels, `rule`, one of an alarm's."""
         values = (excursion.id, alarm, rule.alarm, excursion.point, rule.priority)
         self._store.execute("insert into members values (?, ?, ?, ?, ?)", values)
+
+    def stood(self, audit: int, alarm: Alarm) -> None:
+        """Keep what level and priority an alarm of `levels` had after a transition, an audit row; those of any other never change."""
+        self._store.execute(
+            "insert into stood select ?, ?, ? where exists (select 1 from members where alarm = ?)",
+            (audit, alarm.level, alarm.priority, alarm.id),
+        )
 
     def highest(self, alarm: str, *, still_open: bool) -> tuple[Excursion, str] | None:
         """The alarm's excursion of the highest level, the latest of several, with its priority; only those that are open, or all."""

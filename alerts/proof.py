@@ -73,6 +73,7 @@ def prove(recorded: StateStore, journal: JournalReader, folder: Path, plan_of: P
                 _compare(both, "excursions", ("id", "revision"), proof.flaws)
                 _compare(both, "alarms", ("id",), proof.flaws)
                 _compare(both, "members", ("excursion",), proof.flaws)
+                _compare(both, "stood", ("audit",), proof.flaws)
                 _compare(both, "audit", ("seq",), proof.audit)
             for key in _PROGRESS:
                 stored, computed = recorded.get(key), store.get(key)
@@ -132,7 +133,13 @@ def _compare(both: sqlite3.Connection, table: str, key: tuple[str, ...], flaws: 
 
 def _difference(table: str, which: tuple[Any, ...], stored: dict[str, Any] | None, computed: dict[str, Any] | None) -> str:
     row = stored or computed or {}
-    noun = {"excursions": "excursion", "alarms": "alarm", "audit": "audit row", "members": "alarm of excursion"}[table]
+    noun = {
+        "excursions": "excursion",
+        "alarms": "alarm",
+        "audit": "audit row",
+        "members": "alarm of excursion",
+        "stood": "level at audit row",
+    }[table]
     about = [str(row[name]) for name in ("rule", "point", "action", "object") if row.get(name)]
     name = f"{noun} {which[0]}{f' revision {which[1]}' if len(which) > 1 else ''} ({' '.join(about)})"
     if stored is None or computed is None:

@@ -29,6 +29,7 @@ create table alarms (
 create index alarms_by_state on alarms (state);
 create table members (excursion text primary key, alarm text, rule text, point text, priority text) without rowid;
 create index members_by_point on members (rule, point);
+create table stood (audit integer primary key, level text, priority text);
 create index members_by_alarm on members (alarm);
 create table audit (
     seq integer primary key, at integer, actor text, action text, object text, old text, new text, reason text, entry integer, hash blob

@@ -59,8 +59,10 @@ class JudgedStore:
                 earlier = store.rows(f"{trail} where t.seq < ? and t.at < ? order by t.seq desc limit 1", first)
                 since = earlier[0][0] if earlier else 0
             changed = store.rows(
-                "select t.seq, t.at, t.action, t.old, t.new, t.actor, t.reason, a.id, a.rule, a.point, a.level, a.priority"
-                " from audit t left join alarms a on a.id = t.object where t.seq > ? order by t.seq limit ?",
+                "select t.seq, t.at, t.action, t.old, t.new, t.actor, t.reason, a.id, a.rule, a.point,"
+                " coalesce(s.level, a.level), coalesce(s.priority, a.priority)"
+                " from audit t left join alarms a on a.id = t.object left join stood s on s.audit = t.seq"
+                " where t.seq > ? order by t.seq limit ?",
                 (since, after - since + limit),
             )
         last: dict[tuple[str, str], int] = {}

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
 from dashboards.app import build_app
 from dashboards.monitor import AlarmView
+from service.judged import JudgedStore
 from tests.support.verifying import verify
 from tests.support.watched import SECOND, START, Watched, fall
 
@@ -163,6 +164,24 @@ def test_whatever_comes_in_whatever_order_an_alarm_is_what_its_excursions_are(re
         result = verify(site.folder)
         assert result.exit_code == 0, result.stdout
         site.close()
+
+
+def test_the_historian_gets_the_level_of_each_transition_whenever_it_asks(site: Watched) -> None:
+    fall(site, 11.0)
+    site.monitor.acknowledge("A1", by="Karin", comment="")
+    judged = JudgedStore(site.store.reader)
+    early = [row for row in judged.transitions(0, 99) if row.columns]
+    fall(site, 9.0, 11.0, 15.0)
+    late = [row for row in judged.transitions(0, 99) if row.columns]
+    assert late[:2] == early
+    told = [(row.columns["transition"], row.columns["level"], row.columns["priority"]) for row in late]
+    assert told == [
+        ("raise", "alert", "medium"),
+        ("acknowledge", "alert", "medium"),
+        ("rise", "action", "critical"),
+        ("fall", "alert", "medium"),
+        ("return", "action", "critical"),
+    ]
 
 
 def test_the_console_and_the_api_show_the_level(site: Watched) -> None:
