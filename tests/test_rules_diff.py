@@ -56,9 +56,9 @@ def live(folder: Path, seed: int, changed: bool) -> Installation:
         set_in(place, *CHANGED)
     chance = random.Random(seed)
     late: list[tuple[str, float, float]] = []
-    for second in range(0, 1000, 4):
+    for second in range(0, 720, 4):
         place.at = max(place.at, START + second * SECOND_NS)
-        if second == 500:
+        if second == 360:
             set_in(place, *LATER)
         for point in POINTS:
             low = (second // 60 + POINTS.index(point)) % 7 == 3
@@ -80,7 +80,7 @@ def live(folder: Path, seed: int, changed: bool) -> Installation:
             late = []
         if second % 8 == 0:
             place.step()
-        if second == 600:
+        if second == 480:
             place.write_series()
     place.step()
     return place
@@ -91,7 +91,7 @@ def record(place: Installation) -> list[Excursion]:
     return [replace(row, id="", revision=0, late=False, config="") for row in place.store.excursions("status = ?", (CURRENT,))]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_after_is_what_lives_with_the_change(tmp_path: Path, seed: int) -> None:
     as_it_was, with_it = live(tmp_path / "a", seed, False), live(tmp_path / "b", seed, True)
     before, after = record(as_it_was), record(with_it)
@@ -262,7 +262,7 @@ def test_what_differs_and_what_does_not() -> None:
 
 
 def test_the_journal_by_command(tmp_path: Path) -> None:
-    place = live(tmp_path / "a", 4, False)
+    place = live(tmp_path / "a", 1, False)
     place.close()
     arguments = ["rules", "diff", "--config", str(place.config), "--set", "dp-cascade.alert.below=11", "--json"]
     done = CliRunner().invoke(main, arguments)
