@@ -104,7 +104,7 @@ def leaves(value: object, path: str) -> Iterator[tuple[str, str, object]]:
     for name, item in value.items():
         if not name or len(name) > LONGEST or re.search(r"['{}]", name):
             continue  # no path in a template can say it
-        place = f"{path}.{name}" if re.fullmatch(r"""[^\s.*\[\]"]+""", name) else f"{path}['{name}']"
+        place = f"{path}.{name}" if re.fullmatch(r"""[^\s.*\[\]"]+""", name) else f"{path or '@'}['{name}']"
         if isinstance(item, dict):
             yield from leaves(item, place)
         elif not isinstance(item, list):
