@@ -61,7 +61,8 @@ async def admit(request: Request, permission: str) -> None:
     who = await run_in_threadpool(_identify, people, request)
     if who is None:
         raise NotSignedIn(
-            "Sign in at /login, or send a token as `Authorization: Bearer …`; a session that was there is over."
+            "Sign in (POST /api/v1/session, or /login in a browser), or send a token as `Authorization: Bearer …`; "
+            "a session that was there is over."
             if "authorization" not in request.headers
             else "The token is unknown, revoked or expired; `renrum users token list` shows them, an administrator makes another."
         )

@@ -16,6 +16,14 @@ class Unreadable(Exception):
     """A file that cannot be read; the text says what was found instead."""
 
 
+class Forbidden(Unreadable):
+    """A file that this user may not read."""
+
+
+AS_THE_SERVICE = "Run this as the user of the service: sudo -u renrum renrum …"
+"""What to do about a configuration that is Forbidden: its folder belongs to that user alone."""
+
+
 class Files:
     """Reads the files of one configuration and keeps every text as read; with `texts` only, the disk is not touched.
 
@@ -55,6 +63,8 @@ class Files:
             raise Unreadable(f"{name!r}, but there is no such file in {path.parent}") from None
         except UnicodeDecodeError as error:
             raise Unreadable(f"{name!r}, which is not UTF-8 text (byte {error.start})") from None
+        except PermissionError:
+            raise Forbidden(f"{name!r}, which this user may not read") from None
         except OSError as error:
             raise Unreadable(f"{name!r}, which cannot be read: {error.strerror}") from None
 

@@ -7,7 +7,7 @@ import stat
 from hmac import compare_digest
 from pathlib import Path
 
-from facility.files import Unreadable
+from facility.files import Forbidden, Unreadable
 
 HIDDEN = "***"
 
@@ -48,6 +48,8 @@ def read_secret(path: Path) -> Secret:
         raise Unreadable(f"{path}, but there is no such file") from None
     except UnicodeDecodeError:
         raise Unreadable(f"{path}, which is not UTF-8 text") from None
+    except PermissionError:
+        raise Forbidden(f"{path}, which this user may not read") from None
     except OSError as error:
         raise Unreadable(f"{path}, which cannot be read: {error.strerror}") from None
     if not text.strip():

@@ -8,7 +8,7 @@ from typing import Any
 
 from alerts.oncall import OnCall, read_oncall
 from facility.document import Path
-from facility.files import FilePath, Files, Unreadable
+from facility.files import AS_THE_SERVICE, FilePath, Files, Forbidden, Unreadable
 from facility.limits import SHIPPED, LimitTable, shipped_text
 from facility.problems import ConfigurationError, Problem
 from facility.site import Facility
@@ -81,7 +81,7 @@ def load_configuration(path: FilePath, environment: Mapping[str, str], kept: Map
     try:
         read = read_settings(files, main, environment)
     except Unreadable as error:
-        hint = "`renrum init DIR` writes an example."
+        hint = AS_THE_SERVICE if isinstance(error, Forbidden) else "`renrum init DIR` writes an example."
         raise ConfigurationError([Problem(str(path), 0, "", str(error), "a renrum.yaml", hint)]) from None
     settings = read.settings
     oncall, problems, warnings = _oncall(files, read, environment)

@@ -97,7 +97,7 @@ def _disk(folder: Path, archive: Archive | None) -> Finding:
 def _journal(folder: Path, archive: Archive) -> Finding:
     head, issued = archive.head, archive.journal.issued()
     sizes = ", ".join(f"{noun} {size_text(_size(folder, name))}" for name, noun in _WRITES if (folder / name).is_file())
-    if issued > head.seq:
+    if issued > head.seq and archive.journal.entry(issued) is None:  # what a running service appended meanwhile is there
         words = f"entries {head.seq + 1} to {issued} are gone from the end of {folder / JOURNAL}"
         return Finding("journal", "problem", words, "Keep the file as it is, and let `renrum verify` name all that is missing.")
     if not head.seq:

@@ -107,7 +107,7 @@ class Receiver:
         self.vitals.batches.observe((self._clock.monotonic_ns() - begun) / 10**9)
 
     def link(self, event: LinkEvent, heard_ns: int) -> None:
-        log.info("broker: %s %s", event.kind.replace("_", " "), event.detail)
+        log.info("broker: %s", ": ".join(filter(None, (event.kind.replace("_", " "), event.detail))))
         self._store(lambda: self._intake.link(event, heard_ns))
         self.vitals.events[event.kind] += 1
 

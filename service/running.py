@@ -18,7 +18,11 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 class NotDone(Exception):
-    """The service did not do it; the text says why, and what to do."""
+    """The service did not do it; the text says why, and what to do. `status` is that of HTTP, 0 where there was no answer."""
+
+    def __init__(self, words: str, status: int = 0) -> None:
+        super().__init__(words)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Running:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             with error:
-                raise NotDone(f"{self.url}: {_problem(error)}") from None
+                raise NotDone(f"{self.url}: {_problem(error)}", error.code) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise NotDone(f"{self.url} does not answer: {reason}. Is it the service's address? --url gives another.") from None

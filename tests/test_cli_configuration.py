@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -122,6 +125,40 @@ def test_where_the_configuration_is_looked_for(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "renrum.yaml").write_text("")
     assert configuration_path(None, {"RENRUM_CONFIG": "other.yaml"}) == Path("renrum.yaml")
     assert configuration_path(Path("given.yaml"), {}) == Path("given.yaml")
+
+
+@contextmanager
+def somebody_else() -> Iterator[None]:
+    """As a user who may do less than root; whoever is none already stays who they are."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_where_this_user_may_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, etc = tmp_path / "home", tmp_path / "etc"
+    home.mkdir(), etc.mkdir()
+    (etc / "renrum.yaml").write_text("")
+    monkeypatch.chdir(home)
+    monkeypatch.delenv("RENRUM_CONFIG", raising=False)
+    monkeypatch.setattr(cli_options, "SYSTEM", etc / "renrum.yaml")
+    commands = (("check",), ("excursions",), ("users", "list"), ("verify",), ("check", "--config", etc), ("alarms", "--config", etc))
+    for arguments in commands:
+        run(arguments[0], "--help")  # loaded while it can be
+    home.chmod(0), etc.chmod(0)
+    try:
+        with somebody_else():
+            refused = [run(*arguments) for arguments in commands]
+    finally:
+        home.chmod(0o700), etc.chmod(0o700)
+    for result in refused:
+        assert (result.exit_code, "sudo -u renrum renrum" in result.output) == (2, True), result.output
+        assert "Traceback" not in result.output
 
 
 @pytest.mark.parametrize("name", NAMES)

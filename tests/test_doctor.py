@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from facility.times import format_time
+from ingest.journal import JournalReader
 from service import diagnosis, diagnosis_data, diagnosis_live
 from service.archive import Archive
 from service.cli import main
@@ -176,6 +177,17 @@ def test_a_journal_without_its_end(place: Installation) -> None:
     assert found.verdict == "problem"
     assert f"entries {head - 1} to {head} are gone" in found.words
     assert "renrum verify" in found.remedy
+
+
+def test_what_a_running_service_appends_meanwhile_is_not_gone(place: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    issued = JournalReader.issued
+
+    def after_one_more(reader: JournalReader) -> int:
+        place.read("cp1.dp1.dp", 15, place.journal.head.seq)
+        return issued(reader)
+
+    monkeypatch.setattr(JournalReader, "issued", after_one_more)
+    assert holdings(place)["journal"].verdict == "ok"
 
 
 def test_sums_that_do_not_close(place: Installation) -> None:

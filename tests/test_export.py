@@ -84,6 +84,13 @@ def test_what_is_exported_reads_back_as_what_is_stored(place: Installation, tmp_
     assert f"Wrote {len(expected) - 2} readings and 2 states of rooms" in result.output
 
 
+def test_without_a_file_it_is_csv_for_the_next_program(place: Installation, tmp_path: Path) -> None:
+    out = tmp_path / "all.csv"
+    assert export("--config", str(place.config), "--out", str(out)).exit_code == 0
+    result = export("--config", str(place.config))
+    assert (result.exit_code, result.stdout) == (0, out.read_text("utf-8"))
+
+
 def test_the_quality_is_the_received_one_and_the_unit_the_points(place: Installation, tmp_path: Path) -> None:
     out = tmp_path / "co2.csv"
     assert export("--config", str(place.config), "--point", "inc1.co2", "--out", str(out)).exit_code == 0
@@ -172,6 +179,7 @@ def test_nothing_is_a_file_with_no_rows_nor_silence(place: Installation, tmp_pat
     ("arguments", "text"),
     [
         (["--out", "readings.xlsx"], "allowed: a name that ends in .csv, .csv.gz, .csv.xz, .parquet"),
+        (["--json"], "give --out FILE"),
         (["--out", "/nowhere/at/all.csv"], "/nowhere/at/all.csv: cannot be written"),
         (["--out", "a.csv", "--point", "cp1.dp1"], "there is no point 'cp1.dp1'. Did you mean cp1.dp1.dp?"),
     ],

@@ -56,6 +56,7 @@ def test_check_accepts_it(site: Path) -> None:
     text = (site / "facility.yaml").read_text("utf-8")
     assert 'site: {id: lab, name: "The \\"lab\\"", timezone: Europe/Paris}' in text
     assert "real:" not in text
+    assert "flemingsberg" not in text
     assert "environment: production" in (site / "renrum.yaml").read_text("utf-8")
 
 
@@ -131,6 +132,42 @@ def test_an_account_more_keeps_those_before(tmp_path: Path) -> None:
     assert {name for name in before if before[name] != after[name]} == {"mosquitto/passwords", "mosquitto/acl"}
     for name in ("mosquitto/passwords", "mosquitto/acl"):
         assert after[name].startswith(before[name])
+
+
+def test_the_commands_that_it_names_are_whole_and_can_be_repeated(tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    init(folder)
+    there = "/etc/mosquitto/renrum"
+    copied = f"then sudo cp -rT {folder}/mosquitto {there} && sudo chown -R mosquitto: {there} && sudo systemctl reload mosquitto"
+    lines = init(folder, "--account", "gateway2").output.splitlines()
+    assert copied in lines
+    assert "then sudo systemctl restart renrum" not in lines
+    (folder / "tls/console.pem").unlink()
+    lines = init(folder).output.splitlines()
+    assert copied not in lines
+    assert "then sudo systemctl restart renrum" in lines
+
+
+def test_an_account_that_was_taken_away_or_handed_over_stays_so(tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    init(folder)
+    (folder / "secrets/mqtt-gateway1").unlink()
+    assert init(folder).exit_code == 0  # its instrument has the password, and nobody else needs it
+    passwords = folder / "mosquitto/passwords"
+    passwords.write_text("".join(line for line in passwords.read_text().splitlines(True) if not line.startswith("gateway1:")))
+    assert init(folder, "--account", "gateway2").exit_code == 0
+    assert "gateway1:" not in passwords.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [((), "/etc/prometheus/secrets/renrum-token"), (("--containers", "--owner", "10001"), "/run/secrets/prometheus")],
+)
+def test_prometheus_finds_its_token_where_it_outlives_a_restart(arguments: tuple[str, ...], place: str, tmp_path: Path) -> None:
+    if arguments and os.geteuid() != 0:
+        pytest.skip("gives files to another account, which root alone may")
+    assert init(tmp_path / "site", *arguments).exit_code == 0
+    assert f"credentials_file: {place}" in (tmp_path / "site/prometheus/prometheus.yml").read_text("utf-8")
 
 
 def test_a_lost_secret_is_named(tmp_path: Path) -> None:

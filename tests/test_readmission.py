@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -392,3 +394,34 @@ def _until(true: Callable[[], bool], within_s: float = 60.0) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_service_that_wants_to_know_who_asks_is_no_riddle(tmp_path: Path) -> None:
+    class Guard(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(401)
+            self.end_headers()
+            self.wfile.write(b'{"title": "Sign in first", "detail": "of the server"}')
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    place = Place(tmp_path / "site")
+    with HTTPServer(("127.0.0.1", 0), Guard) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        asked = (
+            "quarantine",
+            "readmit",
+            "all",
+            "--reason",
+            "why",
+            "--config",
+            str(place.config),
+            "--url",
+            f"http://127.0.0.1:{server.server_port}",
+        )
+        without = CliRunner().invoke(main, asked, env={"RENRUM_TOKEN": ""})
+        wrong = CliRunner().invoke(main, asked, env={"RENRUM_TOKEN": "worthless"})
+        server.shutdown()
+    assert (without.exit_code, "renrum users token add NAME --role supervisor" in without.output) == (2, True), without.output
+    assert (wrong.exit_code, "of the server" in wrong.output) == (2, True), wrong.output

@@ -100,8 +100,14 @@ def test_what_cannot_be_exact_and_what_is_left_out_is_a_warning(tmp_path: Path) 
     text = source("topic: a\ntime: received\nqos: 0") + source("topic: b\ntime: $.t", id_="two")
     warnings = [str(warning) for warning in read(tmp_path, f"sources:\n{text}").warnings]
     assert any("QoS 0" in warning and "a message that comes again is a new reading" in warning for warning in warnings)
-    assert any("6 points that no source feeds: dp-b101, b101.rh" in warning for warning in warnings)
+    assert any("2 points that no source feeds: dp-b101, b101.rh;" in warning for warning in warnings)
     assert any("b101.temp, which one and two feed" in warning for warning in warnings)
+
+
+def test_rooms_without_any_source_report_themselves_and_need_no_warning(tmp_path: Path) -> None:
+    found = read(tmp_path, "sources:\n" + source("topic: a\ntime: $.t", "{point: ln2-04.temp, value: $.v}"))
+    (warning,) = found.warnings
+    assert "ln2-04.level, which no source feeds" in str(warning)  # its neighbour's source forgot it, it seems
 
 
 def test_a_table_of_points_may_be_a_spreadsheet(tmp_path: Path) -> None:

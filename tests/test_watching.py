@@ -195,7 +195,7 @@ def test_as_a_process_on_a_real_outage(answering: Answering, tmp_path: Path) -> 
     assert not (tmp_path / "others").exists()
 
 
-def test_what_it_refuses_and_its_test_page(tmp_path: Path) -> None:
+def test_what_it_refuses_and_its_test_page(answering: Answering, tmp_path: Path) -> None:
     oncall = tmp_path / "oncall.yaml"
     oncall.write_text("channels: {sink: {kind: local, file: pages.jsonl}, hook: {kind: webhook, url: 'http://127.0.0.1:9/'}}\n")
     for arguments, words in (
@@ -206,7 +206,12 @@ def test_what_it_refuses_and_its_test_page(tmp_path: Path) -> None:
     ):
         refused = command("watch", *arguments, "--oncall", oncall)
         assert (refused.exit_code, words in refused.output) == (2, True), refused.output
-    assert command("watch", "http://x", "--oncall", oncall, "--to", "sink", "--test").exit_code == 0
+    passed = command("watch", answering.url, "--oncall", oncall, "--to", "sink", "--test")
+    assert (passed.exit_code, f"{answering.url}: answers" in passed.output) == (0, True), passed.output
+    answering.status = 503
+    silent = command("watch", answering.url, "--oncall", oncall, "--to", "sink", "--test")
+    assert (silent.exit_code, f"{answering.url}: it says that it is not well" in silent.output) == (1, True), silent.output
     assert "A test of the watch" in (tmp_path / "pages.jsonl").read_text()
-    failed = command("watch", "http://x", "--oncall", oncall, "--test")
+    answering.status = 200
+    failed = command("watch", answering.url, "--oncall", oncall, "--test")
     assert (failed.exit_code, "sink: delivered" in failed.output) == (1, True)

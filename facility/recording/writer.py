@@ -70,7 +70,7 @@ class RecordingWriter:
             if self._parquet:
                 self._writer.write_table(table.select(self._writer.schema.names).cast(self._writer.schema))
             else:
-                self._writer.write("".join(_lines(table, self._columns).to_pylist()).encode())
+                self._writer.write(_text(table, self._columns).encode())
         except OSError as error:
             raise self._failed(error) from None
         self.rows += table.num_rows
@@ -107,6 +107,11 @@ def write_recording(path: str | os.PathLike[str], chunks: Iterable[Chunk], colum
         for chunk in chunks:
             writer.write(chunk)
     return writer.rows
+
+
+def csv_rows(chunk: Chunk) -> str:
+    """The readings and states of a chunk as lines of a CSV recording with all COLUMNS, without its first line."""
+    return _text(_table(chunk), COLUMNS)
 
 
 def chunk_of(
@@ -180,6 +185,10 @@ def _texts(chunk: Chunk) -> pa.Array:
         text[index] = chunk.raw.get(int(index), repr(float(chunk.value[index])))
     text[len(chunk) :] = [state.state for state in chunk.states]
     return pa.array(text, pa.string())
+
+
+def _text(table: pa.Table, columns: Iterable[str]) -> str:
+    return "".join(_lines(table, columns).to_pylist())
 
 
 def _lines(table: pa.Table, columns: Iterable[str]) -> pa.Array:

@@ -108,7 +108,7 @@ def _check_overlaps(reading: Reading, sources: list[tuple[Path, Source]]) -> Non
 
 
 def _check_points(reading: Reading, sources: list[Source], facility: Facility) -> None:
-    """Warn of points that no source feeds, where there are sources at all, and of those that two feed."""
+    """Warn of points that two sources feed, and of those that none does in a room or zone of which a source feeds others."""
     fed: dict[str, str] = {}
     for source in sources:
         for point in sorted(source.points):
@@ -116,8 +116,10 @@ def _check_points(reading: Reading, sources: list[Source], facility: Facility) -
                 found = f"{point}, which {fed[point]} and {source.id} feed"
                 reading.warn(("sources",), found, "one source for a point", "The first reading of a time stands, another is a conflict.")
             fed[point] = source.id
-    left = tuple(point.id for point in facility.points if point.id not in fed and point.retired_ns is None)
-    if sources and left:
+    places = {point.zone or point.room for point in facility.points if point.id in fed}
+    points = (point for point in facility.points if (point.zone or point.room) in places)
+    left = tuple(point.id for point in points if point.id not in fed and point.retired_ns is None)
+    if left:
         many = f"{len(left)} points that no source feeds: {one_of(left, 8)}" if len(left) > 1 else f"{left[0]}, which no source feeds"
         reading.warn(("sources",), many, f"this, for what reports on renrum/{facility.site.id}/<room>/<point> itself")
 

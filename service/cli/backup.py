@@ -16,7 +16,7 @@ from facility.problems import ConfigurationError
 from ingest.journal_copy import ChainBroken
 from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
 from service.cli.lookups import data_dir_of
-from service.cli.options import Refusal, Span, configuration_path, json_option
+from service.cli.options import CONFIG_PATH, Refusal, Span, configuration_path, json_option, unwritable
 from service.cli.progress import progress_bar
 from service.clock import SystemClock
 from service.continuity.backup import Source
@@ -30,7 +30,7 @@ from service.continuity.shipping import Follower, back_up_once
 @click.option("--every", default="2s", show_default=True, type=Span(), help="How often, with --follow.")
 @click.option("--new", is_flag=True, help="Begin anew in a TARGET that had a backup and has none any more.")
 @click.option("--with-secrets", is_flag=True, help="Take passwords, tokens, private keys and users along.")
-@click.option("--config", type=click.Path(path_type=Path), help="The renrum.yaml whose folder and data_dir are backed up.")
+@click.option("--config", type=CONFIG_PATH, help="The renrum.yaml whose folder and data_dir are backed up.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Another data_dir, or one without a configuration.")
 @json_option
 def backup(
@@ -67,7 +67,7 @@ def backup(
     except (BackupUnusable, ArchiveUnavailable, JournalUnavailable) as error:
         raise Refusal(str(error)) from None
     except OSError as error:
-        raise Refusal(f"{error.filename or target}: {error.strerror}" if error.strerror else str(error)) from None
+        raise Refusal(unwritable(error, target)) from None
     click.echo(json.dumps(msgspec.to_builtins(manifest), indent=2, ensure_ascii=False) if as_json else _words(target, manifest))
 
 

@@ -15,7 +15,7 @@ from facility.problems import ConfigurationError
 from service import diagnosis, diagnosis_backup, diagnosis_data, diagnosis_historian, diagnosis_live, diagnosis_tls
 from service.archive import JOURNAL
 from service.cli.lookups import data_dir_of
-from service.cli.options import configuration_path, json_option
+from service.cli.options import CONFIG_PATH, configuration_path, json_option
 from service.clock import SystemClock
 from service.configuration import Configuration
 from service.diagnosis import Finding
@@ -24,7 +24,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="The renrum.yaml to examine.")
+@click.option("--config", type=CONFIG_PATH, help="The renrum.yaml to examine.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Examine this data_dir instead of the one of the configuration.")
 @json_option
 def doctor(config: Path | None, data_dir: Path | None, as_json: bool) -> None:

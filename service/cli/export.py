@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from facility.recording.chunk import Chunk, RecordingError
-from facility.recording.writer import RecordingWriter
+from facility.recording.writer import COLUMNS, RecordingWriter, csv_rows
 from facility.times import format_time
 from historian.export import exported
 from service.cli.lookups import Asked, lookup_options, nothing
@@ -22,10 +22,10 @@ SUFFIXES = (".csv", ".csv.gz", ".csv.xz", ".parquet")
 
 @click.command()
 @lookup_options
-@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help=f"The file to write: {', '.join(SUFFIXES)}.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help=f"The file to write: {', '.join(SUFFIXES)}. Without it CSV.")
 @json_option
-def export(asked: Asked, out: Path, as_json: bool) -> None:
-    """Write the stored readings to a recording file.
+def export(asked: Asked, out: Path | None, as_json: bool) -> None:
+    """Write the stored readings to a recording file, or as CSV to standard output.
 
     Columns time,point,value,received,quality,unit, in the order in which readings were received, and the states of rooms and zones as
     <room>/occupancy: `renrum replay` judges the file as the service judged the readings. Values are in the point's unit, the quality is
@@ -33,11 +33,14 @@ def export(asked: Asked, out: Path, as_json: bool) -> None:
 
     \b
     Examples:
+      renrum export --last 5m
       renrum export --out all.parquet
       renrum export --last 2h --room cp1 --out cp1.csv
       renrum export --start 2026-11-20 --end 2026-11-21 --out day.csv.gz --data-dir /mnt/backup/data
     """
-    if not out.name.endswith(SUFFIXES):
+    if out is None and as_json:
+        raise Refusal("--json tells what was written to a file: give --out FILE.")
+    if out is not None and not out.name.endswith(SUFFIXES):
         raise Refusal(f"--out: found {str(out)!r}; allowed: a name that ends in {', '.join(SUFFIXES)}.")
     with asked.archive() as archive:
         wanted = asked.wanted(archive)
@@ -46,6 +49,11 @@ def export(asked: Asked, out: Path, as_json: bool) -> None:
         if first is None:
             click.echo(nothing("readings", asked, archive), err=True)
             raise SystemExit(1)
+        if out is None:
+            click.echo(",".join(COLUMNS))
+            for chunk in chain([first], chunks):
+                click.echo(csv_rows(chunk), nl=False)
+            return
         try:
             readings, states = _write(chain([first], chunks), out, archive.head.at)
         except RecordingError as error:

@@ -107,7 +107,8 @@ def status(config: Path, forget: bool, as_json: bool) -> None:
     settings, target = settings_of(config, tokens=False)
     path = settings.data_dir / FILE
     if not path.is_file():
-        raise Refusal(f"{settings.data_dir}: there is no {FILE} in it: the service has not fed InfluxDB yet.")
+        hint = "It begins when it is restarted with `historian` in its renrum.yaml."
+        raise Refusal(f"{settings.data_dir}: there is no {FILE} in it: the service has not fed InfluxDB yet. {hint}")
     try:
         with closing(Progress(path, readonly=not forget)) as progress:
             kept, refusals = progress.all(), progress.refusals()

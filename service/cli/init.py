@@ -87,7 +87,9 @@ def _production(path: Path, options: dict[str, object]) -> None:
         return str(options[name] or default)
 
     named = options["account"]
-    gateways = tuple(str(name) for name in named) if isinstance(named, tuple) and named else (GATEWAY_ACCOUNT,)
+    # an account that was taken away, or whose secret was handed over, is not made anew by the next renewal
+    first = () if (path / "renrum.yaml").exists() else (GATEWAY_ACCOUNT,)
+    gateways = tuple(str(name) for name in named) if isinstance(named, tuple) and named else first
     for name in gateways:
         if not is_account_name(name):
             raise click.UsageError(f"--account {name!r}: allowed are letters, digits, dot, dash and underscore, at most 64.")

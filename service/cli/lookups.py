@@ -19,13 +19,13 @@ import click
 from alerts.store import StateUnavailable
 from facility.document import did_you_mean, one_of, read_document
 from facility.durations import parse_duration
-from facility.files import Files, Unreadable
+from facility.files import AS_THE_SERVICE, Files, Forbidden, Unreadable
 from facility.problems import ConfigurationError, Problem
 from facility.site import Facility
 from facility.times import format_time, parse_time
 from historian.wanted import Wanted
 from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
-from service.cli.options import Command, Refusal, configuration_path
+from service.cli.options import CONFIG_PATH, Command, Refusal, configuration_path
 from service.clock import SystemClock
 
 EARLIEST_NS = -(2**63)
@@ -101,7 +101,7 @@ def lookup_options(command: Command) -> Command:
         return command(asked=Asked(config, data_dir, start, end, last, room, point), **others)
 
     options: list[Callable[[Any], Any]] = [
-        click.option("--config", type=click.Path(path_type=Path), help="The renrum.yaml that names the data_dir; only that is read of it."),
+        click.option("--config", type=CONFIG_PATH, help="The renrum.yaml that names the data_dir; only that is read of it."),
         click.option(
             "--data-dir", type=click.Path(path_type=Path), help="The data_dir itself, such as a copy; no configuration is needed then."
         ),
@@ -124,7 +124,7 @@ def data_dir_of(config: Path) -> Path:
     try:
         document, problems = read_document(files, name)
     except Unreadable as error:
-        hint = "--data-dir DIR needs no configuration."
+        hint = AS_THE_SERVICE if isinstance(error, Forbidden) else "--data-dir DIR needs no configuration."
         raise ConfigurationError([Problem(str(config), 0, "", str(error), "a renrum.yaml", hint)]) from None
     if not document.value:
         raise ConfigurationError(problems or [Problem(str(config), 0, "", "nothing", "a renrum.yaml")])

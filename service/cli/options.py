@@ -20,6 +20,8 @@ HERE = Path("renrum.yaml")
 VARIABLE = "RENRUM_CONFIG"
 SYSTEM = Path("/etc/renrum/renrum.yaml")
 PASSWORD = "RENRUM_MQTT_PASSWORD"  # the name of a variable
+CONFIG_PATH = click.Path(path_type=Path, readable=False)
+"""For --config: that it cannot be read is said when it is read, with what to do."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,15 +30,23 @@ def configuration_path(given: Path | None, environment: Mapping[str, str]) -> Pa
     """The renrum.yaml to use: the one given, else ./renrum.yaml, $RENRUM_CONFIG, /etc/renrum/renrum.yaml; raises ConfigurationError."""
     if given is not None:
         # A folder stands for its renrum.yaml: there is one configuration in a folder.
-        return given / HERE if given.is_dir() else given
-    if HERE.is_file():
+        return given / HERE if os.path.isdir(given) else given
+    if os.path.isfile(HERE):  # not where it cannot be seen: `sudo -u renrum` in somebody's private folder
         return HERE
     if named := environment.get(VARIABLE):
         return configuration_path(Path(named), environment)
-    if SYSTEM.is_file():
+    if _may_be(SYSTEM):
         return SYSTEM
     hint = "`renrum init DIR` writes an example; name it with --config DIR/renrum.yaml."
     raise ConfigurationError([Problem(str(HERE), 0, "", "no configuration", f"./{HERE}, ${VARIABLE} or {SYSTEM}", hint)])
+
+
+def _may_be(path: Path) -> bool:
+    """Whether a file is there, or lies where this user may not look: reading it then says so."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return True
 
 
 def _chosen(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
@@ -47,7 +57,7 @@ def config_option(command: Command) -> Command:
     """`--config PATH`: gives the command a `config` that is the path of its renrum.yaml."""
     option = click.option(
         "--config",
-        type=click.Path(path_type=Path),
+        type=CONFIG_PATH,
         callback=_chosen,
         help=f"The renrum.yaml to use.  [default: ./{HERE}, ${VARIABLE}, {SYSTEM}]",
     )
@@ -96,6 +106,14 @@ class Url(click.ParamType[Broker]):
             return parse_broker(str(value), os.environ.get(PASSWORD))
         except ValueError as error:
             self.fail(f"allowed: {error}.", param, ctx)
+
+
+def unwritable(error: OSError, folder: Path) -> str:
+    """Why a folder cannot be used, and what to do where this user may not."""
+    if not error.strerror:
+        return str(error)
+    hint = ". Make the folder, give it to the user who runs this, and try again." if isinstance(error, PermissionError) else ""
+    return f"{error.filename or folder}: {error.strerror}{hint}"
 
 
 class Refusal(click.ClickException):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ingest.readmission import DUPLICATE, REFUSED, STORED, wanted_of
 from ingest.series import SeriesUnavailable
 from service.archive import Archive, ArchiveUnavailable
 from service.cli.lookups import data_dir_of, span_of, time_of
-from service.cli.options import Refusal, actor, configuration_path, json_option
+from service.cli.options import CONFIG_PATH, Refusal, actor, configuration_path, json_option
 from service.clock import SystemClock
 from service.configuration import Configuration, load_configuration
 from service.lock import DataDirInUse, holder_of
@@ -28,6 +29,9 @@ from service.readmitting import readmit_stopped
 from service.running import NotDone, Running, running_service
 
 TOKEN = "RENRUM_TOKEN"  # the name of a variable
+TOKEN_NEEDED = (
+    f"Make a token, once: renrum users token add NAME --role supervisor --expires 1d; give it with --token-file FILE or in {TOKEN}."
+)
 LISTED = 20
 
 
@@ -38,7 +42,7 @@ LISTED = 20
 @click.option("--end", metavar="TIME", help="Received before this time.")
 @click.option("--last", metavar="SPAN", help="Received in the last 90s, 15m, 2h, 7d.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be taken in.")
-@click.option("--config", type=click.Path(path_type=Path), help="The renrum.yaml of the service.")
+@click.option("--config", type=CONFIG_PATH, help="The renrum.yaml of the service.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="The data_dir of a stopped service; no configuration is needed then.")
 @click.option("--url", metavar="URL", help="Address of the running service, when it is not the one of the configuration.")
 @click.option("--token-file", type=click.Path(path_type=Path), help=f"File with a token of the service; or the variable {TOKEN}.")
@@ -113,6 +117,8 @@ def _by_service(service: Running, terms: tuple[str, ...], asked: dict[str, str |
     try:
         return ReadmittedAnswer.model_validate(service.post("/api/v1/quarantine/readmit", body))
     except NotDone as error:
+        if error.status == HTTPStatus.UNAUTHORIZED and service.token is None:
+            raise Refusal(f"{service.url} wants to know who asks. {TOKEN_NEEDED}") from None
         raise Refusal(str(error)) from None
 
 

@@ -18,7 +18,7 @@ from historian.influx import Influx
 from historian.target import Target
 from ingest.flaw import Progress
 from service.archive import ArchiveUnavailable, JournalUnavailable
-from service.cli.options import Refusal, Span, configuration_path, json_option
+from service.cli.options import Refusal, Span, configuration_path, json_option, unwritable
 from service.cli.progress import progress_bar
 from service.clock import SystemClock
 from service.continuity.manifest import BackupUnusable, put
@@ -107,7 +107,7 @@ def restore(
     except (BackupUnusable, ArchiveUnavailable, JournalUnavailable, DataDirInUse) as error:
         raise Refusal(str(error)) from None
     except OSError as error:
-        raise Refusal(f"{error.filename or data_dir}: {error.strerror}" if error.strerror else str(error)) from None
+        raise Refusal(unwritable(error, data_dir)) from None
     click.echo(
         json.dumps(report, indent=2, ensure_ascii=False) if as_json else "\n".join(_lines(data_dir, restored, recovery, report, names))
     )

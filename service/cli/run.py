@@ -59,7 +59,9 @@ def run(config: Path, verbose: bool) -> None:
         pipeline.start()
     except CANNOT_START as error:
         raise Refusal(f"cannot start: {error}") from error
-    click.echo(f"Renrum monitors {configuration.facility.site.name}: console at {pipeline.url}, broker {pipeline.mqtt_url}", err=True)
+    public = configuration.settings.http.public_url
+    console = f"{pipeline.url}, opened as {public}" if public else pipeline.url
+    click.echo(f"Renrum monitors {configuration.facility.site.name}: console at {console}, broker {pipeline.mqtt_url}", err=True)
     if pipeline.first_password is not None:
         told = f"  user      {FIRST}\n  password  {pipeline.first_password.reveal()}\n"
         click.echo(f"There were no users: sign in as the administrator, once, within 72 hours, and choose a password.\n{told}", err=True)

@@ -20,7 +20,7 @@ from facility.secret import Secret
 from facility.times import format_time
 from service.cli.listing import Column, Listing, out_option
 from service.cli.lookups import data_dir_of
-from service.cli.options import Refusal, Span, actor, configuration_path, json_option
+from service.cli.options import CONFIG_PATH, Refusal, Span, actor, configuration_path, json_option
 from service.clock import SystemClock
 
 USERS = (
@@ -45,7 +45,7 @@ def place_options(command: Command) -> Command:
     """--config, --data-dir: which service's users."""
     for option in (
         click.option("--data-dir", type=click.Path(path_type=Path), help="The data_dir itself; no configuration is needed then."),
-        click.option("--config", type=click.Path(path_type=Path), help="The renrum.yaml that names the data_dir; only that is read of it."),
+        click.option("--config", type=CONFIG_PATH, help="The renrum.yaml that names the data_dir; only that is read of it."),
     ):
         command = option(command)
     return command
@@ -275,7 +275,8 @@ def revoke(name: str, reason: str, config: Path | None, data_dir: Path | None) -
 
 
 def _issue_password(id: str, password: Secret, as_json: bool) -> None:
-    until = format_time(SystemClock().now_ns() + ONE_TIME_NS)
+    now = SystemClock().now_ns()
+    until = format_time(now - now % 10**9 + ONE_TIME_NS)
     if as_json:
         click.echo(json.dumps({"id": id, "one_time_password": password.reveal(), "until": until}))
         return

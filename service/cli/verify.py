@@ -14,7 +14,7 @@ import click
 from ingest.flaw import KEPT_MAX, Flaw, Progress
 from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
 from service.cli.lookups import data_dir_of
-from service.cli.options import Refusal, configuration_path, json_option
+from service.cli.options import CONFIG_PATH, Refusal, configuration_path, json_option
 from service.cli.progress import progress_bar
 from service.clock import SystemClock
 from service.continuity.manifest import BackupUnusable
@@ -26,7 +26,7 @@ SHOWN_MAX = 20
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="The renrum.yaml that names the data_dir; only that is read of it.")
+@click.option("--config", type=CONFIG_PATH, help="The renrum.yaml that names the data_dir; only that is read of it.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="The data_dir itself, such as a copy; no configuration is needed then.")
 @click.option("--backup", type=click.Path(path_type=Path), help="Prove a backup: restore it into $TMPDIR, and verify what comes out.")
 @json_option

@@ -41,7 +41,7 @@ TOKEN = "RENRUM_WATCH_TOKEN"  # the name of a variable
 @click.option("--ca-file", type=click.Path(path_type=Path), help="The authority of its certificate, if it is your own.")
 @click.option("--name", help="What the site is called in the pages.  [default: the address]")
 @click.option("--timezone", default="UTC", show_default=True, help="For the times in the pages.")
-@click.option("--test", is_flag=True, help="Send a test page to every channel, and end.")
+@click.option("--test", is_flag=True, help="Send a test page to every channel, ask the service once, and end.")
 def watch(
     url: str, oncall: Path, to: tuple[str, ...], every: int, after: int, remind: int, token_file: Path | None, ca_file: Path | None,
     name: str | None, timezone: str, test: bool,
@@ -53,7 +53,7 @@ def watch(
 
     \b
     Examples:
-      renrum watch https://em.example.org --oncall /etc/renrum-watch/oncall.yaml
+      renrum watch https://em.example.org:8480 --ca-file ca.pem --oncall /etc/renrum-watch/oncall.yaml
       renrum watch http://192.0.2.7:8480 --oncall oncall.yaml --to duty-phone --remind 15m
       renrum watch https://em.example.org --oncall oncall.yaml --test
     """
@@ -66,9 +66,9 @@ def watch(
     letterhead = Letterhead("watch", Site(_id_of(address.hostname), name or address.hostname, _zone(timezone)), url)
     clock = SystemClock()
     log_to_stderr(False)
-    if test:
-        sys.exit(0 if _test(channels, letterhead, clock) else 1)
     service = Service(url, _token(token_file), ca_file)
+    if test:
+        sys.exit(0 if _test(channels, letterhead, clock) & _answers(service) else 1)
     watching = Watch(url, service.ask, channels, letterhead, clock, _spawn, after, remind)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -100,6 +100,13 @@ def _test(channels: dict[str, Channel], letterhead: Letterhead, clock: Clock) ->
         click.echo(f"{target}: {'delivered' if result.ok else result.detail}")
         well &= result.ok
     return well
+
+
+def _answers(service: Service) -> bool:
+    """Whether the service lives, so that the watch does not begin with a false page."""
+    wrong, _ = service.ask()
+    click.echo(f"{service.url}: {wrong or 'answers'}")
+    return not wrong
 
 
 def _zone(name: str) -> str:

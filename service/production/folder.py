@@ -17,6 +17,11 @@ from service.production.authority import Authority, certificate_pem, key_from_pe
 SECRETS = ("influx-operator", "influx-admin", "grafana-admin", "grafana-key")
 """Beside those of the broker's accounts: InfluxDB's operator token and first user's password, Grafana's first user's and its own key."""
 _PRIVATE, _SHARED = 0o600, 0o640
+_SCRAPE_FILES = {
+    True: ("/run/secrets/prometheus", "/run/secrets/ca.pem"),  # the compose file mounts them there
+    False: ("/etc/prometheus/secrets/renrum-token", "/etc/prometheus/secrets/ca.pem"),  # a machine's /run is empty after a restart
+}
+"""Where Prometheus finds its token and the authority's certificate, in containers or not."""
 
 
 class CannotComplete(Exception):
@@ -66,7 +71,8 @@ class Folder:
         self._certificate(authority, "mosquitto/server", (wanted.host, wanted.broker, *nearby))
         self._write("mosquitto/ca.pem", self._read("tls/ca.pem"), _PRIVATE)
         self._write("mosquitto/mosquitto.conf", _shipped("mosquitto.conf").encode(), _PRIVATE)
-        self._write("prometheus/prometheus.yml", _filled("prometheus.yml", {"host": wanted.host}), _SHARED)
+        token, ca = _SCRAPE_FILES[wanted.containers]
+        self._write("prometheus/prometheus.yml", _filled("prometheus.yml", {"host": wanted.host, "token": token, "ca": ca}), _SHARED)
         if wanted.containers:
             self._write("compose.env", _filled("compose.env", self._words(wanted)), _SHARED)
 
@@ -190,7 +196,7 @@ def _configuration(wanted: Wanted, example: Sequence[tuple[str, bytes]]) -> Iter
         if name == "renrum.yaml":
             yield name, _filled("renrum.yaml", words)
         elif name == "facility.yaml":
-            yield name, _named(at_real_pace(text), wanted).encode()
+            yield name, _named(at_real_pace(text), wanted).replace("renrum/flemingsberg/", f"renrum/{words['site']}/").encode()
         elif name == "oncall.yaml":
             yield name, text.replace("file: data/pages.jsonl", f"file: {data_dir}/pages.jsonl").encode()
         else:
