@@ -142,7 +142,8 @@ def somebody_else() -> Iterator[None]:
 
 def test_where_this_user_may_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home, etc = tmp_path / "home", tmp_path / "etc"
-    home.mkdir(), etc.mkdir()
+    for folder in (home, etc):
+        folder.mkdir()
     (etc / "renrum.yaml").write_text("")
     monkeypatch.chdir(home)
     monkeypatch.delenv("RENRUM_CONFIG", raising=False)
@@ -150,12 +151,14 @@ def test_where_this_user_may_not_look(tmp_path: Path, monkeypatch: pytest.Monkey
     commands = (("check",), ("excursions",), ("users", "list"), ("verify",), ("check", "--config", etc), ("alarms", "--config", etc))
     for arguments in commands:
         run(arguments[0], "--help")  # loaded while it can be
-    home.chmod(0), etc.chmod(0)
+    for folder in (home, etc):
+        folder.chmod(0)
     try:
         with somebody_else():
             refused = [run(*arguments) for arguments in commands]
     finally:
-        home.chmod(0o700), etc.chmod(0o700)
+        for folder in (home, etc):
+            folder.chmod(0o700)
     for result in refused:
         assert (result.exit_code, "sudo -u renrum renrum" in result.output) == (2, True), result.output
         assert "Traceback" not in result.output
