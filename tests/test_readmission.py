@@ -409,17 +409,8 @@ def test_a_service_that_wants_to_know_who_asks_is_no_riddle(tmp_path: Path) -> N
     place = Place(tmp_path / "site")
     with HTTPServer(("127.0.0.1", 0), Guard) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        asked = (
-            "quarantine",
-            "readmit",
-            "all",
-            "--reason",
-            "why",
-            "--config",
-            str(place.config),
-            "--url",
-            f"http://127.0.0.1:{server.server_port}",
-        )
+        url = f"http://127.0.0.1:{server.server_port}"
+        asked = ("quarantine", "readmit", "all", "--reason", "why", "--config", str(place.config), "--url", url)
         without = CliRunner().invoke(main, asked, env={"RENRUM_TOKEN": ""})
         wrong = CliRunner().invoke(main, asked, env={"RENRUM_TOKEN": "worthless"})
         server.shutdown()

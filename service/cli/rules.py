@@ -9,7 +9,7 @@ import click
 COMMANDS = {
     "list": ("service.cli.rules_list:list_rules", "List every rule: the master alarm list."),
     "diff": ("service.cli.rules_diff:diff", "Show what a change of rules would have done."),
-    "test": ("service.cli.rules_test:test", "Test rules: what happened, and what must come of it."),
+    "test": ("service.cli.rules_tests:test", "Test rules: what happened, and what must come of it."),
 }
 """name -> (module:command, what `renrum rules --help` says of it)."""
 

@@ -8,7 +8,7 @@ import platform
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -194,15 +194,14 @@ def open_backup(source: Source, target: Path, clock: Clock, *, begin: bool) -> B
     elif not (target / MANIFEST).is_file():
         raise TargetAway(f"the backup is gone from {target}: is the share mounted? `renrum backup --new {target}` begins a new one there")
     manifest = read_manifest(target)
-    lock = _locked(target)
-    try:
-        copy = JournalCopy(target)
+    with ExitStack() as opened:
+        lock = _locked(target)
+        opened.callback(os.close, lock)
+        copy = opened.enter_context(closing(JournalCopy(target)))
         kept = (dict(manifest.files), manifest.left_out, manifest.state, manifest.state_entries)
         backup = Backup(source, target, clock, copy, lock, *kept)
         _same_journal(source, backup)
-    except BaseException:
-        os.close(lock)
-        raise
+        opened.pop_all()
     return backup
 
 

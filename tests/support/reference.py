@@ -17,7 +17,7 @@ from facility.site import Facility, Point
 from rules.excursion import Excursion
 from rules.rule import Bound, Rule
 from tests.support.admitted import Admitted, Reading, Row, State, admit, arrived, occupancy, occupancy_of_limits, with_received
-from tests.support.reference_clocks import clocks
+from tests.support.reference_received import Lived, Span, clocks, silences
 
 __all__ = ["Lived", "Outcome", "Row", "Sides", "Table", "evaluate"]
 
@@ -49,15 +49,6 @@ class Outcome:
     quarantined: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lived:
-    """A source was born or died at a moment, after all that was received then; it speaks for these points."""
-
-    at: int
-    born: bool
-    points: tuple[str, ...]
-
-
 def evaluate(
     facility: Facility, rules: Sequence[Rule], tables: Mapping[str, Table], rows: Sequence[Row], lives: Sequence[Lived] = ()
 ) -> Outcome:
@@ -81,7 +72,7 @@ def evaluate(
 
 
 def with_copies(point: Point, readings: Sequence[Reading], lives: Sequence[Lived], clock: int) -> list[Reading]:
-    """The readings and their copies at `t + k * period`, before the next reading or the death of its source, up to the clock."""
+    """The readings and their copies at `t + k * period`: before the next reading and the death of its source, up to the clock; by time."""
     assert point.period_ns is not None
     both: list[Reading] = []
     for number, reading in enumerate(readings):
@@ -372,16 +363,6 @@ def passed_over(facility: Facility, rule: Rule, point: Point, admitted: Admitted
 # Raising, clearing, silence
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """When an excursion began and ended, and when each was certain; the latter two None while it is open."""
-
-    onset: int
-    raised: int
-    ended: int | None = None
-    cleared: int | None = None
-
-
 def raised_and_cleared(rule: Rule, point: Point, judged: Sequence[Judged]) -> list[Span]:
     """Walk the evaluated readings in time order; where a stretch ends, both runs end."""
     on_delay = rule.on_delay.of(point.period_ns)
@@ -409,33 +390,4 @@ def raised_and_cleared(rule: Rule, point: Point, judged: Sequence[Judged]) -> li
         elif is_open and u0 is not None and reading.time - u0 >= off_delay:
             spans[-1] = replace(spans[-1], ended=u0, cleared=reading.time)
             is_open = False
-    return spans
-
-
-def silences(rule: Rule, point: Point, readings: Sequence[Reading], lives: Sequence[Lived], start: int, clock: int) -> list[Span]:
-    """`stale`: on `received`; `start` is the smallest `received` of all rows, `clock` the largest moment there is, both included."""
-    assert rule.after is not None
-    after = rule.after.of(point.period_ns)
-    events = [(reading.received, 0, "reading") for reading in readings]
-    events += [(life.at, 1, "born" if life.born else "died") for life in lives if point.id in life.points]
-    spans: list[Span] = []
-    last = start
-    is_open = dead = False
-    counts = True  # whether silence is one; the source of a point that reports on change lives on once it was heard
-    for at, _, what in sorted(events, key=lambda event: event[:2]):  # births and deaths of one moment keep their order
-        if not is_open and counts and at > last + after:
-            spans.append(Span(onset=last, raised=last + after))
-            is_open = True
-        if what == "died" and not dead:
-            if not is_open:
-                spans.append(Span(onset=at, raised=at))
-            is_open = dead = True
-        elif what == "reading" or (what == "born" and dead):
-            if is_open:
-                spans[-1] = replace(spans[-1], ended=at, cleared=at)
-            last = at
-            is_open = dead = False
-        counts = counts and not (point.on_change and what in ("reading", "born"))
-    if not is_open and counts and clock >= last + after:
-        spans.append(Span(onset=last, raised=last + after))
     return spans

@@ -1,16 +1,70 @@
-"""The part of the obvious evaluator that is about clocks: docs/rules.md, "clock_ahead", in plain Python."""
+"""The part of the obvious evaluator that goes by `received`: docs/rules.md, "stale" and "clock_ahead", in plain Python."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from facility.site import Point
 from rules.excursion import Excursion
 from rules.rule import Rule
-from tests.support.admitted import Admitted, arrived
+from tests.support.admitted import Admitted, Reading, arrived
 
 MINUTE = 60 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """A source was born or died at a moment, after all that was received then; it speaks for these points."""
+
+    at: int
+    born: bool
+    points: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When an excursion began and ended, and when each was certain; the latter two None while it is open."""
+
+    onset: int
+    raised: int
+    ended: int | None = None
+    cleared: int | None = None
+
+
+# stale
+
+
+def silences(rule: Rule, point: Point, readings: Sequence[Reading], lives: Sequence[Lived], start: int, clock: int) -> list[Span]:
+    """`stale`: on `received`; `start` is the smallest `received` of all rows, `clock` the largest moment there is, both included."""
+    assert rule.after is not None
+    after = rule.after.of(point.period_ns)
+    events = [(reading.received, 0, "reading") for reading in readings]
+    events += [(life.at, 1, "born" if life.born else "died") for life in lives if point.id in life.points]
+    spans: list[Span] = []
+    last = start
+    is_open = dead = False
+    counts = True  # whether silence is one; the source of a point that reports on change lives on once it was heard
+    for at, _, what in sorted(events, key=lambda event: event[:2]):  # births and deaths of one moment keep their order
+        if not is_open and counts and at > last + after:
+            spans.append(Span(onset=last, raised=last + after))
+            is_open = True
+        if what == "died" and not dead:
+            if not is_open:
+                spans.append(Span(onset=at, raised=at))
+            is_open = dead = True
+        elif what == "reading" or (what == "born" and dead):
+            if is_open:
+                spans[-1] = replace(spans[-1], ended=at, cleared=at)
+            last = at
+            is_open = dead = False
+        counts = counts and not (point.on_change and what in ("reading", "born"))
+    if not is_open and counts and clock >= last + after:
+        spans.append(Span(onset=last, raised=last + after))
+    return spans
+
+
+# clock_ahead
 
 
 def clocks(rule: Rule, selected: Sequence[Point], admitted: Admitted, clock: int) -> list[Excursion]:
