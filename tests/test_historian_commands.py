@@ -184,6 +184,22 @@ def test_a_replay_out_of_influxdb_is_the_replay_of_the_export(site: Installation
     assert ours["excursions"] > 0
 
 
+def test_a_changed_rule_is_tried_on_what_influxdb_has_as_on_the_export(site: Installation, tmp_path: Path) -> None:
+    site.write_series()
+    assert renrum("historian", "setup", "--config", site.config).exit_code == 0
+    fed(site)
+    period = ("--start", "2026-11-20T06:00:00Z", "--end", "2026-11-21T00:00:00Z")
+    assert renrum("export", "--config", site.config, *period, "--out", tmp_path / "rec.csv").exit_code == 0
+    change = ("--config", site.config, "--set", "dp-cascade.action.on_delay=1h", "--json")
+    got = renrum("rules", "diff", "--from-influx", *period, *change)
+    read = renrum("rules", "diff", tmp_path / "rec.csv", *change)
+    assert (got.exit_code, read.exit_code) == (0, 0), got.output + read.output
+    ours, theirs = json.loads(got.stdout), json.loads(read.stdout)
+    for key in ("changed_rules", "sums", "differences", "flapping"):
+        assert ours[key] == theirs[key]
+    assert ours["differences"]
+
+
 def test_replay_says_what_does_not_go_together(tmp_path: Path) -> None:
     assert renrum("replay", "--out", "e.csv").exit_code == 2
     assert renrum("replay", "rec.csv", "--from-influx", "--out", "e.csv").exit_code == 2
