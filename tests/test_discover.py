@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
@@ -147,6 +147,8 @@ PAYLOAD = JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_siz
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(ANY_TOPIC, PAYLOAD), max_size=6))
+@example([("//0", b"[]"), ("//", b'[[], {"0": false}]')])
+@example([("0", b'[{"\\u0085": false}]')])
 def test_whatever_is_heard_drafts_are_a_configuration(tmp_path_factory: pytest.TempPathFactory, said: list[tuple[str, bytes]]) -> None:
     foreign = [(topic, payload) for topic, payload in said if not topic.startswith(("renrum/", "$"))]
     found = sort_out(heard_of(*foreign), None, ())

@@ -84,8 +84,8 @@ def drafts_of(topics: Sequence[Topic], taken: Sequence[TopicFilter], known: Iter
     every = [topic.name for topic in topics]
     for members in sorted(groups.values(), key=lambda group: group[0][0].name):
         found = list(_drafts(members, every, used, ids))
-        if not found:
-            others += [topic for topic, _ in members]
+        drafted = {name for draft in found for name in draft.topics}
+        others += [topic for topic, _ in members if topic.name not in drafted]
         for draft in found:
             draft.id = f"discovered-{len(drafts) + 1}"
             used += map(parse_filter, draft.filters)
