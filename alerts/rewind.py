@@ -72,13 +72,13 @@ def looking_back(memory: Memory, points: Iterable[tuple[int, int, int, int]], se
     while waiting:
         spans = np.cumsum([min(upto - start, LOOKBACK_NS) for _, _, start, upto in waiting])
         count = max(1, int(np.searchsorted(spans, LOOKBACK_NS)))
-        some, waiting = waiting[:count], waiting[count:]
+        some, waiting = sorted(waiting[:count]), waiting[count:]
         number, since, start, upto = (np.array(column, np.int64) for column in zip(*some, strict=True))
         readings = memory.read_all(number, start, upto + 1)
         counted = readings.received <= settled
         enough = look(Lookback(number, since, start, readings if counted.all() else readings.take(counted)))
         for i in np.flatnonzero(~enough & (start != BEGINNING)).tolist():
-            width = int(since[i] - start[i])
+            width = int(since[i]) - int(start[i])
             waiting.append((int(number[i]), int(since[i]), BEGINNING if width > FARTHEST_NS else int(since[i]) - 8 * width, int(upto[i])))
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.judgement import Judgement
 from facility.reading import QUALITIES, Readings
 from rules.engine import CLEARED, Finding, advance, open_excursions
 from rules.excursion import Excursion
@@ -29,6 +33,17 @@ def plain(rows: list[Excursion]) -> list[Excursion]:
     """Rows in the order of docs/rules.md, without what is not compared; a peak of 0.0 or -0.0 is one value."""
     rows = [replace(row, id="", revision=0, late=False, config="") for row in rows]
     return sorted(rows, key=lambda row: (row.onset, row.rule, row.point))
+
+
+@contextmanager
+def looking_back_little(data: st.DataObject) -> Iterator[None]:
+    """What is looked back at comes in pieces so small that their borders matter."""
+    near_ns = data.draw(st.sampled_from((1, SECOND_NS, 3 * SECOND_NS, 300 * SECOND_NS)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Judgement, "_near_ns", lambda judgement, which: near_ns)
+        patch.setattr("alerts.rewind.LOOKBACK_NS", data.draw(st.sampled_from((1, 10 * SECOND_NS, 10**15))))
+        patch.setattr("alerts.suspensions.HOUR_NS", near_ns)
+        yield
 
 
 def columns(story: Story) -> Readings:
@@ -84,81 +99,86 @@ def test_any_cutting_gives_the_same_findings_and_the_reference_agrees(story: Sto
 
 @given(stories(kinds=EVERY_KIND, conditions=True, late=True), st.data())
 def test_in_any_order_and_cutting_the_current_excursions_are_the_references(story: Story, data: st.DataObject) -> None:
-    life = Life(story)
-    for batch in data.draw(cuttings(story.rows)):
-        life.arrive(batch)
-        life.step(batch[-1].received or 0)
-    clock = max((row.received or 0 for row in story.rows), default=0)
-    life.step(clock + 1)
-    expected = evaluate(story.facility, story.rules, story.tables, story.rows).excursions
-    assert life.current() == plain(list(expected))
+    with looking_back_little(data):
+        life = Life(story)
+        for batch in data.draw(cuttings(story.rows)):
+            life.arrive(batch)
+            life.step(batch[-1].received or 0)
+        clock = max((row.received or 0 for row in story.rows), default=0)
+        life.step(clock + 1)
+        expected = evaluate(story.facility, story.rules, story.tables, story.rows).excursions
+        assert life.current() == plain(list(expected))
 
 
 @given(stories(kinds=JUDGED, conditions=True, late=True), st.data())
 def test_settling_changes_only_late_and_revision(story: Story, data: st.DataObject) -> None:
-    life = Life(story, settle=True)
-    for batch in data.draw(cuttings(story.rows)):
-        life.arrive(batch)
-        life.step(batch[-1].received or 0)
-    life.step(max((row.received or 0 for row in story.rows), default=0) + 3 * SECOND_NS)
-    expected = evaluate(story.facility, story.rules, story.tables, story.rows).excursions
-    assert life.current() == plain(list(expected))
+    with looking_back_little(data):
+        life = Life(story, settle=True)
+        for batch in data.draw(cuttings(story.rows)):
+            life.arrive(batch)
+            life.step(batch[-1].received or 0)
+        life.step(max((row.received or 0 for row in story.rows), default=0) + 3 * SECOND_NS)
+        expected = evaluate(story.facility, story.rules, story.tables, story.rows).excursions
+        assert life.current() == plain(list(expected))
 
 
 @given(stories(kinds=JUDGED, conditions=True, conflicts=False, untimely=False), st.data())
 def test_two_orders_of_arrival_give_the_same_current_excursions(story: Story, data: st.DataObject) -> None:
-    results = []
-    for _ in range(2):
-        told = replace(story, rows=data.draw(arriving(story.rows, ahead=False)))
-        life = Life(told)
-        for batch in data.draw(cuttings(told.rows)):
-            life.arrive(batch)
-            life.step(batch[-1].received or 0)
-        results.append(life.current())
-    assert results[0] == results[1]
+    with looking_back_little(data):
+        results = []
+        for _ in range(2):
+            told = replace(story, rows=data.draw(arriving(story.rows, ahead=False)))
+            life = Life(told)
+            for batch in data.draw(cuttings(told.rows)):
+                life.arrive(batch)
+                life.step(batch[-1].received or 0)
+            results.append(life.current())
+        assert results[0] == results[1]
 
 
 @given(stories(kinds=EVERY_KIND, conditions=True, late=True), st.data())
 def test_a_restart_between_any_two_steps_changes_nothing(story: Story, data: st.DataObject) -> None:
-    lives = Life(story, settle=True), Life(story, settle=True)
-    for batch in data.draw(cuttings(story.rows)):
-        restart = data.draw(st.booleans())
+    with looking_back_little(data):
+        lives = Life(story, settle=True), Life(story, settle=True)
+        for batch in data.draw(cuttings(story.rows)):
+            restart = data.draw(st.booleans())
+            for life in lives:
+                life.arrive(batch)
+                life.step(batch[-1].received or 0)
+            if restart:
+                lives[1].restart()
         for life in lives:
-            life.arrive(batch)
-            life.step(batch[-1].received or 0)
-        if restart:
-            lives[1].restart()
-    for life in lives:
-        life.step(max((row.received or 0 for row in story.rows), default=0) + 3 * SECOND_NS)
-    assert lives[1].store.excursions() == lives[0].store.excursions()
-    assert lives[1].store.rows("select * from alarms") == lives[0].store.rows("select * from alarms")
-    assert lives[1].ledger.audit.hash == lives[0].ledger.audit.hash
+            life.step(max((row.received or 0 for row in story.rows), default=0) + 3 * SECOND_NS)
+        assert lives[1].store.excursions() == lives[0].store.excursions()
+        assert lives[1].store.rows("select * from alarms") == lives[0].store.rows("select * from alarms")
+        assert lives[1].ledger.audit.hash == lives[0].ledger.audit.hash
 
 
 @given(stories(kinds=JUDGED, conditions=True, conflicts=False, untimely=False), rule_sets(JUDGED, conditions=True), st.data())
 def test_a_new_configuration_judges_from_its_moment_on_whatever_arrives_late(
     story: Story, other: tuple[Rule, ...], data: st.DataObject
 ) -> None:
-    change = START_NS + data.draw(st.sampled_from((1, 4, 8, 20))) * SECOND_NS
-    end = change + 3600 * SECOND_NS
-    results = []
-    for _ in range(2):
-        rows = data.draw(arriving(story.rows, ahead=False))
-        life = Life(replace(story, rows=rows), start=START_NS)
-        changed = False
-        for batch in data.draw(cuttings(rows)):
-            for row in batch:
-                if not changed and (row.received or 0) > change:
-                    life.reconfigure(other, change)
-                    changed = True
-                life.arrive([row])
-            life.step(batch[-1].received or 0)
-            if data.draw(st.booleans()):
-                life.restart()
-        if not changed:
-            life.reconfigure(other, change)
-        life.step(end)
-        results.append(life.current())
-    assert results[0] == results[1]
-    for excursion in results[0]:
-        assert excursion.closed_by == "" or excursion.cleared == change
+    with looking_back_little(data):
+        change = START_NS + data.draw(st.sampled_from((1, 4, 8, 20))) * SECOND_NS
+        end = change + 3600 * SECOND_NS
+        results = []
+        for _ in range(2):
+            rows = data.draw(arriving(story.rows, ahead=False))
+            life = Life(replace(story, rows=rows), start=START_NS)
+            changed = False
+            for batch in data.draw(cuttings(rows)):
+                for row in batch:
+                    if not changed and (row.received or 0) > change:
+                        life.reconfigure(other, change)
+                        changed = True
+                    life.arrive([row])
+                life.step(batch[-1].received or 0)
+                if data.draw(st.booleans()):
+                    life.restart()
+            if not changed:
+                life.reconfigure(other, change)
+            life.step(end)
+            results.append(life.current())
+        assert results[0] == results[1]
+        for excursion in results[0]:
+            assert excursion.closed_by == "" or excursion.cleared == change
