@@ -21,8 +21,10 @@ from rules.windows import Windows
 BEGINNING = np.iinfo(np.int64).min
 NEAR_NS = 300 * 10**9
 """So far is looked back at first, beside what windows need; eight times as far with each look that shows no quiet moment."""
-LOOKBACK_NS = 10**15
-"""So much time of all points together is looked back at in one go: a million readings at one a second, some 100 MB at work."""
+LOOKBACK_ROWS = 1_000_000
+"""About so many readings are looked back at in one go, of as many points as that is: some 100 MB at work."""
+WHOLE_POINTS = 32
+"""At most so many points are looked back at to their beginnings in one go, as nobody knows how much is there."""
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -66,20 +68,22 @@ class Lookback:
 def looking_back(memory: Memory, points: Iterable[tuple[int, int, int, int]], settled: int, look: Callable[[Lookback], Flags]) -> None:
     """Look back at points (number, since, start, newest time) until `look` has seen enough of each, as it says.
 
-    So many at a time as are bounded by LOOKBACK_NS; who has not seen enough looks eight times as far.
+    Who has not seen enough looks eight times as far; together are those who are expected to have no more than LOOKBACK_ROWS.
     """
-    waiting = sorted(points)
+    waiting = [(point, (point[3] - point[2]) // 10**9) for point in sorted(points)]
     while waiting:
-        spans = np.cumsum([min(upto - start, LOOKBACK_NS) for _, _, start, upto in waiting])
-        count = max(1, int(np.searchsorted(spans, LOOKBACK_NS)))
-        some, waiting = sorted(waiting[:count]), waiting[count:]
+        expected = [max(rows, LOOKBACK_ROWS // WHOLE_POINTS) if point[2] == BEGINNING else rows for point, rows in waiting]
+        count = max(1, int(np.searchsorted(np.cumsum(expected), LOOKBACK_ROWS, side="right")))
+        some, waiting = sorted(point for point, _ in waiting[:count]), waiting[count:]
         number, since, start, upto = (np.array(column, np.int64) for column in zip(*some, strict=True))
         readings = memory.read_all(number, start, upto + 1)
         counted = readings.received <= settled
         enough = look(Lookback(number, since, start, readings if counted.all() else readings.take(counted)))
+        held = np.diff(np.searchsorted(readings.point, [*number, 1 << 32])).tolist()
         for i in np.flatnonzero(~enough & (start != BEGINNING)).tolist():
-            width = int(since[i]) - int(start[i])
-            waiting.append((int(number[i]), int(since[i]), BEGINNING if width > FARTHEST_NS else int(since[i]) - 8 * width, int(upto[i])))
+            point, moment, first, newest = some[i]
+            width = moment - first
+            waiting.append(((point, moment, BEGINNING if width > FARTHEST_NS else moment - 8 * width, newest), 8 * held[i]))
 
 
 @dataclass(frozen=True, slots=True)

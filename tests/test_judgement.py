@@ -41,7 +41,7 @@ def looking_back_little(data: st.DataObject) -> Iterator[None]:
     near_ns = data.draw(st.sampled_from((1, SECOND_NS, 3 * SECOND_NS, 300 * SECOND_NS)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Judgement, "_near_ns", lambda judgement, which: near_ns)
-        patch.setattr("alerts.rewind.LOOKBACK_NS", data.draw(st.sampled_from((1, 10 * SECOND_NS, 10**15))))
+        patch.setattr("alerts.rewind.LOOKBACK_ROWS", data.draw(st.sampled_from((1, 40, 1_000_000))))
         patch.setattr("alerts.suspensions.HOUR_NS", near_ns)
         yield
 
