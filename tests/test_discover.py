@@ -149,6 +149,9 @@ PAYLOAD = JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_siz
 @given(st.lists(st.tuples(ANY_TOPIC, PAYLOAD), max_size=6))
 @example([("//0", b"[]"), ("//", b'[[], {"0": false}]')])
 @example([("0", b'[{"\\u0085": false}]')])
+@example([("0", b'{"": [{"0": false}]}')])
+@example([("1/00/0/0", b"{}"), ("1/00/0/0", b'{"1": 1}'), ("0/0/0/0", b'{"1": 1}')])
+@example([("0", b'{"a b": [{"0": false}], "c": [{"1": 2}]}')])
 def test_whatever_is_heard_drafts_are_a_configuration(tmp_path_factory: pytest.TempPathFactory, said: list[tuple[str, bytes]]) -> None:
     foreign = [(topic, payload) for topic, payload in said if not topic.startswith(("renrum/", "$"))]
     found = sort_out(heard_of(*foreign), None, ())

@@ -18,6 +18,7 @@ from service.discovery.text import flow, scalar
 Leaf = tuple[str, str, object]
 Member = tuple[Topic, object]
 Captures = tuple[tuple[int, str], ...]
+_OURS = parse_filter("renrum/+/+/+")  # whatever the site: what Renrum reads itself is for no source
 _NO_BRACES = str.maketrans("", "", "{}")
 
 
@@ -80,7 +81,7 @@ def drafts_of(topics: Sequence[Topic], taken: Sequence[TopicFilter], known: Iter
             continue
         groups.setdefault((topic.name.count("/"), frozenset(_shape(parsed, "$"))), []).append((topic, parsed))
     drafts: list[Draft] = []
-    ids, used = set(known), list(taken)
+    ids, used = set(known), [*taken, _OURS]
     every = [topic.name for topic in topics]
     for members in sorted(groups.values(), key=lambda group: group[0][0].name):
         found = list(_drafts(members, every, used, ids))
@@ -204,8 +205,9 @@ def _elements(parsed: object) -> list[tuple[str, object]]:
     if not isinstance(parsed, dict):
         return []
     for name, item in parsed.items():
-        if isinstance(item, list) and item and all(isinstance(element, dict) for element in item):
-            return [(f"$.{name}", element) for element in item]
+        place = guesses.member("$", name)
+        if place and isinstance(item, list) and item and all(isinstance(element, dict) for element in item):
+            return [(place, element) for element in item]
     return [("", parsed)]
 
 

@@ -97,14 +97,21 @@ def is_time(value: object) -> bool:
         return False
 
 
+def member(path: str, name: str) -> str:
+    """The path of an object's member; empty where no path in a template can say it."""
+    if not name or len(name) > LONGEST or re.search(r"['{}]", name):
+        return ""
+    return f"{path}.{name}" if re.fullmatch(r"""[^\s.*\[\]"]+""", name) else f"{path or '@'}['{name}']"
+
+
 def leaves(value: object, path: str) -> Iterator[tuple[str, str, object]]:
     """Path, name and value of everything in nested objects that is no object and no array, in their order."""
     if not isinstance(value, dict):
         return
     for name, item in value.items():
-        if not name or len(name) > LONGEST or re.search(r"['{}]", name):
-            continue  # no path in a template can say it
-        place = f"{path}.{name}" if re.fullmatch(r"""[^\s.*\[\]"]+""", name) else f"{path or '@'}['{name}']"
+        place = member(path, name)
+        if not place:
+            continue
         if isinstance(item, dict):
             yield from leaves(item, place)
         elif not isinstance(item, list):
