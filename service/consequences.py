@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import groupby
 
-import numpy as np
-
-from alerts.suspensions import passing_along
+from alerts.backtest import Backtest
 from ingest.journal import JournalReader
 from ingest.series import SeriesReader
-from rules.engine import CLEARED, advance, open_excursions
+from rules.difference import ADDED, MOVED, REMOVED, differences
 from rules.excursion import Excursion
-from rules.occupancy import occupancy_of
 from rules.plan import Plan, plan_of
-from rules.runs import RunState
 from service.archive import SERIES, Archive
+from service.impact import lead_ns
 from service.judging import Judge
 from service.readers import Readers
 from service.stored import StoredReadings
-
-DAY_NS = 86_400 * 10**9
 
 
 @dataclass(slots=True)
 class Consequences:
     """Excursions of the rules and points that would be judged otherwise, by rule, point and onset.
 
-    `removed` and `added` overlap nothing of the other side; `moved` are pairs that overlap and differ. `points` were judged again.
+    `removed` and `added` have no like on the other side; `moved` are pairs that differ. `points` were judged again.
     """
 
     before: int = 0
@@ -37,8 +33,6 @@ class Consequences:
     removed: list[Excursion] = field(default_factory=list)
     added: list[Excursion] = field(default_factory=list)
     moved: list[tuple[Excursion, Excursion]] = field(default_factory=list)
-    silence: bool = False
-    """Whether rules on silence changed, too: those are not tried out."""
 
 
 def consequences(archive: Archive, old: Judge, new: Judge, start: int, progress: Callable[[float], None]) -> Consequences:
@@ -48,65 +42,50 @@ def consequences(archive: Archive, old: Judge, new: Judge, start: int, progress:
         for point in judge[0].points:
             number_of.setdefault(point.id, len(number_of))
     plans = [plan_of(*judge, number_of) for judge in (old, new)]
-    found = Consequences(silence=_judged(plans[0], silence=True) != _judged(plans[1], silence=True))
-    before, after = (_judged(plan) for plan in plans)
-    names = sorted({pair for pair in {*before, *after} if before.get(pair) != after.get(pair)}, key=lambda pair: (pair[1], pair[0]))
-    chosen = [id_ for id_ in dict.fromkeys(id_ for _, id_ in names) if id_ in archive.number_of]
+    judged = [_judged(plan) for plan in plans]
+    changed = {pair for pair in judged[0].keys() | judged[1].keys() if judged[0].get(pair) != judged[1].get(pair)}
+    chosen = sorted({point for _, point in changed if point in archive.number_of})
+    clock, first = int(archive.state.get("clock", 0)), start - max(lead_ns(plan) for plan in plans)
+    sides: list[list[Excursion]] = [[], []]
     path = archive.journal.path
     with (
         closing(Readers(lambda: SeriesReader(archive.data_dir / SERIES))) as series,
         closing(Readers(lambda: JournalReader(path))) as journal,
     ):
         stored = StoredReadings(series, journal)
+        states = {place: list(told) for place, told in stored.states().items()}
+        tests = [Backtest([(0, plan)], number_of, states, stored.slices) for plan in plans]
         for done, id_ in enumerate(chosen):
-            rules = {rule for rule, where in names if where == id_}
-            rows = _judge(plans, rules, number_of[id_], stored, start)
-            _compare(rows[0], rows[1], found)
-            found.points += 1
+            for rows, test in zip(sides, tests, strict=True):
+                rows += test.judge(number_of[id_], stored.slices(number_of[id_], first), clock, clock + 1)
             progress((done + 1) / len(chosen))
-    for side in (found.removed, found.added):
-        side.sort(key=lambda row: (row.rule, row.point, row.onset))
+        if {rule for rule, _ in changed} & {rule.id for plan in plans for rule in plan.stale.rules}:
+            seq = max(archive.before(first), archive.configurations[0][0].seq - 1)
+            for rows, test in zip(sides, tests, strict=True):
+                rows += test.silences(archive.journal.entries(seq, archive.state.get("cursor", 0)))
+    wanted = [[row for row in rows if (row.rule, row.point) in changed and (row.ended is None or row.ended > start)] for rows in sides]
+    return _compared(wanted[0], wanted[1], len(chosen))
+
+
+def _judged(plan: Plan) -> dict[tuple[str, str], tuple[object, ...]]:
+    """What judges each (rule, point)."""
+    return {pairs.key(row): plan.fingerprint(pairs, row) for pairs in (*plan.groups, plan.stale) for row in range(len(pairs))}
+
+
+def _compared(before: list[Excursion], after: list[Excursion], points: int) -> Consequences:
+    found = Consequences(len(before), len(after), points)
+    sides = [_by_pair(rows) for rows in (before, after)]
+    for pair in sorted(sides[0].keys() | sides[1].keys()):
+        for one in differences(sides[0].get(pair, ()), sides[1].get(pair, ())):
+            if one.what == MOVED and one.before is not None and one.after is not None:
+                found.moved.append((one.before, one.after))
+            elif one.what == ADDED:
+                found.added.append(one.either)
+            elif one.what == REMOVED:
+                found.removed.append(one.either)
     return found
 
 
-def _judged(plan: Plan, silence: bool = False) -> dict[tuple[str, str], tuple[object, ...]]:
-    """What judges each (rule, point)."""
-    groups = (plan.stale,) if silence else plan.groups
-    return {pairs.key(row): plan.fingerprint(pairs, row) for pairs in groups for row in range(len(pairs))}
-
-
-def _judge(plans: list[Plan], rules: set[str], number: int, stored: StoredReadings, start: int) -> list[list[Excursion]]:
-    """The excursions of some rules at a point, by each plan, in one pass over its readings."""
-    states = stored.states()
-    occupancies = [occupancy_of(plan.facility, states, passing_along((plan,), stored.slices)) for plan in plans]
-    groups = ((side, group) for side, plan in enumerate(plans) for group in plan.groups)
-    parts = [(side, group.only(np.array([number]))) for side, group in groups if group.offsets[number] < group.offsets[number + 1]]
-    runs = [RunState.initial(len(pairs)) for _, pairs in parts]
-    rows: list[list[Excursion]] = [[] for _ in plans]
-    for readings in stored.slices(number, start - DAY_NS):
-        for index, (side, pairs) in enumerate(parts):
-            runs[index], findings = advance(pairs, runs[index], readings, occupancies[side])
-            rows[side] += [finding.excursion for finding in findings if finding.what == CLEARED]
-    for (side, pairs), run in zip(parts, runs, strict=True):
-        rows[side] += open_excursions(pairs, run, occupancies[side])
-    return [[row for row in side if row.rule in rules and (row.ended is None or row.ended > start)] for side in rows]
-
-
-def _compare(old: list[Excursion], new: list[Excursion], found: Consequences) -> None:
-    """Pair what overlaps, each with the earliest that is left."""
-    found.before += len(old)
-    found.after += len(new)
-    left = sorted(new, key=lambda row: row.onset)
-    for row in sorted(old, key=lambda row: row.onset):
-        like = next((other for other in left if other.rule == row.rule and _overlap(row, other)), None)
-        if like is None:
-            found.removed.append(row)
-            continue
-        left.remove(like)
-        if (like.onset, like.raised, like.ended) != (row.onset, row.raised, row.ended):
-            found.moved.append((row, like))
-    found.added += left
-
-
-def _overlap(one: Excursion, other: Excursion) -> bool:
-    return (other.ended is None or one.onset < other.ended) and (one.ended is None or other.onset < one.ended)
+def _by_pair(rows: Iterable[Excursion]) -> dict[tuple[str, str], list[Excursion]]:
+    ordered = sorted(rows, key=lambda row: (row.rule, row.point, row.onset))
+    return {pair: list(mine) for pair, mine in groupby(ordered, key=lambda row: (row.rule, row.point))}

@@ -230,7 +230,7 @@ def from_journal(archive: Archive, change: Change, delays: Sequence[str], wanted
     found.add(replace(row, rule=f"{BEFORE}/{row.rule}") for row in recorded)
     numbers = {number for id_, number in archive.number_of.items() if wanted.points is None or id_ in wanted.points}
     facility = afters[-1].facility
-    first = start - max([DAY_NS, *(LEAD * span for _, plan in epochs for span in _longest(plan))])
+    first = start - max(lead_ns(plan) for _, plan in epochs)
     _judge(archive, epochs, numbers, recorded, (first, end, clock), found, progress)
     alike = len({rule.id for one in (*judged[-1:], *afters[-1:]) for rule in one.rules} - changed)
     origin = f"the journal in {archive.data_dir}"
@@ -246,6 +246,11 @@ def _recorded(archive: Archive, changed: Iterable[str], start: int, end: int) ->
     for rule in sorted(changed):
         where = "rule = ? and status = ? and onset < ? and (ended is null or ended > ?)"
         yield from archive.state.excursions(where, (rule, CURRENT, end, start))
+
+
+def lead_ns(plan: Plan) -> int:
+    """How long before a period judging must begin, for what is under way at its start."""
+    return max([DAY_NS, *(LEAD * span for span in _longest(plan))])
 
 
 def _longest(plan: Plan) -> Iterator[int]:

@@ -198,8 +198,6 @@ def impact_lines(impact: Consequences, last: str, zone: ZoneInfo) -> Iterator[st
             yield f"  {word:<8} {local_time(row.onset, zone)}  {row.rule} {row.point}{_peak(row)}"
         if len(rows) > EXCURSIONS_LISTED:
             yield f"  … and {len(rows) - EXCURSIONS_LISTED} more {word}; --json names all"
-    if impact.silence:
-        yield "Rules on silence (`stale`) change, too; their excursions are not compared here."
 
 
 def _peak(row: Excursion) -> str:
@@ -230,5 +228,4 @@ def _document(impact: Consequences) -> dict[str, Any]:
         "removed": rows(impact.removed),
         "added": rows(impact.added),
         "moved": [{"before": before, "after": after} for moved in impact.moved for before, after in [rows(moved)]],
-        "silence_changed": impact.silence,
     }
