@@ -152,8 +152,12 @@ class Alarms:
         rows = self._store.rows(f"select {_COLUMNS} from alarms where id = ?", (id,))
         return replace(Alarm(*rows[0]), late=bool(rows[0][7])) if rows else None
 
+    def of(self, excursion: str) -> Alarm | None:
+        """The alarm that an excursion, by its id, belongs to."""
+        return self.find(self._levels.alarm_of(excursion) or _own_alarm(excursion))
+
     def _of(self, excursion: Excursion) -> Alarm:
-        alarm = self.find(self._levels.alarm_of(excursion.id) or _own_alarm(excursion.id))
+        alarm = self.of(excursion.id)
         assert alarm is not None, f"excursion {excursion.id} has no alarm"
         return alarm
 

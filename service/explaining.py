@@ -300,7 +300,7 @@ def _recorded(archive: Archive, point: str, at: int, begin: int) -> Iterator[Rec
     for row in newest.values():
         if row.id in over[:-SHOWN_OVER]:
             continue
-        alarm = alarms.find(f"A{row.id[1:]}")
+        alarm = alarms.of(row.id)
         query = "select target, queued_at, sent_at, attempts, detail from outbox where alarm = ? order by id"
         pages = archive.state.rows(query, (alarm.id if alarm else "",))
         yield Recorded(row, alarm, tuple(Told(*page) for page in pages))

@@ -71,6 +71,9 @@ def test_what_is_on_record(place: Installation) -> None:
     (action,) = [one for one in said["excursions"] if one["rule"] == "dp-cascade.action"]
     assert (action["onset"], action["ended"], action["peak"]) == ("2026-11-20T08:00:20Z", "2026-11-20T08:00:40Z", 5.25)
     assert action["alarm"]["state"] == "returned"
+    levels = [one for one in said["excursions"] if one["rule"].startswith("dp-cascade.")]
+    assert len(levels) == 2
+    assert len({one["alarm"]["id"] for one in levels}) == 1, "the levels are one alarm"
     assert "nobody was told" in explain(place, "cp1.dp1.dp", 30)
     assert "On record: no excursion of this point then" in explain(place, "cp1.dp1.dp", 10)
 
