@@ -42,6 +42,8 @@ create index outbox_waiting on outbox (target) where sent_at is null;
 """
 _TALLIES = "create index if not exists outbox_by_target on outbox (target, sent_at, attempts, queued_at)"
 """So that what went to each target is counted without a look at the pages; a file of an earlier version gets it too."""
+_TOLD = "create index if not exists audit_by_action on audit (action, at)"
+"""So that key figures are read from what was told, not from the whole trail; a file of an earlier version gets it too."""
 _WRITTEN = (
     "create table excursions_written (seq integer primary key autoincrement, id text, revision integer, unique (id, revision))",
     "insert into excursions_written (id, revision) select id, revision from excursions order by onset, id, revision",
@@ -96,6 +98,7 @@ class StateStore:
                     " from the journal"
                 )
             self._connection.execute(_TALLIES)
+            self._connection.execute(_TOLD)
             if not self._connection.execute("select 1 from sqlite_schema where name = 'excursions_written'").fetchone():
                 with self.transaction():
                     for statement in _WRITTEN:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
+from alerts.kpis import Kpis
 from dashboards import monitor as m
 from dashboards.asked import AlarmState
 from facility.times import format_time
@@ -153,6 +154,50 @@ class AlarmAnswer(Answer):
 class AlarmsAnswer(Answer):
     alarms: list[AlarmAnswer]
     next: str | None
+
+
+class FrequentAnswer(Answer):
+    rule: str
+    point: str
+    count: int
+
+
+class KpisAnswer(Answer):
+    """Key figures of alarm management (ISA-18.2) of [start, end), of what people were told; ratios are 0 to 1."""
+
+    start: Time
+    end: Time
+    told: int
+    told_per_day: float
+    told_per_hour: float
+    told_per_10m: float
+    peak_10m: int
+    busy_10m_ratio: float
+    busy_hours_ratio: float
+    flood_ratio: float
+    frequent_ratio: float
+    stale: int
+    priorities: dict[str, float]
+    answered_median_s: float | None
+    answered_p95_s: float | None
+    frequent: list[FrequentAnswer]
+    chattering: list[FrequentAnswer]
+
+    @classmethod
+    def of(cls, kpis: Kpis) -> Self:
+        def listed(found: tuple[tuple[tuple[str, str], int], ...]) -> list[FrequentAnswer]:
+            return [FrequentAnswer(rule=rule, point=point, count=count) for (rule, point), count in found]
+
+        def seconds(ns: int | None) -> float | None:
+            return None if ns is None else ns / 1e9
+
+        return cls(
+            start=format_time(kpis.start), end=format_time(kpis.end), told=kpis.annunciated, told_per_day=kpis.per_day,
+            told_per_hour=kpis.per_hour, told_per_10m=kpis.per_10m, peak_10m=kpis.peak_10m, busy_10m_ratio=kpis.busy_10m_ratio,
+            busy_hours_ratio=kpis.busy_hours_ratio, flood_ratio=kpis.flood_ratio, frequent_ratio=kpis.frequent_ratio, stale=kpis.stale,
+            priorities=kpis.priorities, answered_median_s=seconds(kpis.answered_median_ns), answered_p95_s=seconds(kpis.answered_p95_ns),
+            frequent=listed(kpis.frequent), chattering=listed(kpis.chattering),
+        )  # fmt: skip
 
 
 class AuditEntryAnswer(Answer):

@@ -82,6 +82,10 @@ def acknowledge(monitor: Monitor, query: asked.AlarmAsked, body: asked.Acknowled
     )
 
 
+def kpis(monitor: Monitor, query: asked.Span, _: None) -> answers.KpisAnswer:
+    return answers.KpisAnswer.of(monitor.kpis(query.start, query.end))
+
+
 def audit(monitor: Monitor, query: asked.AuditAsked, _: None) -> answers.AuditAnswer:
     page = _page(query.cursor, lambda: monitor.audit(query.start, query.end, query.limit, query.cursor))
     entries = [
@@ -141,6 +145,10 @@ OPERATIONS = (
         f"{PREFIX}/alarms/{{id}}/acknowledge", "Acknowledge an alarm as who is signed in; 409 tells who was faster.",
         acknowledge, parameters=asked.AlarmAsked, answer=answers.AlarmAnswer, method="POST", body=asked.AcknowledgeBody,
         problems=(403, 404, 409, 413, 415), permission=ACKNOWLEDGE,
+    ),
+    Operation(
+        f"{PREFIX}/kpis", "Key figures of alarm management (ISA-18.2), of the last 30 days unless asked otherwise.",
+        kpis, parameters=asked.Span, answer=answers.KpisAnswer, permission=READ,
     ),
     Operation(
         f"{PREFIX}/audit", "The audit trail, the oldest entry first.",

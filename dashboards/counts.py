@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from alerts.kpis import Kpis
 from historian.vitals import HistorianVitals
 from ingest.histogram import Distribution
 
@@ -125,8 +126,8 @@ class MachineCounts:
 class Counts:
     """A frozen snapshot. Counters of readings, entries, excursions and pages never fall while the journal lives; others begin at a start.
 
-    `alarms` that are not done, by (priority, state), and `pages` by target are None while they cannot be read. `failing` and `threads`
-    have every part and thread. `publish_to_page` is from the time of the reading that raised an alarm to its page's delivery.
+    `alarms` that are not done, by (priority, state), and `pages` by target are None while they cannot be read, as are `kpis`. `failing`
+    and `threads` have every part and thread. `publish_to_page` is from the time of the reading that raised an alarm to its page's delivery.
     """
 
     sums: Sums = field(default_factory=Sums)
@@ -140,6 +141,7 @@ class Counts:
     points: Mapping[str, int] = field(default_factory=dict)
     excursions_open: Mapping[str, int] = field(default_factory=dict)
     alarms: Mapping[tuple[str, str], int] | None = None
+    kpis: Kpis | None = None
     pages: Mapping[str, TargetCounts] | None = None
     publish_to_page: Distribution = _NONE
     historian: HistorianVitals | None = None

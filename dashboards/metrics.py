@@ -13,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from alerts.kpis import Kpis
 from dashboards.counts import (
     Counts,
     IngestCounts,
@@ -53,6 +54,8 @@ class _Snapshot(Collector):
         yield from _journal(counts.journal)
         yield from _judging(counts.steps)
         yield from _alarms(counts)
+        if counts.kpis is not None:
+            yield from _kpis(counts.kpis)
         if counts.pages is not None:
             yield from _pages(counts.pages)
         yield _histogram(
@@ -151,6 +154,25 @@ def _alarms(counts: Counts) -> Iterator[Metric]:
             for state in STANDING:
                 family.add_metric([priority, state], counts.alarms.get((priority, state), 0))
         yield family
+
+
+def _kpis(kpis: Kpis) -> Iterator[Metric]:
+    for name, text, value in (
+        ("told_per_day", "Alarms that people were told a day, of the last 30 days.", kpis.per_day),
+        ("peak_10m", "The most alarms that people were told within ten minutes, of the last 30 days.", kpis.peak_10m),
+        ("busy_10m_ratio", "Share of ten-minute periods with more than 10 alarms, of the last 30 days.", kpis.busy_10m_ratio),
+        ("busy_hours_ratio", "Share of hours with more than 30 alarms, of the last 30 days.", kpis.busy_hours_ratio),
+        ("flood_ratio", "Share of time in a flood, of the last 30 days.", kpis.flood_ratio),
+        ("frequent_ratio", "Share of the ten most frequent alarms, of the last 30 days.", kpis.frequent_ratio),
+        ("chattering", "Rules at points that were told three times within a minute, of the last 30 days.", len(kpis.chattering)),
+        ("stale", "Alarms that have been active for more than 24 hours.", kpis.stale),
+    ):
+        yield GaugeMetricFamily(f"renrum_alarms_{name}", text, value)
+    ratios = {priority: kpis.priorities.get(priority, 0.0) for priority in PRIORITIES}
+    yield _gauges("renrum_alarms_told_ratio", "Share of the alarms that people were told, of the last 30 days.", "priority", ratios)
+    answered = {"0.5": kpis.answered_median_ns, "0.95": kpis.answered_p95_ns}
+    seconds = {quantile: ns / 1e9 for quantile, ns in answered.items() if ns is not None}
+    yield _gauges("renrum_alarms_answer_seconds", "From told to acknowledged, of the last 30 days.", "share", seconds)
 
 
 def _pages(pages: Mapping[str, TargetCounts]) -> Iterator[Metric]:

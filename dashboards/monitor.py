@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from alerts.kpis import Kpis
 from alerts.lifecycle import ACKNOWLEDGED, RETURNED, UNACKNOWLEDGED
 from dashboards.counts import Counts
 from ingest.readmission import Readmitted, Wanted
@@ -291,6 +292,9 @@ class Monitor(Protocol):
 
     def acknowledge(self, alarm_id: str, *, by: str, comment: str) -> Acknowledgement:
         """Acknowledge for a named person; returns when it is durable and in the audit trail."""
+
+    def kpis(self, start: int | None = None, end: int | None = None) -> Kpis:
+        """Key figures of [start, end): of the last 30 days, or since the journal began."""
 
     def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
         """Entries with start <= at < end, the oldest first. A ValueError for a foreign cursor."""

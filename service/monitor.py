@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from alerts.alarms import Answer
+from alerts.kpis import SPAN_NS, Kpis, kpis_on_record
 from alerts.ledger import Applied
 from alerts.lifecycle import ACKNOWLEDGE
 from alerts.store import StateStore, StateUnavailable
@@ -34,6 +35,8 @@ from service.vitals import Vitals
 
 TALLIES_EVERY_NS = 2 * 10**9
 """How old the counts of alarms and pages may be: /metrics and every open page ask for them."""
+KPIS_EVERY_NS = 60 * 10**9
+"""Key figures over thirty days change slowly, and are read from all that was told in them."""
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +73,7 @@ class ServiceMonitor:
         self._stored = StoredReadings(self._series, self._journal)
         self._shown = self.prepared(configuration, number_of)
         self._tallies: tuple[int, records.Tallies | None] | None = None
+        self._kpis: tuple[int, Kpis] | None = None
         self._adrift = ""
         self._begin(self._shown)
 
@@ -191,6 +195,12 @@ class ServiceMonitor:
             return m.Acknowledgement(m.CLOSED, alarm)
         return m.Acknowledgement(m.ALREADY, alarm, answer.by, answer.at, alarm.comment)
 
+    def kpis(self, start: int | None = None, end: int | None = None) -> Kpis:
+        end = self._clock.now_ns() if end is None else end
+        with self._store.borrowed() as store:
+            begun = records.begun(store, end)
+            return kpis_on_record(store, max(begun, end - SPAN_NS if start is None else start), end)
+
     def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> m.Page[m.AuditEntry]:
         with self._store.borrowed() as store:
             page = records.audit(store, start, end, limit, cursor)
@@ -246,11 +256,20 @@ class ServiceMonitor:
             points=self._shown.board.by_state(),
             excursions_open=self._shown.board.open_by_level,
             alarms=None if tallies is None else tallies.alarms,
+            kpis=self._recent_kpis(),
             pages=None if tallies is None else {target: TargetCounts() for target in self._shown.targets} | dict(tallies.pages),
             publish_to_page=vitals.publish_to_page,
             historian=vitals.historian,
             machine=machine_of(self._data_dir, self._clock.now_ns(), vitals.clock_steps),
         )
+
+    def _recent_kpis(self) -> Kpis | None:
+        """None while state.db cannot be read."""
+        known, now = self._kpis, self._clock.monotonic_ns()
+        if known is None or not 0 <= now - known[0] < KPIS_EVERY_NS:
+            with suppress(m.MonitorUnavailable):
+                self._kpis = known = (now, self.kpis())
+        return None if known is None else known[1]
 
     def _recent_tallies(self) -> records.Tallies | None:
         """None while state.db cannot be read: the other counts are needed then more than ever."""

@@ -90,6 +90,12 @@ def audit(store: StateStore, start: int | None, end: int | None, limit: int, cur
     return _page([AuditRow(*row) for row in rows], limit, span, lambda row: (str(row.seq),))
 
 
+def begun(store: StateStore, otherwise: int) -> int:
+    """When the audit trail begins, ns UTC."""
+    rows = store.rows("select at from audit order by seq limit 1")
+    return int(rows[0][0]) if rows else otherwise
+
+
 @dataclass(frozen=True, slots=True)
 class Tallies:
     """Alarms that are not done, by (priority, state); pages by target."""

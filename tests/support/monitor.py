@@ -6,6 +6,9 @@ import threading
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from alerts.kpis import SPAN_NS, Annunciations, Kpis, kpis_of
 from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
 from dashboards.console.view import value_text
 from dashboards.counts import Counts, IngestCounts, JournalCounts, LinkCounts, StepCounts, Sums, TargetCounts
@@ -235,6 +238,11 @@ class FakeMonitor:
         self.events.alarm(after)
         return Acknowledgement(ACCEPTED, after, by, self.at, comment)
 
+    def kpis(self, start: int | None = None, end: int | None = None) -> Kpis:
+        told = Annunciations(np.array([self.at - 10**9], np.int64), [("dp-low", "cp1.dp")], ["high"])
+        end = self.at if end is None else end
+        return kpis_of(told, end - SPAN_NS if start is None else start, end, [], [90 * 10**9])
+
     def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
         chosen = [entry for entry in self.audit_entries if (start is None or entry.at >= start) and (end is None or entry.at < end)]
         return paged(chosen, limit, cursor)
@@ -257,6 +265,7 @@ class FakeMonitor:
             points={"normal": 12},
             excursions_open={"action": 1, "alert": 1, "technical": 1},
             alarms={("critical", UNACKNOWLEDGED): 2, ("medium", RETURNED): 1, ("medium", ACKNOWLEDGED): 1},
+            kpis=self.kpis(),
             pages={"sink": TargetCounts(attempts=5, sent=4)},
         )
 
