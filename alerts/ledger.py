@@ -13,6 +13,7 @@ from alerts.alarms import Alarms, Answer
 from alerts.audit import SYSTEM, AuditTrail
 from alerts.clocks import Clocks
 from alerts.judgement import Judgement, Stretch
+from alerts.remarks import Remarks
 from alerts.rewind import BEGINNING
 from alerts.store import StateStore, StateUnavailable
 from facility.reading import Readings
@@ -22,6 +23,7 @@ from ingest.entries import (
     DELIVERY,
     INGEST,
     PEOPLE,
+    RECORD,
     SERVICE,
     SOURCE,
     STEP,
@@ -31,6 +33,7 @@ from ingest.entries import (
     IngestBody,
     PeopleBody,
     ReadmissionNote,
+    RecordBody,
     ServiceBody,
     SourceBody,
     decode,
@@ -78,6 +81,7 @@ class Ledger:
         self.number_of: dict[str, int] = {}
         self.judgement = Judgement(memory, store, self.number_of)
         self.audit = AuditTrail(store)
+        self._remarks = Remarks(store)
         self.cursor = 0
         self.configurations: list[int] = []
         """The entries up to the cursor that put one in force."""
@@ -182,6 +186,10 @@ class Ledger:
                 assert isinstance(body, ActionBody)
                 applied.answers[entry.seq] = self._alarms.act(body, entry, self.audit)
                 applied.alarms.append(body.target)
+            elif entry.kind == RECORD:
+                body = decode(entry)
+                assert isinstance(body, RecordBody)
+                applied.answers[entry.seq] = self._remarks.act(body, entry, self.audit)
             elif entry.kind == DELIVERY:
                 body = decode(entry)
                 assert isinstance(body, DeliveryBody)

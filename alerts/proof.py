@@ -74,6 +74,8 @@ def prove(recorded: StateStore, journal: JournalReader, folder: Path, plan_of: P
                 _compare(both, "alarms", ("id",), proof.flaws)
                 _compare(both, "members", ("excursion",), proof.flaws)
                 _compare(both, "stood", ("audit",), proof.flaws)
+                _compare(both, "remarks", ("entry",), proof.flaws)
+                _compare(both, "reviews", ("entry",), proof.flaws)
                 _compare(both, "audit", ("seq",), proof.audit)
             for key in _PROGRESS:
                 stored, computed = recorded.get(key), store.get(key)
@@ -139,6 +141,8 @@ def _difference(table: str, which: tuple[Any, ...], stored: dict[str, Any] | Non
         "audit": "audit row",
         "members": "alarm of excursion",
         "stood": "level at audit row",
+        "remarks": "remark of entry",
+        "reviews": "review of entry",
     }[table]
     about = [str(row[name]) for name in ("rule", "point", "action", "object") if row.get(name)]
     name = f"{noun} {which[0]}{f' revision {which[1]}' if len(which) > 1 else ''} ({' '.join(about)})"

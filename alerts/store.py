@@ -12,7 +12,7 @@ from typing import Any
 from ingest.journal import read_only
 from rules.excursion import CURRENT, Excursion
 
-FORMAT = 2
+FORMAT = 3
 """Of the tables, and of what stands in them encoded (alerts/checkpoint.py)."""
 _EXCURSION = [f.name for f in fields(Excursion)]
 _NAMED = ", ".join(f'"{name}"' for name in _EXCURSION)
@@ -34,6 +34,12 @@ create index members_by_alarm on members (alarm);
 create table audit (
     seq integer primary key, at integer, actor text, action text, object text, old text, new text, reason text, entry integer, hash blob
 );
+create table remarks (
+    entry integer primary key, at integer, excursion text, actor text, action text, cause text, impact text, disposition text,
+    deviation text, comment text, meaning text, digest text, revision integer, state text
+);
+create index remarks_by_excursion on remarks (excursion, entry);
+create table reviews (entry integer primary key, at integer, row integer, actor text, comment text, meaning text, digest text);
 create table outbox (
     id integer primary key, page_id text, alarm text, target text, page text, queued_at integer, attempts integer, next_try integer,
     tried_at integer, sent_at integer, permanent integer, detail text, unique (page_id, target)

@@ -12,8 +12,8 @@ from facility.reading import Readings
 from ingest.arrivals import Quarantined, Raw
 from ingest.journal import Entry, JournalUnavailable
 
-INGEST, STEP, LINK, CLOCK, CONFIGURATION, ACTION, DELIVERY, SERVICE, PEOPLE, SOURCE = (
-    "ingest", "step", "link", "clock", "configuration", "action", "delivery", "service", "people", "source",
+INGEST, STEP, LINK, CLOCK, CONFIGURATION, ACTION, DELIVERY, SERVICE, PEOPLE, SOURCE, RECORD = (
+    "ingest", "step", "link", "clock", "configuration", "action", "delivery", "service", "people", "source", "record",
 )  # fmt: skip
 
 
@@ -107,6 +107,20 @@ class ActionBody(msgspec.Struct, frozen=True):
     comment: str = ""
 
 
+class RecordBody(msgspec.Struct, frozen=True):
+    """Somebody put something on an excursion's record, or reviewed the audit trail (alerts/remarks.py says what `words` hold).
+
+    Where it is signed, `meaning` says what for, and `digest` (hex) is over what was signed.
+    """
+
+    action: str
+    target: str
+    by: str
+    words: dict[str, str] = {}
+    meaning: str = ""
+    digest: str = ""
+
+
 class DeliveryBody(msgspec.Struct, frozen=True):
     """An attempt to deliver a page ended."""
 
@@ -157,7 +171,19 @@ class SourceBody(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-Body = IngestBody | StepBody | LinkBody | ClockBody | ConfigurationBody | ActionBody | DeliveryBody | ServiceBody | PeopleBody | SourceBody
+Body = (
+    IngestBody
+    | StepBody
+    | LinkBody
+    | ClockBody
+    | ConfigurationBody
+    | ActionBody
+    | RecordBody
+    | DeliveryBody
+    | ServiceBody
+    | PeopleBody
+    | SourceBody
+)
 _KINDS: dict[str, type[Body]] = {
     INGEST: IngestBody,
     STEP: StepBody,
@@ -169,6 +195,7 @@ _KINDS: dict[str, type[Body]] = {
     SERVICE: ServiceBody,
     PEOPLE: PeopleBody,
     SOURCE: SourceBody,
+    RECORD: RecordBody,
 }
 _NO_SEQUENCE = b"\xff" * 8
 """-1: none."""

@@ -16,7 +16,7 @@ from dashboards import monitor as m
 from dashboards.counts import Counts, Sums, TargetCounts
 from dashboards.events import EventHub
 from facility.reading import quality_name
-from ingest.entries import ActionBody
+from ingest.entries import ActionBody, RecordBody
 from ingest.journal import JournalReader, JournalUnavailable
 from ingest.readmission import Readmitted, Wanted
 from ingest.series import SeriesReader, SeriesUnavailable
@@ -25,6 +25,7 @@ from service import records
 from service.clock import Clock
 from service.configuration import Configuration
 from service.health import health_of
+from service.keeping import Keeping
 from service.machine import machine_of
 from service.readers import Readers
 from service.shown import Shown
@@ -45,8 +46,9 @@ class ServiceMonitor:
     """Implements `Monitor`. The step thread calls `after_step`; every other method may be called from any thread.
 
     `number_of` gives each point's number in the journal's register; `store`, `series` and `journal` open readers; `act` journals what a
-    person did and returns when the step that applied it is durable; `apply` puts the files in force; `vitals` tells how the threads fare,
-    without waiting; `waiting` says which files differ from what is in force, empty when none does.
+    person did, `keep` what goes on an excursion's record; both return when the step that applied it is durable; `apply` puts the files in
+    force; `vitals` tells how the threads fare, without waiting; `waiting` says which files differ from what is in force, empty when none
+    does.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ServiceMonitor:
         series: Callable[[], SeriesReader],
         journal: Callable[[], JournalReader],
         act: Callable[[ActionBody], Answer],
+        keep: Callable[[RecordBody], Answer],
         readmit: Callable[[Wanted, str, str, bool], Readmitted],
         apply: Callable[[m.ApplyAsked], m.ApplyAnswered],
         vitals: Callable[[], Vitals],
@@ -70,6 +73,7 @@ class ServiceMonitor:
         self._data_dir = configuration.settings.data_dir
         self.events = EventHub(f"{clock.now_ns():x}", lambda point, value: self._shown.text_of(point, value))
         self._store, self._series, self._journal = Readers(store), Readers(series), Readers(journal)
+        self.keeper = Keeping(self._store, keep)
         self._stored = StoredReadings(self._series, self._journal)
         self._shown = self.prepared(configuration, number_of)
         self._tallies: tuple[int, records.Tallies | None] | None = None

@@ -27,7 +27,7 @@ from dashboards.app import build_app
 from facility.secret import Secret
 from facility.sources.source import subscriptions
 from ingest.broker import BrokerFailed, EmbeddedBroker
-from ingest.entries import ACTION, SERVICE, ActionBody, ServiceBody, encode
+from ingest.entries import ACTION, RECORD, SERVICE, Body, ServiceBody, encode
 from ingest.intake import Intake
 from ingest.journal import JournalUnavailable
 from ingest.recollection import Recollection
@@ -244,7 +244,8 @@ class Pipeline:
             store=self._reader,
             series=lambda: self._series.reader(),
             journal=self.journal.reader,
-            act=self._act,
+            act=partial(self._ask, ACTION),
+            keep=partial(self._ask, RECORD),
             readmit=lambda *asked: self._readmitting(*asked),
             apply=lambda asked: self.following.apply(asked),
             vitals=self._vitals,
@@ -313,8 +314,8 @@ class Pipeline:
 
     # What threads ask of each other
 
-    def _act(self, body: ActionBody) -> Answer:
-        answer = self.stepper.ask(ACTION, body).result(timeout=ANSWER_S)
+    def _ask(self, kind: str, body: Body) -> Answer:
+        answer = self.stepper.ask(kind, body).result(timeout=ANSWER_S)
         assert answer is not None
         return answer
 

@@ -7,6 +7,9 @@ permission   viewer  operator  supervisor  administrator   allows
 read         yes     yes       yes         yes             rooms, points, readings, excursions, alarms, live events, metrics
 audit        yes     yes       yes         yes             the audit trail
 acknowledge  -       yes       yes         -               acknowledging alarms
+comment      -       yes       yes         -               writing to the record of an excursion
+assess       -       -         yes         -               assessing, closing and reopening excursions, signed
+review_audit -       -         yes         -               the periodic review of the audit trail, signed
 readmit      -       -         yes         -               taking in again what lies in quarantine
 apply        -       -         yes         yes             putting changed files in force: facility, rules, limits, sources, on-call
 review       -       -         yes         yes             the list of people and tokens, with their roles
@@ -15,6 +18,7 @@ administer   -       -         -           yes             people, their roles a
 """The administrator decides who may do what and leaves the records to others, as regulators ask for."""
 
 READ, AUDIT, ACKNOWLEDGE, READMIT, APPLY = "read", "audit", "acknowledge", "readmit", "apply"
+COMMENT, ASSESS, REVIEW_AUDIT = "comment", "assess", "review_audit"
 REVIEW, ADMINISTER = "review", "administer"
 OPEN, KNOWN, PERSON = "open", "known", "person"
 """Beside the table: what needs no leave (signing in, health), what any session or token may, what only a person who is signed in may."""

@@ -26,6 +26,7 @@ COMMANDS = {
     "export": ("service.cli.export:export", "Write readings to a file."),
     "excursions": ("service.cli.excursions:excursions", "List excursions."),
     "alarms": ("service.cli.alarms:alarms", "List alarms."),
+    "audit": ("service.cli.audit:audit", "List the audit trail: who changed what, when and why."),
     "quarantine": ("service.cli.quarantine:quarantine", "List what could not be understood."),
     "users": ("service.cli.users:users", "Who may sign in, with which role; tokens for programs."),
     "backup": ("service.cli.backup:backup", "Back up the journal and the configuration, once or continuously."),

@@ -41,6 +41,7 @@ from facility.times import parse_time
 from ingest.histogram import Distribution
 from ingest.readmission import Readmitted, Wanted
 from rules.excursion import CURRENT, Excursion
+from tests.support.keeper import FakeKeeper
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
@@ -167,6 +168,7 @@ class FakeMonitor:
         self.asked: list[ApplyAsked] = []
         self.answers = ApplyAnswered(UNCHANGED)
         self.events = EventHub(f"{NOW:x}", self.text_of)
+        self.keeper = FakeKeeper(lambda: self.excursion_rows, self.now)
         self._lock = threading.Lock()
 
     def text_of(self, point: str, value: float | None) -> str:

@@ -16,8 +16,9 @@ from alerts.people.people import People
 from alerts.people.permissions import ROLES
 from alerts.people.register import Register
 from dashboards.app import build_app
+from dashboards.monitor import Monitor
 from facility.secret import Secret
-from tests.support.monitor import NOW, FakeMonitor
+from tests.support.monitor import NOW
 
 SECOND_NS = 10**9
 HERE = "http://127.0.0.1:8480"
@@ -66,7 +67,7 @@ def staff_in(folder: Path) -> Iterator[Staff]:
         yield Staff(register)
 
 
-def client_of(monitor: FakeMonitor, staff: Staff | None, base: str = HERE, **more: Any) -> TestClient:
+def client_of(monitor: Monitor, staff: Staff | None, base: str = HERE, **more: Any) -> TestClient:
     """A browser or program before the application; `staff` None for one without users."""
     app = build_app(monitor, people=staff.people if staff else None, **{"public_url": "https://em.example.org"} | more)
     return TestClient(app, base, raise_server_exceptions=False, follow_redirects=False)

@@ -13,7 +13,20 @@ from alerts.store import StateStore
 from dashboards.counts import LinkCounts, StepCounts
 from dashboards.monitor import UNCHANGED, ApplyAnswered, PointView
 from facility.times import format_time, parse_time
-from ingest.entries import ACTION, CONFIGURATION, DELIVERY, STEP, ActionBody, Body, ConfigurationBody, DeliveryBody, StepBody, encode
+from ingest.entries import (
+    ACTION,
+    CONFIGURATION,
+    DELIVERY,
+    RECORD,
+    STEP,
+    ActionBody,
+    Body,
+    ConfigurationBody,
+    DeliveryBody,
+    RecordBody,
+    StepBody,
+    encode,
+)  # fmt: skip
 from ingest.intake import Intake
 from ingest.journal import Journal
 from ingest.message import Message
@@ -127,6 +140,7 @@ class Watched:
             journal=self.journal.reader,
             readmit=Readmitting(self.intake, self.journal.reader, None, lambda: None),
             act=self._act,
+            keep=self._keep,
             apply=lambda asked: ApplyAnswered(UNCHANGED),
             vitals=self._vitals,
             version="0.1.0",
@@ -174,6 +188,10 @@ class Watched:
         if self.refusal is not None:
             raise self.refusal
         seq = self.append(ACTION, body)
+        return self.step().answers[seq]
+
+    def _keep(self, body: RecordBody) -> Answer:
+        seq = self.append(RECORD, body)
         return self.step().answers[seq]
 
     def _vitals(self) -> Vitals:
