@@ -132,6 +132,19 @@ class SealedDays:
             found += list(_readings_of(day, point, start, end))
         return Readings.concatenate(found)
 
+    def first(self, point: int, count: int, start: int | None, end: int | None, upto: int) -> Readings:
+        """As `read`, at least the first `count` in time; days that begin after those are not looked into."""
+        times = ((day.manifest.measured, day) for day in self.days if day.manifest.first <= upto)
+        begun = sorted(((measured, day) for measured, day in times if measured is not None), key=lambda pair: pair[0])
+        found: list[Readings] = []
+        for measured, day in begun:
+            if not _overlaps(*measured, start, end):
+                continue
+            if sum(int(np.count_nonzero(readings.time < measured[0])) for readings in found) >= count:
+                break
+            found += list(_readings_of(day, point, start, end))
+        return Readings.concatenate(found)
+
     def read_all(self, points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64], upto: int) -> Readings:
         """As `read` of many point numbers (ascending), of each with its start <= time < its end."""
         found: list[Readings] = []

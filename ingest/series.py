@@ -153,8 +153,13 @@ class SeriesReader:
 
     def first(self, point: int, count: int, start: int | None = None, end: int | None = None) -> Readings:
         """The first `count` of what `read` gives; the rest is not decoded."""
-        if self.sealed_upto():
-            return self.read(point, start, end).take(slice(count))
+        written, upto = self._first_written(point, count, start, end), self.sealed_upto()
+        if not upto:
+            return written
+        both = Readings.concatenate([written, self._sealed(upto).first(point, count, start, end, upto)])
+        return both.take(np.unique(both.time, return_index=True)[1][:count])
+
+    def _first_written(self, point: int, count: int, start: int | None, end: int | None) -> Readings:
         first = -(1 << 62) if start is None else start // HOUR_NS
         last = (1 << 62) if end is None else -(-end // HOUR_NS)
         parts: list[Readings] = []

@@ -80,21 +80,22 @@ def last_due(at: time, zone: ZoneInfo, now_ns: int) -> int:
 class Nightly:
     """Runs on a thread of its own. What was missed while the service was down is done `LOOK_S` after its start.
 
-    `tell` pages a reason (alerts.emergency); `ask` has an entry journalled (Stepper.ask); `journal` is the one that goes on in new files.
+    `now` is what the configuration in force says of it, and where the site is; `tell` pages a reason (alerts.emergency); `ask` has an entry
+    journalled (Stepper.ask); `journal` is the one that goes on in new files.
     """
 
     def __init__(
         self,
         data_dir: Path,
-        settings: Settings,
-        zone: ZoneInfo,
+        now: Callable[[], tuple[Settings, ZoneInfo]],
         clock: Clock,
         tell: Tell,
         ask: Callable[[str, Body], Future[Answer | None]],
         journal: Journal | None = None,
     ) -> None:
         self._journal = journal
-        self._data_dir, self._settings, self._zone, self._clock, self._tell, self._ask = data_dir, settings, zone, clock, tell, ask
+        self._data_dir, self._now, self._clock, self._tell, self._ask = data_dir, now, clock, tell, ask
+        self._begin: tuple[time, ZoneInfo] | None = None
         self._since_ns = 0 if verified_last(data_dir) else clock.now_ns()
 
     def run(self, stop: threading.Event) -> None:
@@ -110,8 +111,8 @@ class Nightly:
 
     def begin_file(self) -> None:
         """Let the journal go on in a new file each day, where what is sealed shall leave it: it leaves in whole files."""
-        journal = self._journal
-        if journal is None or not (self._settings.seal and self._settings.leave) or not journal.head.seq:
+        journal, settings = self._journal, self._now()[0]
+        if journal is None or settings.begin is None or not (settings.seal and settings.leave) or not journal.head.seq:
             return
         with closing(journal.reader()) as reader:
             first = reader.entry(files_of_journal(journal.path)[-1][0])
@@ -121,15 +122,17 @@ class Nightly:
 
     def due(self) -> bool:
         """Whether its time of day came since the last one began; of a data_dir that was never verified, since the service started."""
+        settings, zone = self._now()
+        if settings.begin is None:
+            return False
         last = verified_last(self._data_dir)
-        assert self._settings.begin is not None
-        return last_due(self._settings.begin, self._zone, self._clock.now_ns()) > max(self._since_ns, last.began_ns if last else 0)
+        return last_due(settings.begin, zone, self._clock.now_ns()) > max(self._since_ns, last.began_ns if last else 0)
 
     def verify(self, stop: threading.Event) -> Verified | None:
         """Run it to its end; None when the service was stopped meanwhile."""
         began_ns = self._clock.now_ns()
         command = [*_RENRUM, "verify", "--data-dir", str(self._data_dir), "--json", "--leave-checkpoint"]
-        command += ["--seal"] if self._settings.seal else []
+        command += ["--seal"] if self._now()[0].seal else []
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=True)
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, child.pid, NICE)
@@ -160,7 +163,7 @@ class Nightly:
             return
         for body in sealed:
             self._ask(SEAL, body).result(timeout=ANSWER_S)
-        if self._settings.leave and (gone := let_go(self._data_dir, lambda: stop.wait(PAUSE_S))):
+        if self._now()[0].leave and (gone := let_go(self._data_dir, lambda: stop.wait(PAUSE_S))):
             log.info("sealed days have left the databases; %d MB of the journal went", gone // 1_000_000)
         if left is None:
             return
@@ -173,20 +176,20 @@ class Nightly:
 
 def nightly_of(
     following: Following, clock: Clock, page: Tell, ask: Callable[[str, Body], Future[Answer | None]], journal: Journal
-) -> Nightly | None:
-    """As renrum.yaml says; None for never. A rule that judges the result tells people of it, without one `page` does."""
-    configuration = following.configuration
-    settings = configuration.settings
-    if settings.nightly.begin is None:
-        return None
+) -> Nightly:
+    """As the configuration in force says at each moment. A rule that judges the result tells people of it, without one `page` does."""
+
+    def now() -> tuple[Settings, ZoneInfo]:
+        configuration = following.configuration
+        return configuration.settings.nightly, ZoneInfo(configuration.facility.site.timezone)
+
     result = next(point for point in own_points() if point.id == VERIFY_OK)
 
     def tell(reason: str, at: int, do: str) -> None:
         if not any(matches(rule.select, result) for rule in following.configuration.rules):
             page(reason, at, do)
 
-    zone = ZoneInfo(configuration.facility.site.timezone)
-    return Nightly(settings.data_dir, settings.nightly, zone, clock, tell, ask, journal)
+    return Nightly(following.configuration.settings.data_dir, now, clock, tell, ask, journal)
 
 
 def _words(exit_code: int, output: bytes, errors: bytes) -> str:

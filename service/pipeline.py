@@ -275,8 +275,7 @@ class Pipeline:
             self._thread("presence", partial(self._presence.run, self.stopping))
         if self._feeding is not None:
             self._historian = self._thread("historian", partial(self._feeding.run, self.stopping))
-        if self._nightly is not None:
-            self._thread("nightly", partial(self._nightly.run, self.stopping))
+        self._thread("nightly", partial(self._nightly.run, self.stopping))
         self._thread("own readings", partial(self._own.run, self.stopping))
         if self.people is not None:
             self._thread("people", lambda: self._attendance.run(self.stopping))

@@ -68,11 +68,13 @@ def nightly(
     told: list[str],
     ask: Callable[[str, Body], Future[Answer | None]] | None = None,
     journal: Journal | None = None,
+    now: Callable[[], tuple[Settings, ZoneInfo]] | None = None,
 ) -> Nightly:
     def nobody(kind: str, body: Body) -> Future[Answer | None]:
         raise AssertionError(f"a {kind} that nobody expects")
 
-    return Nightly(data_dir, Settings(), STOCKHOLM, clock, lambda reason, at, do: told.append(reason), ask or nobody, journal)
+    now = now or (lambda: (Settings(), STOCKHOLM))
+    return Nightly(data_dir, now, clock, lambda reason, at, do: told.append(reason), ask or nobody, journal)
 
 
 def test_a_new_service_waits_for_its_first_night_and_one_that_was_down_makes_good(tmp_path: Path) -> None:
@@ -85,6 +87,26 @@ def test_a_new_service_waits_for_its_first_night_and_one_that_was_down_makes_goo
     assert not first.due()
     clock.at = parse_time("2026-11-24T12:00:00Z")
     assert nightly(tmp_path, clock, []).due(), "the night was missed"
+
+
+def test_a_configuration_that_takes_force_counts_at_once(tmp_path: Path) -> None:
+    clock, said = Wall(parse_time("2026-11-21T12:00:00Z")), {"now": (Settings(begin=None), STOCKHOLM)}
+    work = nightly(tmp_path, clock, [], now=lambda: said["now"])
+    clock.at = parse_time("2026-11-21T20:00:00Z")
+    assert not work.due()
+    said["now"] = Settings(begin=time(20, 30)), STOCKHOLM
+    assert work.due()
+    said["now"] = Settings(begin=time(20, 30)), ZoneInfo("UTC")
+    assert not work.due()
+    with closing(Paging(tmp_path / "site")) as place:
+        work = nightly(place.data_dir, clock, [], journal=place.journal, now=lambda: said["now"])
+        clock.at = place.at + 24 * 3600 * SECOND_NS
+        for said["now"] in ((Settings(seal=False), STOCKHOLM), (Settings(leave=False), STOCKHOLM), (Settings(begin=None), STOCKHOLM)):
+            work.begin_file()
+            assert len(files_of_journal(place.journal.path)) == 1
+        said["now"] = Settings(), STOCKHOLM
+        work.begin_file()
+        assert len(files_of_journal(place.journal.path)) == 2
 
 
 def journalling(place: Paging) -> Callable[[str, Body], Future[Answer | None]]:
