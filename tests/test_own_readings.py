@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from alerts.store import StateStore
+from dashboards.monitor import ApplyAsked
 from facility.own import NEWEST, OWN, PLACE, own_points, without_own
 from facility.problems import ConfigurationError
 from ingest.entries import INGEST, ingest_body, readings_of
@@ -137,6 +138,42 @@ def test_a_service_measures_itself(tmp_path: Path) -> None:
     assert 0 < known["$journal.latency"] < 60
     assert known["$deliveries.failing"] == 0
     assert verify(pipeline.configuration.settings.data_dir).exit_code == 0
+
+
+def test_they_come_and_go_with_the_configuration_in_force(tmp_path: Path) -> None:
+    configuration = on_port(example_configuration(tmp_path / "site"), 0)
+    rules = tmp_path / "site" / "rules.yaml"
+    plain, data_dir = rules.read_text(), configuration.settings.data_dir
+
+    def journalled() -> list[int]:
+        with closing(pipeline.journal.reader()) as reader:
+            bodies = [(entry, ingest_body(entry)) for entry in reader.entries(kinds=(INGEST,))]
+        return [entry.readings for entry, body in bodies if body.origin == OWN_READINGS]
+
+    def judged() -> list[str]:
+        with closing(StateStore(data_dir / "state.db", readonly=True)) as store:
+            return [f"{row.rule} {row.point} {row.closed_by or 'open'}" for row in store.excursions("point = '$disk.free'")]
+
+    pipeline = Pipeline(configuration, SystemClock(), lambda: on_port(load_configuration(tmp_path / "site" / "renrum.yaml", {}), 0))
+    pipeline.start()
+    try:
+        pipeline._own.measure()
+        assert journalled() == [], "no rule names one"
+        rules.write_text(plain + RULE.replace("below: 10", "below: 101"))
+        answer = pipeline.following.apply(ApplyAsked("anna", "watch the disk"))
+        assert answer.result == "applied", answer
+        assert ("$disk.free", "") in [(what, old) for what, old, _ in answer.changes]
+        pipeline._own.measure()
+        assert len(journalled()) == 1
+        until(lambda: judged() == ["disk-full $disk.free open"])
+        rules.write_text(plain)
+        assert pipeline.following.apply(ApplyAsked("anna", "watched elsewhere")).result == "applied"
+        pipeline._own.measure()
+        assert len(journalled()) == 1
+        until(lambda: judged() == ["disk-full $disk.free configuration"])
+    finally:
+        pipeline.stop()
+    assert verify(data_dir).exit_code == 0
 
 
 def test_pages_that_were_tried_and_are_not_delivered_count(tmp_path: Path) -> None:
