@@ -26,6 +26,8 @@ _SETS: dict[int, tuple[Point, ...]] = {
     0: (),
     1: (
         _point("$broker.link", "link", "1", "Broker delivers"),
+        _point("$ingest.lag", "duration", "s", "A message from the broker to the journal"),
+        _point("$ingest.lost", "count", "1", "Received, and neither stored nor duplicate nor in quarantine"),
         _point("$journal.latency", "duration", "s", "Slowest commit to the journal"),
         _point("$steps.lag", "duration", "s", "Since rules were last evaluated"),
         _point("$historian.lag", "duration", "s", "Behind in InfluxDB"),

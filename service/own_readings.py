@@ -71,6 +71,9 @@ class OwnReadings:
         parts, now = self._parts, self._clock.monotonic_ns()
         session = parts.receiver.session
         yield "$broker.link", session is not None and session.connected and session.drained and not parts.receiver.vitals.failure
+        lag_ns = None if session is None else session.lag_ns
+        yield "$ingest.lag", None if lag_ns is None else lag_ns / SECOND_NS
+        yield "$ingest.lost", parts.intake.sums.lost
         yield "$journal.latency", parts.journal.slowest_s()
         yield "$steps.lag", (now - parts.stepper.vitals.ended_ns) / SECOND_NS
         historian = self._historian()

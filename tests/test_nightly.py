@@ -32,6 +32,12 @@ from tests.test_sealing import days, entries_of
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 
 
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test waits for its verify; a service has until the morning."""
+    monkeypatch.setattr("service.nightly.NICE", 0)
+
+
 @pytest.mark.parametrize(
     ("now", "due"),
     [
