@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from facility.times import format_time
+from ingest.sealed import sealed_days
 from service.applied import in_force
 from service.applying import apply_stopped
 from service.clock import SystemClock
 from service.machine import machine_of
-from service.sealing import let_go
+from service.sealing import let_go, seal_what_is_due
 from tests.support.archive_data import START
 from tests.support.changing import ASKED, edited, run
 from tests.support.influx import Influx, influx, influx_server
@@ -86,10 +87,12 @@ def test_a_backup_is_restored_and_proved(place: Paging, tmp_path: Path) -> None:
     assert one["sealed"]["days"] == 2
     assert other["sealed"]["absent"] == 2, "they are sealed again the next night"
     for part in ("audit", "excursions"):
-        but = {
-            key: one[part][key] for key in ("checked", "entries_not_judged_yet") if key in one[part]
-        }  # the journal says that it was restored
+        # That it was restored is in its journal, and not judged yet.
+        but = {key: one[part][key] for key in ("checked", "entries_not_judged_yet") if key in one[part]}
         assert one[part] == {**other[part], **but}, part
+    assert [(body.day, body.sha256) for body in seal_what_is_due(restored, place.at)] == [
+        (day.manifest.day, day.sha256) for day in sealed_days(place.data_dir / "sealed")
+    ], "and byte by byte the same"
     same = run("excursions", "--data-dir", place.data_dir).stdout
     assert run("excursions", "--data-dir", restored).stdout == same
 
