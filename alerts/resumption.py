@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from alerts.store import StateStore
+from alerts.store import StateStore, StateUnavailable
 from ingest.entries import CHECKPOINT, INGEST, CheckpointBody, decode
 from ingest.flaw import Flaw, Flaws
 from ingest.journal import Entry, JournalReader, read_only
@@ -108,7 +108,7 @@ def _read(path: Path, cursor: int, journal: JournalReader) -> Checkpoint | None:
             proven = msgspec.msgpack.decode(store.get(_KEY), type=Proven)
             at, head = int(store.get("clock")), store.get("head")
             steps, sums = int(store.get("steps")), str(store.get("sums"))
-    except (msgspec.DecodeError, TypeError, ValueError):
+    except (msgspec.DecodeError, TypeError, ValueError, StateUnavailable):
         return None
     step = journal.entry(cursor)
     if step is None or step.hash != head:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alerts.resumption import FOLDER, files_of, journalled, thin
+from alerts.resumption import FOLDER, files_of, journalled, newest, thin
 from ingest.entries import CHECKPOINT, CheckpointBody, encode
 from service.clock import SystemClock
 from service.verification import Check, verify, verify_and_leave
@@ -103,6 +103,19 @@ def test_one_that_the_journal_does_not_vouch_for_counts_for_nothing(tmp_path: Pa
     place = installation(tmp_path / "site")
     checkpoint(place, vouched=False)
     assert checks(place)["excursions"].counts["checkpoint"] is None
+    place.close()
+
+
+def test_one_of_another_version_counts_for_nothing_and_is_nothing_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after an upgrade that changes the tables of state.db: all is evaluated again."""
+    place = installation(tmp_path / "site", rounds=1)
+    checkpoint(place)
+    flaws = Flaws()
+    with closing(place.journal.reader()) as reader:
+        assert newest(place.data_dir / FOLDER, reader, place.journal.head.seq, flaws) is not None
+        monkeypatch.setattr("alerts.store.FORMAT", 1_000)
+        assert newest(place.data_dir / FOLDER, reader, place.journal.head.seq, flaws) is None
+    assert not list(flaws)
     place.close()
 
 
