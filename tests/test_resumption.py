@@ -10,6 +10,7 @@ import pytest
 
 from alerts.resumption import FOLDER, files_of, journalled, newest, thin
 from ingest.entries import CHECKPOINT, CheckpointBody, encode
+from ingest.flaw import Flaws
 from service.clock import SystemClock
 from service.verification import Check, verify, verify_and_leave
 from tests.support.archive_data import SECOND_NS, Installation
