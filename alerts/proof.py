@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from alerts.alarms import Alarms
 from alerts.audit import broken_rows
 from alerts.ledger import Ledger, PlanOf
+from alerts.resumption import Checkpoint, Proven, leave
 from alerts.store import StateStore, StateUnavailable
 from facility.problems import ConfigurationError
 from facility.times import format_time
@@ -18,7 +23,8 @@ from ingest.entries import DELIVERY, STEP, DeliveryBody, decode
 from ingest.flaw import Flaw, Flaws, Progress, unwatched
 from ingest.journal import Entry, JournalReader, read_only
 from ingest.recollection import Recollection
-from ingest.series import Series
+from ingest.resumed import ResumedSeries
+from ingest.series import Series, SeriesReader
 
 DIFFERENCES_MAX = 500
 _PROGRESS = ("cursor", "head", "clock", "heard", "steps", "issued", "lives")
@@ -28,8 +34,13 @@ _UNTRIED = (0, 0, 0, None, 0, "")
 
 @dataclass(slots=True)
 class Proof:
-    """What was compared, and what differs: in the audit trail, and in everything else."""
+    """What was compared, and what differs: in the audit trail, and in everything else.
 
+    `since` is the checkpoint from which steps were evaluated, `left` the one that was made: its entry and the SHA-256 of its file.
+    """
+
+    since: Checkpoint | None = None
+    left: tuple[int, str] | None = None
     steps: int = 0
     excursions: int = 0
     revisions: int = 0
@@ -50,16 +61,46 @@ def copy_of(path: Path, copy: Path) -> StateStore:
     return StateStore(copy, readonly=True)
 
 
-def prove(recorded: StateStore, journal: JournalReader, folder: Path, plan_of: PlanOf, progress: Progress = unwatched) -> Proof:
+@dataclass(frozen=True, slots=True)
+class Resuming:
+    """Go on from a checkpoint; `written` opens the series that has what was received before it."""
+
+    checkpoint: Checkpoint
+    written: Callable[[], SeriesReader]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Where a checkpoint is to be left when nothing is wrong; `proven` completes what it has to know beside."""
+
+    folder: Path
+    proven: Callable[[], Proven]
+
+
+def prove(
+    recorded: StateStore,
+    journal: JournalReader,
+    folder: Path,
+    plan_of: PlanOf,
+    progress: Progress = unwatched,
+    since: Resuming | None = None,
+    leaving: Leaving | None = None,
+) -> Proof:
     """Evaluate every step up to the one that `recorded` has, in files in `folder`, and compare; tells nobody.
 
-    Never raises for what is wrong with the journal or the record.
+    Evaluates from the first step, or from a checkpoint on. Never raises for what is wrong with the journal or the record.
     """
-    proof = Proof()
+    proof = Proof(since=since.checkpoint if since else None)
     cursor = int(recorded.get("cursor", 0))
-    with closing(Series(folder / "series.db")) as series, closing(StateStore(folder / "state.db", durable=False)) as store:
-        memory = Recollection(series)
+    with ExitStack() as opened:
+        series = opened.enter_context(closing(Series(folder / "series.db")))
+        if since is not None:
+            shutil.copyfile(since.checkpoint.path, folder / "state.db")
+        store = opened.enter_context(closing(StateStore(folder / "state.db", durable=False)))
+        memory = Recollection(series if since is None else _resumed(opened, series, since))
         ledger = Ledger(store, memory, plan_of, Alarms(store))
+        if since is not None:
+            ledger.load(journal)
         evaluated = _evaluate(ledger, memory, journal, cursor, proof, progress)
         proof.steps = int(store.get("steps", 0))
         proof.excursions = store.rows("select count(distinct id) from excursions")[0][0]
@@ -81,15 +122,24 @@ def prove(recorded: StateStore, journal: JournalReader, folder: Path, plan_of: P
                 stored, computed = recorded.get(key), store.get(key)
                 if stored != computed:
                     proof.flaws.add(Flaw(f"`{key}` of state.db: stored {_told(key, stored)}, computed {_told(key, computed)}"))
-    _compare_deliveries(recorded, journal, cursor, proof)
+        deliveries = _compare_deliveries(recorded, journal, cursor, proof)
+        if leaving is not None and evaluated and not proof.flaws and not proof.audit and cursor:
+            ledger.settle()
+            known = msgspec.structs.replace(leaving.proven(), states=memory.states(), deliveries=deliveries)
+            proof.left = cursor, leave(Path(store.path), leaving.folder, cursor, known)[1]
     return proof
+
+
+def _resumed(opened: ExitStack, series: Series, since: Resuming) -> ResumedSeries:
+    written, checkpoint = opened.enter_context(closing(since.written())), since.checkpoint
+    return ResumedSeries(series, written, checkpoint.cursor, checkpoint.at, checkpoint.proven.states)
 
 
 def _evaluate(ledger: Ledger, memory: Recollection, journal: JournalReader, upto: int, proof: Proof, progress: Progress) -> bool:
     """Apply the steps; False when one could not be, which is then the flaw."""
     entries: list[Entry] = []
     try:
-        for entry in journal.entries(0, upto):
+        for entry in journal.entries(ledger.cursor, upto):
             entries.append(entry)
             if entry.kind == STEP:
                 ledger.apply(entries)
@@ -160,18 +210,22 @@ def _told(column: str, value: object) -> str:
     return format_time(value) if column in _TIMES and isinstance(value, int) else repr(value)
 
 
-def _compare_deliveries(recorded: StateStore, journal: JournalReader, upto: int, proof: Proof) -> None:
-    """What the outbox says of each page is what the last delivery entry says; pages themselves are not computed again."""
-    expected: dict[tuple[str, str], tuple[object, ...]] = {}
+def _compare_deliveries(recorded: StateStore, journal: JournalReader, upto: int, proof: Proof) -> list[Any]:
+    """What the outbox says of each page is what the last delivery entry says; pages themselves are not computed again.
+
+    Returns the last delivery of each page and target, for the next time.
+    """
+    proven, after = (proof.since.proven, proof.since.cursor) if proof.since else (Proven(), 0)
+    expected: dict[tuple[str, str], tuple[object, ...]] = {(page, target): tuple(said) for page, target, *said in proven.deliveries}
     try:
-        for entry in journal.entries(0, upto, (DELIVERY,)):
+        for entry in journal.entries(after, upto, (DELIVERY,)):
             body = decode(entry)
             assert isinstance(body, DeliveryBody)
             sent = entry.at if body.ok else None
             expected[body.page, body.target] = (body.attempt, body.next_try_ns, body.at_ns, sent, int(body.permanent), body.detail)
     except Exception as error:  # as above
         proof.flaws.add(Flaw(f"deliveries cannot be read: {error}"))
-        return
+        return []
     columns = ("attempts", "next_try", "tried_at", "sent_at", "permanent", "detail")
     for page, target, *found in recorded.rows(f"select page_id, target, {', '.join(columns)} from outbox order by id"):
         proof.pages += 1
@@ -180,3 +234,4 @@ def _compare_deliveries(recorded: StateStore, journal: JournalReader, upto: int,
         if differing:
             told = "; ".join(f"`{columns[i]}` stored {found[i]!r}, journalled {wanted[i]!r}" for i in differing)
             proof.flaws.add(Flaw(f"page {page} to {target}: {told}"))
+    return [(*key, *said) for key, said in expected.items()]

@@ -90,7 +90,7 @@ class Installation:
             time_ns[:late] -= 2 * SECOND_NS + SECOND_NS // 4
             for first in range(0, self.points, entry_readings):
                 which = np.arange(first, min(first + entry_readings, self.points))
-                body = _body(which, time_ns[which], heard.value[row, which], heard.quality[row, which])
+                body = ingest_body_of(which, time_ns[which], heard.value[row, which], heard.quality[row, which])
                 self.journal.append(INGEST, body, self._at_ns, self._heard_ns, len(which))
 
     def step(self) -> int:
@@ -149,7 +149,7 @@ def _steps(total: int) -> Iterator[int]:
     yield from [1] * single
 
 
-def _body(point: NDArray[np.int64], time_ns: NDArray[np.int64], value: NDArray[np.float64], quality: NDArray[np.uint8]) -> bytes:
+def ingest_body_of(point: NDArray[np.int64], time_ns: NDArray[np.int64], value: NDArray[np.float64], quality: NDArray[np.uint8]) -> bytes:
     columns = [column.astype(width).tobytes() for column, width in ((point, "<u4"), (time_ns, "<i8"), (value, "<f8"), (quality, "u1"))]
     return encode(IngestBody(len(point), 0, columns[0], columns[1], columns[2], columns[3], b"", [], [], []))
 

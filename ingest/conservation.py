@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from facility.times import format_time
 from ingest.entries import CONFIGURATION, INGEST, ConfigurationBody, IngestBody, decode, ingest_body, readings_of
 from ingest.flaw import Flaw, Flaws, Progress, unwatched
 from ingest.inspection import unreadable
-from ingest.intake import Sums
+from ingest.intake import OWN_READINGS, Sums
 from ingest.journal import Entry, JournalReader
 from ingest.series import HOUR_NS, NO_TIME, SeriesReader
 
@@ -30,25 +30,41 @@ Batches = Callable[[], Iterator[Readings]]
 
 @dataclass(slots=True)
 class Conservation:
-    """Sums over the ingest entries up to the entry that state.db has; readings in the series, and the entry up to which it is written."""
+    """Sums over the ingest entries up to the entry that state.db has, `own` readings of the service beside.
+
+    Readings in the series, and the entry up to which it is written.
+    """
 
     sums: Sums = field(default_factory=Sums)
+    own: int = 0
     in_series: int = 0
     series_cursor: int = 0
+    after: int = 0
+    after_at: int = NO_TIME
+    states: dict[tuple[str, int], str] = field(default_factory=dict)
     flaws: Flaws = field(default_factory=Flaws)
+
+    def begin(self, after: int, at: int, sums: Sums, own: int, states: Mapping[str, list[tuple[int, str]]]) -> None:
+        """Look only at what came after entry `after`, a step of the time `at`: until there sums and states were proven."""
+        self.after, self.after_at, self.sums, self.own = after, at, sums, own
+        self.states = {(place, time): state for place, said in states.items() for time, state in said}
 
 
 def inspect_sums(journal: JournalReader, upto: int, last: int, conservation: Conservation, progress: Progress = unwatched) -> None:
     """Add up every ingest entry up to `upto`; each must close in itself, as must those after it up to `last`."""
-    for entry, body in _ingested(journal, last, conservation.flaws):
+    for entry, body in _ingested(journal, last, conservation.flaws, after=conservation.after):
         sums = Sums()
         sums.add(entry, body)
         if sums.lost:
             quarantined = sums.quarantined.total() - sums.readmitted.total()
             parts = f"{sums.stored} stored + {sums.duplicates} duplicate + {quarantined} quarantined"
             _name(conservation.flaws, entry, f"{sums.received} received, but {parts}")
+        own = body.origin == OWN_READINGS
+        if own and body.received != entry.readings:
+            _name(conservation.flaws, entry, f"{body.received} measured of the service itself, but {entry.readings} stored")
         if entry.seq <= upto:
             conservation.sums.add(entry, body)
+            conservation.own += own * entry.readings
         progress(entry.seq, last)
 
 
@@ -58,14 +74,15 @@ def inspect_series(journal: JournalReader, path: Path, conservation: Conservatio
     series = SeriesReader(path)
     try:
         cursor = conservation.series_cursor = series.cursor()
+        _begin_after_sealed(journal, series.sealed_upto(), conservation)
         unread = Flaws()
         _compare(
-            lambda: (readings_of(entry, body) for entry, body in _ingested(journal, cursor, unread, progress)),
-            lambda: series.parts(cursor),
+            lambda: (readings_of(entry, body) for entry, body in _ingested(journal, cursor, unread, progress, conservation.after)),
+            lambda: _later(series.parts(cursor, conservation.after), conservation.after_at),
             _ids(journal, cursor),
             conservation,
         )
-        _compare_states(journal, series, cursor, flaws)
+        _compare_states(journal, series, cursor, conservation)
         if series.beyond():
             flaws.add(Flaw("it holds readings of entries after the one that it says it was written up to", file=path.name))
     except (sqlite3.Error, zlib.error, ValueError, OverflowError, IndexError) as error:
@@ -74,8 +91,27 @@ def inspect_series(journal: JournalReader, path: Path, conservation: Conservatio
         series.close()
 
 
-def _ingested(journal: JournalReader, upto: int, flaws: Flaws, progress: Progress = unwatched) -> Iterator[tuple[Entry, IngestBody]]:
-    for entry in journal.entries(0, upto, (INGEST,)):
+def _begin_after_sealed(journal: JournalReader, upto: int, conservation: Conservation) -> None:
+    """What is sealed may have left the series, or not yet: the sealed days are looked at elsewhere."""
+    step = journal.entry(upto) if upto > conservation.after else None
+    if step is None:
+        return
+    states: dict[tuple[str, int], str] = dict(conservation.states)
+    for _, body in _ingested(journal, upto, Flaws(), after=conservation.after):
+        for state in body.states:
+            states.setdefault((state.place, state.time), state.state)
+    conservation.after, conservation.after_at, conservation.states = upto, step.at, states
+
+
+def _later(batches: Iterator[Readings], at: int) -> Iterator[Readings]:
+    """What was received after a time: a part holds what came before and after it where it was written in between."""
+    return (batch.take(batch.received > at) for batch in batches)
+
+
+def _ingested(
+    journal: JournalReader, upto: int, flaws: Flaws, progress: Progress = unwatched, after: int = 0
+) -> Iterator[tuple[Entry, IngestBody]]:
+    for entry in journal.entries(after, upto, (INGEST,)):
         if wrong := unreadable(entry):
             _name(flaws, entry, f"not counted: {wrong}")
         else:
@@ -95,7 +131,7 @@ def _ids(journal: JournalReader, upto: int) -> dict[int, str]:
 
 def _compare(journalled: Batches, written: Batches, ids: dict[int, str], conservation: Conservation) -> None:
     """Add up a hash of each reading by bucket of (point, hour), in any order and bounded memory; then name those that differ."""
-    first, second = _totals(journalled()), _totals(written())
+    first, second = totals(journalled()), totals(written())
     conservation.in_series = int(second[0].sum())
     differ = np.flatnonzero((first[0] != second[0]) | (first[1] != second[1]))
     if not len(differ):
@@ -113,7 +149,7 @@ def _compare(journalled: Batches, written: Batches, ids: dict[int, str], conserv
         conservation.flaws.add(Flaw(f"and in {len(differ) - len(chosen)} other groups of hours too", file="series.db"))
 
 
-def _totals(batches: Iterator[Readings]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+def totals(batches: Iterator[Readings]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """How many readings and the sum of their hashes, by bucket."""
     counts, sums = np.zeros(BUCKETS, np.int64), np.zeros(BUCKETS, np.uint64)
     for readings in batches:
@@ -156,11 +192,12 @@ def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return bits ^ (bits >> np.uint64(31))
 
 
-def _compare_states(journal: JournalReader, series: SeriesReader, cursor: int, flaws: Flaws) -> None:
-    """The states of rooms, and the newest time of each point."""
-    states: dict[tuple[str, int], str] = {}
+def _compare_states(journal: JournalReader, series: SeriesReader, cursor: int, conservation: Conservation) -> None:
+    """The states of rooms; and the newest time of each point, where everything is looked at."""
+    flaws = conservation.flaws
+    states = dict(conservation.states) if cursor >= conservation.after else {}
     newest = np.full(0, NO_TIME)
-    for entry, body in _ingested(journal, cursor, Flaws()):
+    for entry, body in _ingested(journal, cursor, Flaws(), after=conservation.after):
         for state in body.states:
             states.setdefault((state.place, state.time), state.state)
         if entry.readings:
@@ -169,12 +206,14 @@ def _compare_states(journal: JournalReader, series: SeriesReader, cursor: int, f
             grown[: len(newest)] = newest
             np.maximum.at(grown, readings.point, readings.time)
             newest = grown
+    if cursor < conservation.after:
+        return  # there is nothing of what is looked at
     written = series.states_upto(cursor)
     for place, time in sorted(states.keys() | written.keys()):
         said, found = states.get((place, time), "nothing"), written.get((place, time), "nothing")
         if said != found:
             flaws.add(Flaw(f"{place} at {format_time(time)}: {said} in the journal, {found} in series.db", file="series.db"))
-    if series.cursor() == cursor:
+    if series.cursor() == cursor and not conservation.after:
         stored = series.newest(max(len(newest), series.size()))
         stored[: len(newest)][stored[: len(newest)] == newest] = NO_TIME
         for number in np.flatnonzero(stored != NO_TIME).tolist():

@@ -15,6 +15,7 @@ from ingest.journal import Entry, JournalUnavailable
 INGEST, STEP, LINK, CLOCK, CONFIGURATION, ACTION, DELIVERY, SERVICE, PEOPLE, SOURCE, RECORD = (
     "ingest", "step", "link", "clock", "configuration", "action", "delivery", "service", "people", "source", "record",
 )  # fmt: skip
+CHECKPOINT, SEAL, FILE = "checkpoint", "seal", "file"
 
 
 class State(msgspec.Struct, array_like=True, frozen=True):
@@ -171,6 +172,28 @@ class SourceBody(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+class CheckpointBody(msgspec.Struct, frozen=True):
+    """A nightly verify found everything right up to the step at entry `seq`, and left what it evaluated in a file of this SHA-256, hex."""
+
+    seq: int
+    sha256: str
+
+
+class SealBody(msgspec.Struct, frozen=True):
+    """The entries from `first` to `last` are sealed: `sha256`, hex, is that of the manifest of `day` (a date, UTC)."""
+
+    day: str
+    first: int
+    last: int
+    sha256: str
+
+
+class FileBody(msgspec.Struct, frozen=True):
+    """A file of the journal begins with this entry: `before` is the hash of the entry before it, which ends another file."""
+
+    before: bytes
+
+
 Body = (
     IngestBody
     | StepBody
@@ -183,6 +206,9 @@ Body = (
     | ServiceBody
     | PeopleBody
     | SourceBody
+    | CheckpointBody
+    | SealBody
+    | FileBody
 )
 _KINDS: dict[str, type[Body]] = {
     INGEST: IngestBody,
@@ -196,6 +222,9 @@ _KINDS: dict[str, type[Body]] = {
     PEOPLE: PeopleBody,
     SOURCE: SourceBody,
     RECORD: RecordBody,
+    CHECKPOINT: CheckpointBody,
+    SEAL: SealBody,
+    FILE: FileBody,
 }
 _NO_SEQUENCE = b"\xff" * 8
 """-1: none."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ingest.entries import INGEST, decode, ingest_body
 from ingest.flaw import Flaw, Flaws, Progress, unwatched
-from ingest.journal import GENESIS, Entry, JournalUnavailable, chained, read_only
+from ingest.journal_entry import GENESIS, Entry, Head, JournalUnavailable, chained, read_only
+from ingest.journal_files import files_of
 
 SLICE = 512
 _WIDTHS = {"point": 4, "time": 8, "value": 8, "quality": 1}
@@ -30,8 +31,10 @@ class Witness:
 
 @dataclass(slots=True)
 class Chain:
-    """What the entries were found to be."""
+    """What the entries were found to be; those before entry `first` are sealed, and looked at elsewhere. `last` is the newest."""
 
+    first: int = 1
+    last: int = 0
     entries: int = 0
     readings: int = 0
     steps: int = 0
@@ -46,28 +49,56 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def inspect_chain(path: Path, witness: Witness | None = None, progress: Progress = unwatched) -> Chain:
-    """Follow the hash chain over all entries; never raises for what is wrong with the file."""
+def inspect_chain(path: Path, witness: Witness | None = None, progress: Progress = unwatched, before: Head | None = None) -> Chain:
+    """Follow the hash chain over all entries of all files; never raises for what is wrong with them.
+
+    `before` is the newest entry before the first file, of the sealed days unless given.
+    """
     chain = Chain()
-    try:
-        with closing(connect(path)) as connection:
-            last, issued = connection.execute(
-                "select (select max(seq) from commits), (select seq from sqlite_sequence where name = 'commits')"
-            ).fetchone()
-            links = _Links(chain, witness)
-            for row in _rows(connection, int(last or 0), chain.flaws):
-                links.follow(row)
-                if chain.entries % SLICE == 0:
-                    progress(chain.entries, int(last or 0))
-            links.end(last or 0, issued)
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        chain.flaws.add(Flaw(f"SQLite cannot read it: {error}", file=path.name))
+    links = _Links(chain, witness)
+    files = [(first, file) for first, file in files_of(path) if first == 1 or not _empty(file)] or [(1, path)]
+    if files[0][0] > 1:
+        chain.first = files[0][0]
+        links.begin(before or _sealed_before(path, chain))
+    for position, (_, file) in enumerate(files):
+        try:
+            with closing(connect(file)) as connection:
+                last, issued = connection.execute(
+                    "select (select max(seq) from commits), (select seq from sqlite_sequence where name = 'commits')"
+                ).fetchone()
+                for row in _rows(connection, int(last or 0), chain.flaws, links.seq):
+                    links.follow(row)
+                    if chain.entries % SLICE == 0:
+                        progress(chain.entries, int(last or 0))
+                links.end(last or 0, issued, newest=position == len(files) - 1)
+                chain.last = int(last or 0)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            chain.flaws.add(Flaw(f"SQLite cannot read it: {error}", file=file.name))
     return chain
 
 
-def _rows(connection: sqlite3.Connection, last: int, flaws: Flaws) -> Iterator[tuple[Any, ...]]:
+def _empty(path: Path) -> bool:
+    """A file that was begun, and of which nothing was committed."""
+    with suppress(sqlite3.Error), closing(connect(path)) as connection:
+        if not connection.execute("select 1 from sqlite_schema where name = 'commits'").fetchone():
+            return True
+        return not connection.execute("select 1 from commits union all select 1 from sqlite_sequence").fetchone()
+    return False
+
+
+def _sealed_before(path: Path, chain: Chain) -> Head | None:
+    """The newest entry before the first file, as the sealed days have it: their own check looks whether they are right."""
+    from ingest.sealed import SealedDays  # its library takes a while to load
+
+    with suppress(JournalUnavailable):
+        for entry in SealedDays.beside(path).entries(chain.first - 2, chain.first - 1):
+            return Head(entry.seq, entry.at, entry.heard, entry.hash)
+    chain.flaws.add(Flaw(f"entries up to {chain.first - 1} are in no file, and in no sealed day", entry=chain.first - 1))
+    return None
+
+
+def _rows(connection: sqlite3.Connection, last: int, flaws: Flaws, after: int = 0) -> Iterator[tuple[Any, ...]]:
     """All rows up to entry `last`, in slices that are read transactions of their own; what cannot be read is named and passed over."""
-    after = 0
     while after < last:
         before = after
         try:
@@ -105,6 +136,11 @@ class _Links:
         self.seq = self.at = self.heard = 0
         self.witnessed = False
 
+    def begin(self, head: Head | None) -> None:
+        """Begin after an entry of which another file tells; None where nobody does."""
+        self.before = None if head is None else (head.hash,)
+        self.seq, self.at, self.heard = (self.chain.first - 1, 0, 0) if head is None else (head.seq, head.at, head.heard)
+
     def follow(self, row: tuple[Any, ...]) -> None:
         chain = self.chain
         seq, kind, at, heard, readings, body, stored, types = row
@@ -129,8 +165,8 @@ class _Links:
         self._link(entry, seq)
         self.seq = seq
 
-    def end(self, last: int, issued: object) -> None:
-        """The end of the journal: nothing may be missing behind it."""
+    def end(self, last: int, issued: object, *, newest: bool = True) -> None:
+        """The end of a file: nothing may be missing behind it."""
         if (issued or 0) != last:
             if isinstance(issued, int) and issued > last:
                 missing = f"entry {issued} is" if issued == last + 1 else f"entries {last + 1} to {issued} are"
@@ -138,7 +174,7 @@ class _Links:
             else:
                 self._flaw(last, "", None, f"sqlite_sequence says that numbers were given out up to {issued}, not {last}: it was altered")
         witness = self.witness
-        if witness is not None and witness.seq > last and not (isinstance(issued, int) and issued >= witness.seq):
+        if newest and witness is not None and witness.seq > last and not (isinstance(issued, int) and issued >= witness.seq):
             self._flaw(last + 1, "", None, f"entries up to {witness.seq} are missing at the end: {witness.file} has seen them")
 
     def _fits(self, entry: Entry, seq: int) -> bool:

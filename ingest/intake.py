@@ -6,7 +6,6 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from msgspec import structs
@@ -40,6 +39,8 @@ from ingest.readmission import READMITTED, Outcome, Readmitted, Record, Wanted, 
 from ingest.series import SeriesReader
 from ingest.session import LinkEvent
 from ingest.sparkplug.host import Host
+from ingest.sums import OWN_READINGS as OWN_READINGS
+from ingest.sums import Sums as Sums
 from ingest.tally import Rows, Tally
 
 STATE_CONFLICT = "conflict"
@@ -47,43 +48,6 @@ RECOVERED = "recovered"
 """The origin of what a restore found in the historian."""
 TURN_AT = 65_536
 """So many confirmed readings are remembered per generation for look-ups: about 16 MB each."""
-
-
-@dataclass(slots=True)
-class Sums:
-    """Conservation since the journal's first entry: received = stored + duplicates + quarantined - readmitted, always.
-
-    `readmitted` are pieces that were taken out of quarantine again, by their reasons there: what they hold counts as stored, duplicate
-    or quarantined a second time, but is not received twice.
-    """
-
-    received: int = 0
-    stored: int = 0
-    duplicates: int = 0
-    quarantined: Counter[str] = field(default_factory=Counter)
-    readmitted: Counter[str] = field(default_factory=Counter)
-
-    def add(self, entry: Entry, body: IngestBody) -> None:
-        self.received += body.received
-        self.stored += entry.readings + len(body.states)
-        self.duplicates += body.duplicates
-        self.quarantined.update(piece.reason for piece in body.quarantine)
-        if body.readmission is not None:
-            self.received -= len(body.readmission.records)
-            self.readmitted.update(reason for _, _, reason in body.readmission.records)
-
-    @property
-    def in_quarantine(self) -> Counter[str]:
-        """What lies in quarantine now, by reason."""
-        return self.quarantined - self.readmitted
-
-    @property
-    def lost(self) -> int:
-        """What is missing from the sum: 0, or something is wrong with the pipeline itself."""
-        return self.received - self.stored - self.duplicates - self.quarantined.total() + self.readmitted.total()
-
-    def copy(self) -> Sums:
-        return Sums(self.received, self.stored, self.duplicates, Counter(self.quarantined), Counter(self.readmitted))
 
 
 class Intake:
@@ -179,6 +143,33 @@ class Intake:
                     self._journal.append(SOURCE, encode(said), received, heard_ns)
                 self.host.confirm()
             self.tally.add(messages, batch, sum(arrivals.ignored_keys.values()), received)
+        self.appended()
+
+    def measure(self, values: Mapping[int, float], at: int, heard_ns: int) -> None:
+        """Make durable what the service measured of itself at `at`, int ns UTC: values by point number; raises JournalUnavailable."""
+        with self._lock:
+            if self._doubtful:
+                self._recall_after_failure()
+            received = max(self._now_ns(), self._journal.head.at)
+            point, time = np.array(list(values), np.uint32), np.full(len(values), at)
+            value, good = np.array(list(values.values()), np.float64), np.full(len(values), GOOD, np.uint8)
+            verdict, quality = self._admission.admit(point, time, value, good, np.full(len(values), received))
+            stored = verdict == STORED  # a clock that was set back may have measured at that very time before
+            body = IngestBody(
+                received=int(np.count_nonzero(stored)),
+                duplicates=0,
+                point=point[stored].astype("<u4").tobytes(),
+                time=time[stored].astype("<i8").tobytes(),
+                value=value[stored].astype("<f8").tobytes(),
+                quality=quality[stored].tobytes(),
+                sequence=b"",
+                raw=[],
+                states=[],
+                quarantine=[],
+                origin=OWN_READINGS,
+            )
+            if body.received:
+                self._commit(Rows(point, time, np.full(len(point), -1), stored), body, received, heard_ns)
         self.appended()
 
     def readmit(

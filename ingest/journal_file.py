@@ -33,6 +33,13 @@ class FileReport:
     unchecked_bytes: int = 0
     flaws: Flaws = field(default_factory=Flaws)
 
+    def add(self, other: FileReport) -> None:
+        """What was examined of another file."""
+        self.pages, self.frames = self.pages + other.pages, self.frames + other.frames
+        self.unchecked_bytes += other.unchecked_bytes
+        for flaw in other.flaws:
+            self.flaws.add(flaw)
+
 
 def inspect_file(path: Path, progress: Progress = unwatched) -> FileReport:
     """Examine journal.db and its log, also beside the service that writes them; never raises for what is wrong with them.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
+from facility.own import without_own
 from facility.site import Facility, Point
 from facility.sources.source import Source
 from ingest.decode import Decoder
@@ -34,10 +35,11 @@ class Prepared:
         host: Host | None = None,
     ) -> Self:
         """With a `host` where a source speaks Sparkplug B."""
-        again = Again(sources, facility, number_of) if host is not None else None
+        measured = without_own(facility)
+        again = Again(sources, measured, number_of) if host is not None else None
         return cls(
-            decoder=Decoder(facility, number_of, accept_simulated, sources, host),
-            new_decoder=partial(Decoder, facility, number_of, accept_simulated, sources, again),
+            decoder=Decoder(measured, number_of, accept_simulated, sources, host),
+            new_decoder=partial(Decoder, measured, number_of, accept_simulated, sources, again),
             host=host,
             points={number_of[point.id]: point for point in facility.points},
             ids={number: point for point, number in number_of.items()},

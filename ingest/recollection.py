@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,16 +12,26 @@ from facility.reading import Readings
 from ingest.entries import INGEST, ingest_body, readings_of
 from ingest.flaw import Progress, unwatched
 from ingest.journal import JournalReader
-from ingest.series import NO_TIME, Series, SeriesUnavailable
+from ingest.series import NO_TIME, SeriesUnavailable
 
 WRITE_AT = 131_072
 """So many readings are gathered in memory (5 MB) before they are written to the series."""
 
 
+class Written(Protocol):
+    """What was written to a series, and where it is written to: ingest/series.py has the one that lasts."""
+
+    def cursor(self) -> int: ...
+    def read(self, point: int, start: int | None = None, end: int | None = None) -> Readings: ...
+    def read_all(self, points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Readings: ...
+    def states(self) -> dict[str, list[tuple[int, str]]]: ...
+    def write(self, readings: Readings, states: Iterable[tuple[str, int, str]], cursor: int) -> None: ...
+
+
 class Recollection:
     """Readings of every point up to the newest step; owned by the thread that takes the steps."""
 
-    def __init__(self, series: Series) -> None:
+    def __init__(self, series: Written) -> None:
         self._series = series
         self._tail: list[Readings] = []
         self._tail_states: list[tuple[str, int, str]] = []

@@ -10,12 +10,16 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facility.reading import Readings
-from ingest.journal import read_only
+from ingest.journal_entry import read_only
+
+if TYPE_CHECKING:
+    from ingest.sealed import SealedDays
 
 HOUR_NS = 3600 * 10**9
 NO_TIME = np.iinfo(np.int64).min
@@ -27,8 +31,10 @@ create table if not exists parts (
 create table if not exists states (place text, time integer, state text, cursor integer, primary key (place, time)) without rowid;
 create table if not exists newest (point integer primary key, time integer);
 create table if not exists progress (cursor integer);
+create table if not exists sealed (upto integer);
 """
 _WIDTHS = (("<i8", "time"), ("<f8", "value"), ("u1", "quality"), ("<i8", "received"), ("<i8", "heard"), ("<i8", "sequence"))
+_PART = "select rowid, point, hour, readings, body from parts"
 _READING_BYTES = sum(np.dtype(width).itemsize for width, _ in _WIDTHS)
 PACKED_FROM_BYTES = 4096
 """From so many bytes on a part is compressed: 100 readings. Below, it saves little, and 10,000 points would wait for it at every write."""
@@ -39,10 +45,25 @@ class SeriesUnavailable(Exception):
 
 
 class SeriesReader:
-    """Reads stored parts; a connection of its own, for one thread at a time."""
+    """Reads stored parts, and sealed days of what has left them; a connection of its own, for one thread at a time."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._connection = read_only(path)
+        self._days: SealedDays | None = None
+
+    def sealed_upto(self) -> int:
+        """The journal entry up to which readings are in the sealed days, whether or not in parts, too; 0 for none."""
+        try:
+            row = self._connection.execute("select upto from sealed").fetchone()
+        except sqlite3.OperationalError:  # a file of an earlier version
+            return 0
+        return int(row[0]) if row else 0
+
+    def hold(self) -> None:
+        """See the file as it is now until it is closed, whatever is written meanwhile; its log grows so long."""
+        self._connection.execute("begin")
+        self.cursor()
 
     def cursor(self) -> int:
         """The journal entry up to which parts are written."""
@@ -75,7 +96,23 @@ class SeriesReader:
         rows = self._connection.execute(
             "select readings, body from parts where point = ? and hour >= ? and hour < ? order by hour, cursor", (point, first, last)
         )
-        return _ordered(_decode_all(point, rows.fetchall()), start, end)
+        written = _ordered(_decode_all(point, rows.fetchall()), start, end)
+        return self._with_sealed(written, point, start, end)
+
+    def _with_sealed(self, written: Readings, point: int, start: int | None, end: int | None) -> Readings:
+        """What was written, and what the sealed days have beside: no two readings of a point have one time."""
+        upto = self.sealed_upto()
+        if not upto:
+            return written
+        both = Readings.concatenate([written, self._sealed(upto).read(point, start, end, upto)])
+        return both.take(np.unique(both.time, return_index=True)[1])
+
+    def _sealed(self, upto: int) -> SealedDays:
+        from ingest.sealed import SealedDays  # its library takes a while to load
+
+        if self._days is None or not self._days.days or self._days.days[-1].manifest.last < upto:
+            self._days = SealedDays.beside(self.path)
+        return self._days
 
     def read_all(self, points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Readings:
         """The written readings of many points, of each with its start <= time < its end, point by point in any order of time."""
@@ -88,10 +125,19 @@ class SeriesReader:
             if rows:
                 read = _decode_all(point, rows)
                 parts.append(read.take((read.time >= first) & (read.time < last)))
-        return Readings.concatenate(parts)
+        written = Readings.concatenate(parts)
+        upto = self.sealed_upto()
+        if not upto:
+            return written
+        both = Readings.concatenate([written, self._sealed(upto).read_all(points, start, end, upto)])
+        both = both.take(np.lexsort((both.time, both.point)))
+        return both.take(np.append(True, (np.diff(both.time) != 0) | (np.diff(both.point) != 0))[: len(both)])
 
     def in_order(self, rows: int, points: Collection[int] | None = None) -> Iterator[Readings]:
-        """All written readings, or those of some points, by point and time, in batches of some `rows`, cut between hours only."""
+        """All written readings, or those of some points, by point and time, in batches of some `rows`, cut between hours only.
+
+        Of a series of its own: not of one that readings have left.
+        """
         parts: list[Readings] = []
         held, before = 0, None
         chosen = "" if points is None else f"where point in ({','.join(map(str, map(int, points)))})"
@@ -107,6 +153,13 @@ class SeriesReader:
 
     def first(self, point: int, count: int, start: int | None = None, end: int | None = None) -> Readings:
         """The first `count` of what `read` gives; the rest is not decoded."""
+        written, upto = self._first_written(point, count, start, end), self.sealed_upto()
+        if not upto:
+            return written
+        both = Readings.concatenate([written, self._sealed(upto).first(point, count, start, end, upto)])
+        return both.take(np.unique(both.time, return_index=True)[1][:count])
+
+    def _first_written(self, point: int, count: int, start: int | None, end: int | None) -> Readings:
         first = -(1 << 62) if start is None else start // HOUR_NS
         last = (1 << 62) if end is None else -(-end // HOUR_NS)
         parts: list[Readings] = []
@@ -137,21 +190,32 @@ class SeriesReader:
                 found.append(next(part.take(part.time == time) for part in parts if time in part.time))
         return Readings.concatenate(found)
 
-    def parts(self, upto: int) -> Iterator[Readings]:
-        """What was written up to journal entry `upto`, in any order, in slices that are read transactions of their own; for proofs.
+    def parts(self, upto: int, after: int = 0) -> Iterator[Readings]:
+        """What was written up to journal entry `upto`, in writes that ended after entry `after`, in any order; for proofs.
 
+        Slices are read transactions of their own.
         Raises ValueError for a part that holds readings of another hour than its own.
         """
-        after = 0
-        while rows := self._connection.execute(
-            "select rowid, point, hour, readings, body from parts where rowid > ? and cursor <= ? order by rowid limit 256", (after, upto)
-        ).fetchall():
+        for rows in self._some(after, upto) if after else self._all(upto):
             slice_ = [(hour, _decode(point, count, body)) for _, point, hour, count, body in rows]
             for hour, part in slice_:
                 if (part.time // HOUR_NS != hour).any():
                     raise ValueError(f"a part of point number {part.point[0]} and hour {hour} holds readings of another hour")
             yield Readings.concatenate([part for _, part in slice_])
-            after = rows[-1][0]
+
+    def _all(self, upto: int) -> Iterator[list[Any]]:
+        query, last = f"{_PART} where rowid > ? and cursor <= ? order by rowid limit 256", 0
+        while rows := self._connection.execute(query, (last, upto)).fetchall():
+            yield rows
+            last = rows[-1][0]
+
+    def _some(self, after: int, upto: int) -> Iterator[list[Any]]:
+        """Found by the index alone, so that old parts are not looked at."""
+        found = self._connection.execute("select rowid from parts where cursor > ? and cursor <= ?", (after, upto))
+        numbers = sorted(row[0] for row in found)
+        for start in range(0, len(numbers), 256):
+            chosen = numbers[start : start + 256]
+            yield self._connection.execute(f"{_PART} where rowid in ({','.join('?' * len(chosen))})", chosen).fetchall()
 
     def states_upto(self, cursor: int) -> dict[tuple[str, int], str]:
         """The states written up to a journal entry, by place and time."""
@@ -172,6 +236,7 @@ class Series(SeriesReader):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._days = None
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.execute("pragma journal_mode = wal")
         # A power cut may lose the last transactions but not tear the file; the cursor then says from where to write again.
@@ -180,6 +245,29 @@ class Series(SeriesReader):
 
     def reader(self) -> SeriesReader:
         return SeriesReader(self.path)
+
+    def let_go(self, upto: int, some: int = 200) -> int:
+        """Remove a few of the parts of entries up to `upto`, which are sealed; how many, 0 when none is left. Raises SeriesUnavailable.
+
+        The hour of each point's newest reading stays.
+        """
+        query = (
+            "select p.rowid from parts p left join newest n on n.point = p.point"
+            f" where p.cursor <= ? and p.hour <> n.time / {HOUR_NS} limit ?"
+        )
+        try:
+            self._connection.execute("begin immediate")
+            if self.sealed_upto() < upto:
+                self._connection.execute("delete from sealed")
+                self._connection.execute("insert into sealed values (?)", (upto,))
+            rows = self._connection.execute(query, (upto, some)).fetchall()
+            self._connection.executemany("delete from parts where rowid = ?", rows)
+            self._connection.execute("commit")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self._connection.execute("rollback")
+            raise SeriesUnavailable(f"cannot write {self.path}: {error}") from error
+        return len(rows)
 
     def write(self, readings: Readings, states: Iterable[tuple[str, int, str]], cursor: int) -> None:
         """Write what the journal stored up to entry `cursor` since the last call, in one transaction."""

@@ -129,6 +129,11 @@ class Session:
         return self._marker.drained
 
     @property
+    def lag_ns(self) -> int | None:
+        """How long a message takes from the broker to the journal now; None while that is not known."""
+        return self._marker.lag_ns(self._now())
+
+    @property
     def protocol(self) -> str:
         """The protocol version in use, `5` or `3.1.1`."""
         return self._version
@@ -254,7 +259,7 @@ class Session:
             if self._companion is not None:
                 self._companion.subscribed()
         for marker in link.markers:
-            if self._marker.came_back(marker.payload):
+            if self._marker.came_back(marker.payload, now):
                 self._listening.start(now)
                 self._failures = 0
                 self._tell("drained")

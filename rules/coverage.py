@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from facility.limits import LimitTable
+from facility.own import without_own
 from facility.site import OCCUPANCIES, Facility, Point
 from rules.plan import judges
 from rules.rule import Rule
@@ -35,7 +36,7 @@ class Coverage:
 def coverage_of(facility: Facility, rules: Iterable[Rule], tables: Mapping[str, LimitTable]) -> tuple[Coverage, ...]:
     """The coverage of each point that is not retired, in the order of the facility."""
     rules = tuple(rules)
-    return tuple(_of(point, rules, tables) for point in facility.points if point.retired_ns is None)
+    return tuple(_of(point, rules, tables) for point in without_own(facility).points if point.retired_ns is None)
 
 
 def _of(point: Point, rules: tuple[Rule, ...], tables: Mapping[str, LimitTable]) -> Coverage:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from facility.own import OWN
 from facility.site import OCCUPANCIES, SECOND_NS, Facility, Point
 from rules.passing import Condition
 from rules.rule import Bound, Rule, Selection
@@ -155,7 +156,12 @@ class Plan:
 
 
 def matches(select: Selection, point: Point) -> bool:
-    """Whether every given attribute of the selection fits the point; `room` means the room's own points, not its zones'."""
+    """Whether every given attribute of the selection fits the point; `room` means the room's own points, not its zones'.
+
+    The service's own points are selected by name only (facility/own.py).
+    """
+    if point.id.startswith(OWN) and not (select.point or select.room):
+        return False
     return (
         _fits(select.point, point.id)
         and _fits(select.room, None if point.zone else point.room)
@@ -175,7 +181,7 @@ def judges(rule: Rule, point: Point) -> bool:
 
 
 def _fits(globs: Sequence[str], value: str | None) -> bool:
-    return not globs or (value is not None and any(fnmatchcase(value, glob) for glob in globs))
+    return not globs or (value is not None and any(fnmatchcase(value, glob) for glob in globs if glob[0] == OWN or value[:1] != OWN))
 
 
 def plan_of(

@@ -15,6 +15,7 @@ from facility.files import Files, Unreadable
 from facility.problems import ConfigurationError
 from ingest.entries import CONFIGURATION, Changed, ConfigurationBody, decode
 from ingest.journal import Entry, JournalReader, JournalUnavailable
+from ingest.journal_files import there_is
 from service.archive import JOURNAL, STATE
 from service.configuration import Configuration, load_configuration
 from service.judging import judging_from_entry
@@ -44,7 +45,7 @@ def in_force(data_dir: Path) -> list[Journalled]:
 
     Raises JournalUnavailable.
     """
-    if not (data_dir / JOURNAL).is_file():
+    if not there_is(data_dir / JOURNAL):
         return []
     known, cursor = _known(data_dir)
     with closing(JournalReader(data_dir / JOURNAL)) as journal:

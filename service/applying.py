@@ -17,6 +17,7 @@ from facility.sources.source import subscriptions
 from facility.sources.sparkplug import SparkplugSource
 from ingest.entries import CONFIGURATION, Changed, ConfigurationBody, encode
 from ingest.journal import Journal
+from ingest.journal_files import there_is
 from ingest.prepared import Prepared
 from service.applied import Journalled, at_restart, changes_of, journalled
 from service.archive import JOURNAL, ArchiveUnavailable
@@ -143,7 +144,7 @@ def apply_stopped(data_dir: Path, configuration: Configuration, clock: Clock, as
 
     Raises DataDirInUse, ArchiveUnavailable when no configuration was in force yet, JournalUnavailable, ConfigurationError.
     """
-    if not (data_dir / JOURNAL).is_file():
+    if not there_is(data_dir / JOURNAL):
         raise ArchiveUnavailable(f"{data_dir}: no configuration was in force yet. The first start puts in force what is there.")
     entry = configuration.as_entry()
     digest = digest_of(entry)

@@ -20,6 +20,7 @@ from facility.site import Facility
 from historian.wanted import KINDS, Wanted
 from ingest.entries import CONFIGURATION, INGEST, ConfigurationBody, decode, ingest_body
 from ingest.journal import Entry, Head, JournalReader, JournalUnavailable
+from ingest.journal_files import there_is
 from ingest.series import SeriesReader
 from service.judging import judging_from_entry
 
@@ -43,7 +44,7 @@ class Archive:
         try:
             if not data_dir.is_dir():
                 raise ArchiveUnavailable(f"{data_dir}: there is no such folder. The service makes it when it first starts. {ELSEWHERE}")
-            if not path.is_file():
+            if not there_is(path):
                 raise ArchiveUnavailable(f"{data_dir}: there is no {JOURNAL} in it: no service has run on it yet. {ELSEWHERE}")
         except OSError as error:
             raise ArchiveUnavailable(f"{error.filename}: {error.strerror}. Run this as the service's user.") from None

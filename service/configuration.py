@@ -10,6 +10,7 @@ from alerts.oncall import OnCall, read_oncall
 from facility.document import Path
 from facility.files import AS_THE_SERVICE, FilePath, Files, Forbidden, Unreadable
 from facility.limits import SHIPPED, LimitTable, shipped_text
+from facility.own import NEWEST, PLACE, without_own
 from facility.problems import ConfigurationError, Problem
 from facility.site import Facility
 from facility.sources.source import Source, subscriptions
@@ -64,6 +65,8 @@ class Configuration:
             "files": dict(self.files),
             "shipped": dict(self.shipped),
         }
+        if PLACE in self.facility.places:
+            entry["own"] = NEWEST
         if self.settings.sources:
             entry |= {"sources": self.settings.sources, "subscriptions": list(subscriptions(self.sources))}
         return entry
@@ -91,7 +94,7 @@ def load_configuration(path: FilePath, environment: Mapping[str, str], kept: Map
         return read.document.problem(path, str(error), "a file that can be read")
 
     judging = read_judging(files, settings.facility, settings.rules, settings.limits, shipped, unreadable)
-    mapped = _sources(files, read, judging.facility)
+    mapped = _sources(files, read, without_own(judging.facility))
     holes = _holes(read, judging) if settings.coverage == "strict" and not judging.problems else []
     slow = late_notices(judging.written, judging.facility, settings.evaluate_every_ns)
     if problems := [*read.problems, *problems, *judging.problems, *mapped.problems, *holes, *slow]:

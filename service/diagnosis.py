@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import service
 from alerts.channels import Local
 from facility.document import Document, parse_document
+from facility.own import without_own
 from facility.problems import ConfigurationError
 from facility.secret import exposed
 from service.configuration import Configuration, load_configuration
@@ -51,9 +52,8 @@ def configured(path: Path, environment: Mapping[str, str]) -> tuple[Configuratio
         configuration = load_configuration(path, environment)
     except ConfigurationError as error:
         return None, [Finding("configuration", "problem", str(problem), remedy) for problem in error.problems]
-    counts = (
-        f"{len(configuration.facility.points)} points, {len(configuration.rules)} rules, environment {configuration.settings.environment}"
-    )
+    points = len(without_own(configuration.facility).points)
+    counts = f"{points} points, {len(configuration.rules)} rules, environment {configuration.settings.environment}"
     found = [Finding("configuration", "ok", f"{path}: {counts}")]
     for warning in configuration.warnings:
         if not warning.key.endswith(_SECRET_KEYS):  # told by `secrets`

@@ -11,10 +11,12 @@ from pathlib import Path
 from alerts.ledger import sums_from
 from alerts.store import StateUnavailable
 from facility.times import format_time
+from ingest.journal_files import bytes_of, files_of, there_is
 from service.applied import is_signed
 from service.archive import JOURNAL, SERIES, STATE, Archive, ArchiveUnavailable, JournalUnavailable
 from service.configuration import Configuration
 from service.diagnosis import Finding, Verdict
+from service.opening import last_start_s
 
 FREE_BYTES_MIN = 500_000_000
 """Below that a busy site is full within hours, and nothing is acknowledged on a full disk."""
@@ -49,7 +51,7 @@ def data_dir(folder: Path) -> Finding:
 
 def holdings(folder: Path, configuration: Configuration | None, now: int) -> Iterator[Finding]:
     """Disk, journal, clock, sums and pages; `now` is int ns UTC."""
-    if not (folder / JOURNAL).is_file():
+    if not there_is(folder / JOURNAL):
         if folder.is_dir():
             yield _disk(folder, None)
         return
@@ -62,18 +64,62 @@ def holdings(folder: Path, configuration: Configuration | None, now: int) -> Ite
                 yield _in_force(archive, configuration)
             yield _conservation(archive)
             yield _pages(archive, configuration)
+            yield _nightly(folder)
+            yield from _sealed(folder)
+            yield from _restart(folder)
     except (ArchiveUnavailable, JournalUnavailable, StateUnavailable, sqlite3.Error) as error:
         yield Finding("journal", "problem", str(error), "Run this as the service's user; `renrum verify` names what is damaged.")
 
 
 def bytes_a_day(folder: Path, archive: Archive) -> float | None:
-    """How fast the databases grow: the newest day's share, by entries, of their size; None for a journal under ten minutes old."""
+    """How fast the disk fills; None for a journal under ten minutes old.
+
+    The newest day's share, by entries, of the databases' size; once days leave them, what a sealed day takes.
+    """
+    sealed = _sealed_a_day(folder)
+    if sealed and files_of(folder / JOURNAL)[0][0] > 1:
+        return sealed
     extent = archive.extent()
     if extent is None or extent[1] - extent[0] < _YOUNG_NS:
         return None
     span_ns = min(_DAY_NS, extent[1] - extent[0])
     entries = archive.head.seq - archive.before(extent[1] - span_ns)
     return _size(folder) * entries / archive.head.seq * _DAY_NS / span_ns
+
+
+def _sealed_a_day(folder: Path) -> float:
+    """What the newest sealed days take, a week of them at most; 0 where there are none."""
+    from ingest.sealed import FOLDER, sealed_days  # its library takes a while to load
+
+    days = sealed_days(folder / FOLDER)[-7:] if (folder / FOLDER).is_dir() else []
+    return sum(kept.bytes for day in days for kept in day.manifest.files.values()) / max(len(days), 1)
+
+
+def _nightly(folder: Path) -> Finding:
+    """What the service found when it last verified itself, and what is sealed."""
+    from service.nightly import verified_last, words_of
+
+    last = verified_last(folder)
+    if last is None:
+        return Finding("verify", "ok", "not yet done by the service: it does so each night, unless `nightly: {begin: never}`")
+    remedy = "" if last.ok else "`renrum verify` names what is wrong, with what to do."
+    return Finding("verify", "ok" if last.ok else "problem", words_of(last), remedy)
+
+
+def _sealed(folder: Path) -> Iterator[Finding]:
+    from ingest.sealed import FOLDER, sealed_days
+
+    days = sealed_days(folder / FOLDER) if (folder / FOLDER).is_dir() else []
+    if days:
+        size = sum(kept.bytes for day in days for kept in day.manifest.files.values())
+        words = f"{len(days)} days, the newest {days[-1].manifest.day}, {size_text(size)}, {size_text(_sealed_a_day(folder))} a day"
+        yield Finding("sealed", "ok", words)
+
+
+def _restart(folder: Path) -> Iterator[Finding]:
+    took_s = last_start_s(folder)
+    if took_s is not None:
+        yield Finding("restart", "ok", f"the last start took {took_s:,.1f} s")
 
 
 def _disk(folder: Path, archive: Archive | None) -> Finding:
@@ -96,7 +142,7 @@ def _disk(folder: Path, archive: Archive | None) -> Finding:
 
 def _journal(folder: Path, archive: Archive) -> Finding:
     head, issued = archive.head, archive.journal.issued()
-    sizes = ", ".join(f"{noun} {size_text(_size(folder, name))}" for name, noun in _WRITES if (folder / name).is_file())
+    sizes = ", ".join(f"{noun} {size_text(_size(folder, name))}" for name, noun in _WRITES if _size(folder, name))
     if issued > head.seq and archive.journal.entry(issued) is None:  # what a running service appended meanwhile is there
         words = f"entries {head.seq + 1} to {issued} are gone from the end of {folder / JOURNAL}"
         return Finding("journal", "problem", words, "Keep the file as it is, and let `renrum verify` name all that is missing.")
@@ -163,7 +209,10 @@ def _pages(archive: Archive, configuration: Configuration | None) -> Finding:
 
 def _size(folder: Path, *names: str) -> int:
     """Bytes of databases, by default all, with the newest commits beside them."""
-    return sum(file.stat().st_size for name in names or (name for name, _ in _WRITES) for file in folder.glob(f"{name}*"))
+    total = 0
+    for name in names or (name for name, _ in _WRITES):
+        total += bytes_of(folder / name) if name == JOURNAL else sum(file.stat().st_size for file in folder.glob(f"{name}*"))
+    return total
 
 
 def size_text(size: float) -> str:

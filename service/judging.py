@@ -13,10 +13,11 @@ from facility.document import Path, key_text
 from facility.facility_file import EMPTY, read_facility
 from facility.files import FilePath, Files, Unreadable
 from facility.limits import SHIPPED, LimitTable, check_limits, read_limits, shipped_text, table_of
+from facility.own import NEWEST, own_points, with_own
 from facility.problems import ConfigurationError, Problem
 from facility.site import Facility
 from ingest.entries import ConfigurationBody
-from rules.plan import Plan, plan_of
+from rules.plan import Plan, matches, plan_of
 from rules.rule import Bound, Rule
 from rules.rule_checks import Unspecified, Written
 from rules.rules_file import read_rules
@@ -54,10 +55,12 @@ def read_judging(
     limits_name: str,
     shipped: Mapping[str, str],
     unreadable: Callable[[Path, Unreadable], Problem],
+    own: int = NEWEST,
 ) -> Judging:
     """Read and check the files that judge, by name; an empty name is left out.
 
-    `shipped` are the texts of the shipped limit tables; `unreadable` makes the problem of a key of renrum.yaml whose file cannot be read.
+    `shipped` are the texts of the shipped limit tables; `unreadable` makes the problem of a key of renrum.yaml whose file cannot be read;
+    `own` is the number of the set of the service's own points, which are there when a rule names one.
     """
     problems: list[Problem] = []
     facility, known = EMPTY, False
@@ -79,6 +82,8 @@ def read_judging(
         problems.append(unreadable(("limits",), error))
         tables["limits"] = LimitTable("limits", ())
     read = read_rules(files, rules_names, tables, unreadable)
+    if any(matches(rule.select, point) for rule in read.rules for point in own_points(own)):
+        facility = with_own(facility, own)
     fit = read.fit(facility)
     warnings = fit.warnings if known else ()
     return Judging(facility, read.rules, tables, (*problems, *read.problems, *fit.problems), warnings, fit.unspecified, read.written)
@@ -115,7 +120,10 @@ def judging_from_entry(entry: Mapping[str, Any]) -> Judge:
         return Problem(main, 0, key_text(path), str(error), "a text that the journal kept")
 
     files = Files(texts=entry["files"])
-    judging = read_judging(files, entry["facility"], tuple(entry["rules"]), entry["limits"], entry["shipped"], unreadable)
+    own = entry.get("own", 0)
+    if own > NEWEST:
+        raise ConfigurationError([Problem(main, 0, "own", repr(own), f"at most {NEWEST}, the own points that this version knows", hint)])
+    judging = read_judging(files, entry["facility"], tuple(entry["rules"]), entry["limits"], entry["shipped"], unreadable, own)
     if judging.problems:
         raise ConfigurationError(judging.problems)
     found = judging_hash(judging.facility, judging.rules, judging.tables)

@@ -7,8 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from dashboards.counts import MachineCounts
+from ingest.journal_files import files_of
 
-DATABASES = ("journal.db", "series.db", "state.db")
+JOURNAL = "journal.db"
+DATABASES = (JOURNAL, "series.db", "state.db")
 
 
 def machine_of(data_dir: Path, now_ns: int, clock_steps: int) -> MachineCounts:
@@ -19,6 +21,10 @@ def machine_of(data_dir: Path, now_ns: int, clock_steps: int) -> MachineCounts:
         free, size = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
     sizes = {name: _bytes(data_dir / name) for name in DATABASES}
     logs = {name: _bytes(data_dir / f"{name}-wal") or 0 for name in DATABASES}
+    with suppress(OSError):  # the journal goes on in a file each day
+        journal = files_of(data_dir / JOURNAL)
+        sizes[JOURNAL] = sum(_bytes(path) or 0 for _, path in journal) if journal else None
+        logs[JOURNAL] = sum(_bytes(path.with_name(f"{path.name}-wal")) or 0 for _, path in journal)
     return MachineCounts(
         disk_free=free,
         disk_size=size,

@@ -26,6 +26,7 @@ from alerts.store import StateStore, StateUnavailable
 from dashboards.app import build_app
 from facility.secret import Secret
 from facility.sources.source import subscriptions
+from historian.vitals import HistorianVitals
 from ingest.broker import BrokerFailed, EmbeddedBroker
 from ingest.entries import ACTION, RECORD, SERVICE, Body, ServiceBody, encode
 from ingest.intake import Intake
@@ -45,7 +46,10 @@ from service.couriers import STRANDED, Couriers
 from service.following import Following, prepared_of
 from service.lock import DataDirInUse, DataDirLock
 from service.monitor import ServiceMonitor
+from service.nightly import nightly_of
+from service.opening import listening, note_start
 from service.outbox import ANSWER_S, Outbox
+from service.own_readings import OwnReadings
 from service.readmitting import Readmitting
 from service.receiving import Ballast, Receiver
 from service.stepping import Stepper
@@ -106,19 +110,21 @@ class Pipeline:
 
     def start(self) -> None:
         """Build everything in the order that data flows, then start the threads; raises CANNOT_START, and leaves nothing behind."""
+        begun = self._clock.monotonic_ns()
         with ExitStack() as opened:
             self._build(opened)
             self._run_threads()
             if self.people is not None:  # last: whoever is told of the password must find a service to sign in to
                 self.first_password = first_administrator(self.people)
             self._opened = opened.pop_all()
+        note_start(self.configuration.settings.data_dir, self._clock.monotonic_ns() - begun)
 
     def _build(self, opened: ExitStack) -> None:
         settings = self.configuration.settings
         folder = settings.data_dir
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         opened.enter_context(DataDirLock(folder, self._clock))
-        self._socket = opened.enter_context(_listening(settings.http.host, settings.http.port))
+        self._socket = opened.enter_context(listening(settings.http.host, settings.http.port))
         ballast = Ballast(folder / "ballast")
         ballast.take()
 
@@ -165,6 +171,8 @@ class Pipeline:
         self.receiver = Receiver(self.intake, ballast, self._clock, self._session, self._may_act)
         self._readmitting = Readmitting(self.intake, self.journal.reader, self._reader, self.receiver.heard_ns)
         self._parts = Parts(self._clock, self.stamps.now_ns, self.journal, self.receiver, self.intake, self.stepper, self.guard)
+        self._nightly = nightly_of(self.following, self._clock, self.emergency.page, self.stepper.ask, self.journal)
+        self._own = OwnReadings(self._parts, self.following, self._clock, self._reader, self._historian_vitals)
         self._watchdog = Watchdog(self.emergency, self.stepper, self.receiver, ballast, self._clock, self._dead, self.guard)
 
     def stop(self) -> None:
@@ -173,6 +181,8 @@ class Pipeline:
         if self.receiver.session is not None:
             self.receiver.session.wake()
         self._join("ingest")
+        self._join("nightly")
+        self._join("own readings")
         for thread in self.couriers.threads:
             self._await(thread)
         if self.people is not None:
@@ -265,6 +275,8 @@ class Pipeline:
             self._thread("presence", partial(self._presence.run, self.stopping))
         if self._feeding is not None:
             self._historian = self._thread("historian", partial(self._feeding.run, self.stopping))
+        self._thread("nightly", partial(self._nightly.run, self.stopping))
+        self._thread("own readings", partial(self._own.run, self.stopping))
         if self.people is not None:
             self._thread("people", lambda: self._attendance.run(self.stopping))
         settings = self.configuration.settings
@@ -296,8 +308,10 @@ class Pipeline:
     def _vitals(self) -> Vitals:
         threads = {"couriers": all(thread.is_alive() for thread in self.couriers.threads)}
         threads |= {thread.name: thread.is_alive() for thread in self._threads}
-        historian = self._feeding.vitals() if self._feeding is not None else None
-        return self._parts.vitals(self.mqtt_url, threads, self._outbox.publish_to_page.now(), historian)
+        return self._parts.vitals(self.mqtt_url, threads, self._outbox.publish_to_page.now(), self._historian_vitals())
+
+    def _historian_vitals(self) -> HistorianVitals | None:
+        return self._feeding.vitals() if self._feeding is not None else None
 
     def spawn(self, work: Callable[[], None]) -> None:
         threading.Thread(target=work, name="emergency", daemon=True).start()
@@ -334,14 +348,6 @@ class Pipeline:
     def _told_of_another(self, state: str, words: str) -> None:
         with suppress(JournalUnavailable):
             self.receiver.link(LinkEvent(f"instance_{state}", words), self.receiver.heard_ns())
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        words = f"the console cannot listen on {host} port {port}: {error.strerror or error}. Give another `http.port`"
-        raise OSError(words) from error
 
 
 def _feeding(configuration: Configuration, clock: Clock) -> Feeding | None:

@@ -12,6 +12,7 @@ from alerts.store import StateStore
 from ingest.entries import CONFIGURATION, ConfigurationBody, ReadmissionNote, decode
 from ingest.intake import Intake, Sums
 from ingest.journal import Journal, JournalReader
+from ingest.journal_files import there_is
 from ingest.readmission import READMITTED, Readmitted, Wanted, chunks, records, taken_before
 from ingest.series import SeriesReader
 from service.applied import is_signed
@@ -74,7 +75,7 @@ def readmit_stopped(
     Raises DataDirInUse, ArchiveUnavailable when there is nothing to do it with, JournalUnavailable, ConfigurationError.
     """
     for name in (JOURNAL, SERIES, STATE):
-        if not (data_dir / name).is_file():
+        if not (there_is(data_dir / name) if name == JOURNAL else (data_dir / name).is_file()):
             raise ArchiveUnavailable(f"{data_dir}: there is no {name} in it. Start the service once, then do this again.")
     with ExitStack() as opened:
         opened.enter_context(DataDirLock(data_dir, clock))

@@ -24,6 +24,7 @@ from facility.site import Facility
 from facility.times import format_time, parse_time
 from ingest.recorded import Refused
 from rules.excursion import Excursion
+from rules.packs import PREFIX, pack_tests
 from rules.plan import Plan, plan_of
 from service.judging import Judging
 from service.judging_files import JudgingFiles
@@ -110,9 +111,14 @@ class Outcome:
 
 
 def read_rule_tests(path: Path, site: JudgingFiles | None) -> list[Case]:
-    """The tests of a file; `site` are the files that judge where the file names none. Raises ConfigurationError with every problem."""
+    """The tests of a file, or those that ship with a pack; `site` are the files that judge where the file names none.
+
+    Raises ConfigurationError with every problem.
+    """
     files, name = Files.around(path)
     try:
+        if str(path).startswith(PREFIX):
+            files, name, site = Files(texts={str(path): pack_tests(str(path))}), str(path), None
         document, problems = read_document(files, name)
     except Unreadable as error:
         raise ConfigurationError([Problem(str(path), 0, "", str(error), "a file of rule tests")]) from None
@@ -254,7 +260,9 @@ def _judging(files: Files, name: str, document: Document, section: RuleTestsSect
 
 
 def _beside(files: Files, name: str, reference: str) -> str:
-    """The absolute name of a file that the test file refers to."""
+    """The absolute name of a file that the test file refers to; a pack's is its own."""
+    if reference.startswith(PREFIX):
+        return reference
     return str(Path(files.folder or ".").absolute() / beside(name, reference))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,6 +47,15 @@ class Mqtt:
 
 
 @dataclass(frozen=True, slots=True)
+class Nightly:
+    """When verify and sealing run each night, a time of day at the site; None for never. What is sealed leaves the databases, or stays."""
+
+    begin: time | None = time(2, 30)
+    seal: bool = True
+    leave: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """renrum.yaml: `folder` is where it lies, paths are absolute, file names as Files knows them; an empty name stands for none."""
 
@@ -64,6 +74,7 @@ class Settings:
     historian: Target | None = None
     grafana: str = ""
     coverage: str = "shown"
+    nightly: Nightly = field(default_factory=Nightly)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +115,7 @@ def read_settings(files: Files, name: str, environment: Mapping[str, str]) -> Se
         historian=historian,
         grafana="" if section.grafana is None else section.grafana.url,
         coverage=section.coverage,
+        nightly=Nightly(section.nightly.begin, section.nightly.seal, section.nightly.leave),
     )
     found = (*problems, *faults, *reading.problems, *http_problems, *historian_problems)
     return SettingsRead(settings, document, found, (*reading.warnings, *historian_warnings))

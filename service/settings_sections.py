@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import time
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from service.settings_historian import HistorianSection
 
 EMBEDDED = "embedded"
 REQUIRED = "required"
+NEVER = "never"
 _BROKER = re.compile(r"mqtts?://(?:\[[0-9a-fA-F:.]+\]|[^\s/?#@:\[\]]+)(?::(\d{1,5}))?/?")
 
 
@@ -120,6 +122,32 @@ class GrafanaSection(Section):
     """Address of Grafana as people open it."""
 
 
+def _time_of_day(value: Any) -> time | None:
+    try:
+        return None if value == NEVER else _clock(value)
+    except (ValueError, TypeError):
+        raise refused("a time of day at the site, such as '02:30', or never") from None
+
+
+def _clock(value: str) -> time:
+    if re.fullmatch(r"\d\d:\d\d", value) is None:
+        raise ValueError(value)
+    return time(int(value[:2]), int(value[3:]))
+
+
+_TIME_SCHEMA = {"type": "string", "pattern": "^(\\d\\d:\\d\\d|never)$", "examples": ["02:30"]}
+TimeOfDay = Annotated[time | None, PlainValidator(_time_of_day), WithJsonSchema(_TIME_SCHEMA)]
+
+
+class NightlySection(Section):
+    begin: TimeOfDay = time(2, 30)
+    """Time of day at the site of `renrum verify` and of sealing; never: of neither."""
+    seal: bool = True
+    """Days older than the largest max_late become Parquet files, hashed and chained."""
+    leave: bool = True
+    """What is sealed leaves the databases; the Parquet files have it."""
+
+
 class RenrumSection(Section):
     """renrum.yaml: the service. Relative paths start at the folder of the file that names them."""
 
@@ -142,6 +170,8 @@ class RenrumSection(Section):
     apply: Literal["on_start", "signed"] = "on_start"
     """on_start: changed files take force when the service starts. signed: only when `renrum apply` put them in force."""
     http: HttpSection = Field(default_factory=HttpSection)
+    nightly: NightlySection = Field(default_factory=NightlySection)
+    """What is done each night."""
     historian: HistorianSection | None = None
     """An InfluxDB that everything is written to as well; leave it out for none."""
     grafana: GrafanaSection | None = None

@@ -15,7 +15,7 @@ class TimedJournal(Journal):
     def __init__(self, path: Path, monotonic_ns: Callable[[], int], *, durable: bool = True) -> None:
         super().__init__(path, durable=durable)
         self._monotonic_ns = monotonic_ns
-        self.appends, self.failures = Histogram(), 0
+        self.appends, self.failures, self._slowest_s = Histogram(), 0, 0.0
 
     def append(self, kind: str, body: bytes, at: int, heard: int | None = None, readings: int = 0) -> Entry:
         begun = self._monotonic_ns()
@@ -25,4 +25,11 @@ class TimedJournal(Journal):
             self.failures += 1
             raise
         finally:
-            self.appends.observe((self._monotonic_ns() - begun) / 10**9)
+            took_s = (self._monotonic_ns() - begun) / 10**9
+            self._slowest_s = max(self._slowest_s, took_s)
+            self.appends.observe(took_s)
+
+    def slowest_s(self) -> float:
+        """The longest append since the last call; for one who asks."""
+        slowest_s, self._slowest_s = self._slowest_s, 0.0
+        return slowest_s

@@ -71,7 +71,7 @@ def test_people_get_a_line_a_check(place: Installation) -> None:
     assert lines[0].split()[:2] == ["ok", "packages"]
     service = next(i for i, line in enumerate(lines) if line.startswith("warning  service"))
     assert "Start it with `renrum run`" in lines[service + 1]
-    assert lines[-1] == "17 checks: 3 to look at, 0 to be put right"
+    assert lines[-1] == "18 checks: 3 to look at, 0 to be put right"
 
 
 def test_it_changes_nothing(place: Installation) -> None:

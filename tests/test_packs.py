@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from facility.files import packaged
 from facility.limits import SHIPPED, shipped
+from facility.own import own_points
 from facility.problems import ConfigurationError
 from rules.coverage import coverage_of
-from rules.packs import pack_text, packs
+from rules.packs import PREFIX, pack_text, packs
+from rules.plan import judges
 from service.cli import main
 from service.configuration import Configuration, load_configuration
 
@@ -150,3 +153,26 @@ def test_the_master_alarm_list_and_the_coverage_on_the_command_line(tmp_path: Pa
     shown = run("check", "--config", path, "--coverage")
     assert shown.exit_code == 0
     assert "annex1-door.action" in shown.stdout
+
+
+@pytest.mark.parametrize("pack", sorted(PREFIX + name for name in packaged("rules.packs.tests", ".yaml")))
+def test_the_tests_that_ship_with_a_pack_hold_and_raise_each_of_its_rules(pack: str) -> None:
+    result = run("rules", "test", pack, "--json")
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["failed"], told["rules_not_raised"]) == (0, 0, []), result.stdout
+    assert told["tests"] > 0
+
+
+def test_a_pack_without_tests_names_those_that_have_some() -> None:
+    result = run("rules", "test", "pack:pipelin@1")
+    assert result.exit_code == 2
+    assert "pack:pipeline@1" in result.output
+
+
+def test_the_pipeline_pack_brings_its_points_and_no_hole(tmp_path: Path) -> None:
+    configuration = load(site(tmp_path, f"{ALL}, pack:pipeline@1"))
+    rules = [rule for rule in configuration.rules if rule.pack == "pack:pipeline@1"]
+    unjudged = [point.id for point in own_points() if not any(judges(rule, point) for rule in rules)]
+    assert unjudged == []
+    assert all(rule.level == "technical" and rule.text and rule.cause and rule.consequence for rule in rules)
+    assert {warning.key for warning in configuration.warnings} == {"channels"}

@@ -356,14 +356,20 @@ def test_a_marker_drains_once_and_then_proves_delivery() -> None:
     assert marker.due(100)
     first = marker.next_payload(100)
     assert not marker.due(101)
-    assert not marker.came_back(b"of an earlier connection")
-    assert marker.came_back(first)
+    assert not marker.came_back(b"of an earlier connection", 100)
+    assert (marker.lag_ns(100), marker.lag_ns(107)) == (0, 7)
+    assert marker.came_back(first, 105)
+    assert marker.lag_ns(200) == 5
     assert marker.drained
     assert not marker.overdue(10**15)
     assert marker.due(100 + INTERVAL_NS)
     second = marker.next_payload(100 + INTERVAL_NS)
-    assert not marker.came_back(second)  # drained already
-    assert not marker.came_back(second)
+    assert marker.lag_ns(100 + INTERVAL_NS + 50) == 50, "one that is out longer than the last took"
+    assert not marker.came_back(second, 100 + INTERVAL_NS)  # drained already
+    assert not marker.came_back(second, 100 + INTERVAL_NS)
+    assert marker.lag_ns(0) == 0
+    marker.stop()
+    assert marker.lag_ns(0) is None
 
 
 def test_a_marker_that_does_not_come_back_is_overdue_unless_others_do() -> None:

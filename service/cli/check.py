@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from facility.document import one_of
+from facility.own import without_own
 from facility.problems import ConfigurationError
 from ingest.journal import JournalUnavailable
 from rules.coverage import Coverage, coverage_of
@@ -94,11 +95,12 @@ def _waiting(config: Path, configuration: Configuration) -> str:
 
 def counted(configuration: Configuration) -> dict[str, int]:
     """How much of each a configuration has."""
-    places = configuration.facility.places
+    facility = without_own(configuration.facility)
+    places = facility.places
     return {
         "rooms": sum(place.parent is None for place in places),
         "zones": sum(place.parent is not None for place in places),
-        "points": len(configuration.facility.points),
+        "points": len(facility.points),
         "rules": len(configuration.rules),
         "channels": len(configuration.oncall.channels),
         "warnings": len(configuration.warnings),

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from facility.problems import ConfigurationError
+from ingest.journal_files import there_is
 from service import diagnosis, diagnosis_backup, diagnosis_data, diagnosis_historian, diagnosis_live, diagnosis_tls
 from service.archive import JOURNAL
 from service.cli.lookups import data_dir_of
@@ -72,7 +73,7 @@ def examined(config: Path | None, given: Path | None) -> Iterator[Finding]:
         yield diagnosis_data.data_dir(folder)
         yield from diagnosis_live.service_on(folder, configuration.settings if configuration is not None else None)
         yield from diagnosis_data.holdings(folder, configuration, clock.now_ns())
-        if (folder / JOURNAL).is_file():
+        if there_is(folder / JOURNAL):
             environment = configuration.settings.environment if configuration is not None else ""
             yield from diagnosis_backup.backups(folder, environment, clock.now_ns())
     if configuration is not None:

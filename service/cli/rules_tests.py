@@ -28,12 +28,14 @@ FILE = click.Path(path_type=Path)
 def test(files: tuple[Path, ...], config: Path | None, only: tuple[str, ...], junit_path: Path | None, as_json: bool) -> None:
     """Test rules: files that say what happens, and which excursions must come of it and no others.
 
-    FILE is YAML (docs/rule-tests.md). The engine that judges live judges it. Facility, rules and limits are those that the file names or
-    holds, else the site's. Exit code 0 when every test holds, 1 when one does not, 2 when a file cannot be used.
+    FILE is YAML (docs/rule-tests.md), or pack:NAME@VERSION for the tests that ship with a pack. The engine that judges live judges it.
+    Facility, rules and limits are those that the file names or holds, else the site's. Exit code 0 when every test
+    holds, 1 when one does not, 2 when a file cannot be used.
 
     \b
     Examples:
       renrum rules test tests/*.yaml --config site/renrum.yaml
+      renrum rules test pack:pipeline@1
       renrum rules test tests/pressure.yaml --only "*door*" --junit report.xml
     """
     site, why = _site(config)

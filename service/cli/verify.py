@@ -10,8 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
+import msgspec
 
 from ingest.flaw import KEPT_MAX, Flaw, Progress
+from ingest.sealing import CannotSeal
 from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
 from service.cli.lookups import data_dir_of
 from service.cli.options import CONFIG_PATH, Refusal, configuration_path, json_option
@@ -19,7 +21,8 @@ from service.cli.progress import progress_bar
 from service.clock import SystemClock
 from service.continuity.manifest import BackupUnusable
 from service.continuity.restore import restore
-from service.verification import Check
+from service.sealing import seal_what_is_due
+from service.verification import Check, verify_and_leave
 from service.verification import verify as verified
 
 SHOWN_MAX = 20
@@ -29,14 +32,19 @@ SHOWN_MAX = 20
 @click.option("--config", type=CONFIG_PATH, help="The renrum.yaml that names the data_dir; only that is read of it.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="The data_dir itself, such as a copy; no configuration is needed then.")
 @click.option("--backup", type=click.Path(path_type=Path), help="Prove a backup: restore it into $TMPDIR, and verify what comes out.")
+@click.option("--all", "everything", is_flag=True, help="Evaluate every step again, not only those since the last checkpoint.")
+@click.option("--leave-checkpoint", is_flag=True, hidden=True, help="As the service's nightly verify does, which journals what was left.")
+@click.option("--seal", is_flag=True, hidden=True, help="As the service does when all is well: seal days that are due.")
 @json_option
-def verify(config: Path | None, data_dir: Path | None, backup: Path | None, as_json: bool) -> None:
+def verify(
+    config: Path | None, data_dir: Path | None, backup: Path | None, everything: bool, leave_checkpoint: bool, seal: bool, as_json: bool
+) -> None:
     """Prove that the journal is whole, and that excursions and alarms are what the rules say of it.
 
     \b
     journal       every entry by its hash chain, every byte of the file
     audit         the audit trail by its hash chain, and as evaluated again
-    excursions    every recorded step evaluated again, all excursions and alarms compared
+    excursions    the recorded steps since the last checkpoint (--all: since the first) evaluated again, all excursions and alarms compared
     completeness  received = stored + duplicate + quarantined; series.db against the journal
 
     Changes nothing, and runs beside a service. What it computes lies in $TMPDIR meanwhile, as much as series.db and state.db have; with
@@ -46,6 +54,7 @@ def verify(config: Path | None, data_dir: Path | None, backup: Path | None, as_j
     \b
     Examples:
       renrum verify --config site/renrum.yaml
+      renrum verify --all --config site/renrum.yaml
       renrum verify --data-dir /mnt/copy/data --json
       renrum verify --backup /mnt/backup/renrum
     """
@@ -54,23 +63,34 @@ def verify(config: Path | None, data_dir: Path | None, backup: Path | None, as_j
     folder = backup or data_dir or data_dir_of(configuration_path(config, os.environ))
     try:
         with progress_bar() as watch:
-            checks = _of_backup(folder, watch) if backup else _of_data_dir(folder, watch)
+            checks, left = (_of_backup(folder, watch), None) if backup else _of_data_dir(folder, watch, everything, leave_checkpoint)
     except (ArchiveUnavailable, JournalUnavailable, BackupUnusable) as error:
         raise Refusal(str(error)) from None
     except OSError as error:
         raise Refusal(f"{error.filename or folder}: {error.strerror}. $TMPDIR names another place for what is computed.") from None
+    sealed = _sealed(folder) if seal and all(check.ok for check in checks) else []
     if as_json:
-        click.echo(json.dumps(_document(folder, checks), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_document(folder, checks, left) | {"sealed_now": sealed}, indent=2, ensure_ascii=False))
     else:
         for check in checks:
             click.echo("\n".join(lines_of(check)))
     sys.exit(0 if all(check.ok for check in checks) else 1)
 
 
-def _of_data_dir(folder: Path, watch: Callable[[str], Progress]) -> list[Check]:
+def _sealed(folder: Path) -> list[dict[str, object]]:
+    """Seal what is due; what the service is to journal of it."""
+    try:
+        return [msgspec.to_builtins(body) for body in seal_what_is_due(folder)]
+    except (CannotSeal, ArchiveUnavailable, JournalUnavailable) as error:
+        raise Refusal(f"a day cannot be sealed: {error}") from None
+
+
+def _of_data_dir(
+    folder: Path, watch: Callable[[str], Progress], everything: bool, leave: bool
+) -> tuple[list[Check], tuple[int, str] | None]:
     with Archive(folder):
         pass  # there is a journal
-    return verified(folder, SystemClock(), watch)
+    return verify_and_leave(folder, SystemClock(), watch, all=everything, leave=leave)
 
 
 def _of_backup(backup: Path, watch: Callable[[str], Progress]) -> list[Check]:
@@ -96,8 +116,9 @@ def lines_of(check: Check) -> list[str]:
     return [f"{check.name}: WRONG in {total:,} {places}; checked: {check.checked}", *found, f"  Do: {check.remedy}"]
 
 
-def _document(folder: Path, checks: list[Check]) -> dict[str, object]:
-    return {"ok": all(check.ok for check in checks), "data_dir": str(folder)} | {
+def _document(folder: Path, checks: list[Check], left: tuple[int, str] | None) -> dict[str, object]:
+    """`left` is the checkpoint that was left: its entry and the SHA-256 of its file."""
+    return {"ok": all(check.ok for check in checks), "data_dir": str(folder), "left": left} | {
         check.name: {
             "ok": check.ok,
             "checked": check.checked,

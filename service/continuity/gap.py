@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.audit import SYSTEM
+from facility.own import OWN, without_own
 from facility.reading import QUALITIES
 from facility.site import Facility
 from facility.times import format_time
@@ -138,6 +139,8 @@ def messages(facility: Facility, rows: Sequence[Row]) -> Iterator[Message]:
     places = {point.id: point.place for point in facility.points}
     by_point: dict[str, list[dict[str, object]]] = {}
     for row in rows:
+        if row.point.startswith(OWN):
+            continue  # what the service measured of itself, nobody sent
         value = row.value if math.isfinite(row.value) else None
         by_point.setdefault(row.point, []).append({"time": format_time(row.time), "value": value, "quality": QUALITIES[row.quality]})
     for point, elements in by_point.items():
@@ -156,7 +159,7 @@ def state_messages(facility: Facility, states: Sequence[tuple[str, int, str]]) -
 def unknown_spans(facility: Facility, known: Mapping[str, NDArray[np.int64]], since: int, until: int) -> list[Span]:
     """Where a point with a period said nothing for several of them between two times, int ns UTC; `known` are its times there."""
     found = []
-    for point in facility.points:
+    for point in without_own(facility).points:
         if not point.period_ns or (point.retired_ns is not None and point.retired_ns <= since):
             continue
         times = np.sort(known.get(point.id, np.empty(0, np.int64)))

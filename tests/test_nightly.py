@@ -1,0 +1,215 @@
+"""service/nightly.py: when it is time, a verify in a process of its own, what it leaves, what is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import closing
+from datetime import time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+
+from alerts.alarms import Answer
+from alerts.resumption import FOLDER, files_of
+from facility.times import format_time, parse_time
+from ingest.entries import CHECKPOINT, SEAL, Body, encode
+from ingest.journal import Journal
+from ingest.journal_files import files_of as files_of_journal
+from ingest.sealed import sealed_days
+from service.clock import SystemClock
+from service.diagnosis_data import holdings
+from service.nightly import FILE, WRONG, Nightly, Verified, last_due, verified_last
+from service.settings import Nightly as Settings
+from tests.support.archive_data import SECOND_NS, START
+from tests.support.installation import Paging, installation
+from tests.support.verifying import change, report
+from tests.test_sealing import days, entries_of
+
+STOCKHOLM = ZoneInfo("Europe/Stockholm")
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test waits for its verify; a service has until the morning."""
+    monkeypatch.setattr("service.nightly.NICE", 0)
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ("2026-11-21T01:29:59Z", "2026-11-20T01:30:00Z"),
+        ("2026-11-21T01:30:00Z", "2026-11-21T01:30:00Z"),
+        ("2026-07-01T00:30:00Z", "2026-07-01T00:30:00Z"),  # summer time
+        ("2026-03-29T12:00:00Z", "2026-03-29T01:30:00Z"),  # the clocks jumped from 02:00 to 03:00
+        ("2026-10-25T12:00:00Z", "2026-10-25T00:30:00Z"),  # 02:30 came twice
+    ],
+)
+def test_it_is_due_at_a_time_of_day_of_the_site(now: str, due: str) -> None:
+    assert format_time(last_due(time(2, 30), STOCKHOLM, parse_time(now))) == due
+
+
+class Wall:
+    """A clock that is set by hand."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def now_ns(self) -> int:
+        return self.at
+
+    def monotonic_ns(self) -> int:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("nobody sleeps here")
+
+
+def nightly(
+    data_dir: Path,
+    clock: Wall | SystemClock,
+    told: list[str],
+    ask: Callable[[str, Body], Future[Answer | None]] | None = None,
+    journal: Journal | None = None,
+    now: Callable[[], tuple[Settings, ZoneInfo]] | None = None,
+) -> Nightly:
+    def nobody(kind: str, body: Body) -> Future[Answer | None]:
+        raise AssertionError(f"a {kind} that nobody expects")
+
+    now = now or (lambda: (Settings(), STOCKHOLM))
+    return Nightly(data_dir, now, clock, lambda reason, at, do: told.append(reason), ask or nobody, journal)
+
+
+def test_a_new_service_waits_for_its_first_night_and_one_that_was_down_makes_good(tmp_path: Path) -> None:
+    clock = Wall(parse_time("2026-11-21T12:00:00Z"))
+    first = nightly(tmp_path, clock, [])
+    assert not first.due()
+    clock.at = parse_time("2026-11-22T01:30:00Z")
+    assert first.due()
+    (tmp_path / FILE).write_bytes(msgspec.json.encode(Verified(clock.at, clock.at + SECOND_NS, True, 0, "")))
+    assert not first.due()
+    clock.at = parse_time("2026-11-24T12:00:00Z")
+    assert nightly(tmp_path, clock, []).due(), "the night was missed"
+
+
+def test_a_configuration_that_takes_force_counts_at_once(tmp_path: Path) -> None:
+    clock, said = Wall(parse_time("2026-11-21T12:00:00Z")), {"now": (Settings(begin=None), STOCKHOLM)}
+    work = nightly(tmp_path, clock, [], now=lambda: said["now"])
+    clock.at = parse_time("2026-11-21T20:00:00Z")
+    assert not work.due()
+    said["now"] = Settings(begin=time(20, 30)), STOCKHOLM
+    assert work.due()
+    said["now"] = Settings(begin=time(20, 30)), ZoneInfo("UTC")
+    assert not work.due()
+    with closing(Paging(tmp_path / "site")) as place:
+        work = nightly(place.data_dir, clock, [], journal=place.journal, now=lambda: said["now"])
+        clock.at = place.at + 24 * 3600 * SECOND_NS
+        for said["now"] in ((Settings(seal=False), STOCKHOLM), (Settings(leave=False), STOCKHOLM), (Settings(begin=None), STOCKHOLM)):
+            work.begin_file()
+            assert len(files_of_journal(place.journal.path)) == 1
+        said["now"] = Settings(), STOCKHOLM
+        work.begin_file()
+        assert len(files_of_journal(place.journal.path)) == 2
+
+
+def journalling(place: Paging) -> Callable[[str, Body], Future[Answer | None]]:
+    def ask(kind: str, body: Body) -> Future[Answer | None]:
+        assert kind in (CHECKPOINT, SEAL)
+        place.journal.append(kind, encode(body), place.at, None)
+        place.step()
+        answer: Future[Answer | None] = Future()
+        answer.set_result(None)
+        return answer
+
+    return ask
+
+
+def test_what_it_finds_is_kept_and_the_next_night_goes_on_from_there(tmp_path: Path) -> None:
+    place = installation(tmp_path / "site")
+    told: list[str] = []
+    work = nightly(place.data_dir, SystemClock(), told, journalling(place))
+    found = work.verify(threading.Event())
+    assert found is not None
+    assert found.ok, found.words
+    assert verified_last(place.data_dir) == found
+    assert "journal ok: " in found.words
+    assert list(files_of(place.data_dir / FOLDER)) == [place.ledger.cursor - 2]
+    place.read("inc1.temp", 41.0, 500)
+    place.step()
+    document = report(place.data_dir)
+    assert document["ok"], document
+    assert document["excursions"]["checkpoint"] == place.ledger.cursor - 4
+    assert document["excursions"]["evaluated_again"] == 2
+    assert told == []
+    place.close()
+
+
+def test_what_is_wrong_is_told(tmp_path: Path) -> None:
+    place = installation(tmp_path / "site")
+    place.close()
+    change(place.data_dir / "state.db", "update excursions set peak = 1 where id = 'E1'")
+    told: list[str] = []
+    found = nightly(place.data_dir, SystemClock(), told).verify(threading.Event())
+    assert found is not None
+    assert (found.ok, found.exit_code, told) == (False, 1, [WRONG])
+    assert "excursions WRONG: excursion E1" in found.words
+    assert not files_of(place.data_dir / FOLDER), "nothing is left of what is not proven"
+
+
+def test_one_that_cannot_be_done_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    found = nightly(tmp_path, SystemClock(), told).verify(threading.Event())
+    assert found is not None
+    assert (found.ok, found.exit_code, told) == (False, 2, [WRONG])
+    assert "there is no journal.db" in found.words
+
+
+def test_a_stop_ends_it(tmp_path: Path) -> None:
+    with closing(Journal(tmp_path / "journal.db")):
+        stop = threading.Event()
+        stop.set()
+        assert nightly(tmp_path, SystemClock(), []).verify(stop) is None
+    assert verified_last(tmp_path) is None
+
+
+def test_a_night_seals_and_lets_go_when_all_is_well(tmp_path: Path) -> None:
+    with closing(days(tmp_path / "site", 38)) as place:
+        before = entries_of(place.data_dir)
+        work = nightly(place.data_dir, SystemClock(), [], journalling(place))
+        found = work.verify(threading.Event())
+        assert found is not None
+        assert found.ok, found.words
+        assert [day.manifest.day for day in sealed_days(place.data_dir / "sealed")] == ["2026-11-20", "2026-11-21"]
+        assert files_of_journal(place.data_dir / "journal.db")[0][0] > 1
+        assert entries_of(place.data_dir)[: len(before)] == before
+        again = work.verify(threading.Event())
+        assert again is not None
+        assert again.ok, again.words
+        assert "sealed ok: 2 days" in again.words
+        findings = {finding.check: finding.verdict for finding in holdings(place.data_dir, None, place.at)}
+        assert (findings["verify"], findings["sealed"]) == ("ok", "ok")
+        change(place.data_dir / "state.db", "update excursions set peak = 1 where id = 'E1'")
+        place.at += 10 * 86_400 * SECOND_NS
+        place.read("inc1.temp", 37.0, (place.at - START) / SECOND_NS)
+        place.step()
+        told: list[str] = []
+        nightly(place.data_dir, SystemClock(), told, journalling(place)).verify(threading.Event())
+        assert told == [WRONG]
+        assert len(sealed_days(place.data_dir / "sealed")) == 2, "nothing is sealed where something is wrong"
+
+
+def test_the_journal_goes_on_in_a_new_file_each_day(tmp_path: Path) -> None:
+    with closing(Paging(tmp_path / "site")) as place:
+        clock = Wall(place.at)
+        work = nightly(place.data_dir, clock, [], journal=place.journal)
+        work.begin_file()
+        clock.at += 15 * 3600 * SECOND_NS
+        work.begin_file()
+        assert len(files_of_journal(place.journal.path)) == 1
+        clock.at += 3600 * SECOND_NS  # midnight, UTC
+        work.begin_file()
+        work.begin_file()
+        assert len(files_of_journal(place.journal.path)) == 2
