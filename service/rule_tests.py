@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from importlib.resources import files as package_files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from facility.site import Facility
 from facility.times import format_time, parse_time
 from ingest.recorded import Refused
 from rules.excursion import Excursion
+from rules.packs import PREFIX, pack_text
 from rules.plan import Plan, plan_of
 from service.judging import Judging
 from service.judging_files import JudgingFiles
@@ -107,6 +109,15 @@ class Outcome:
     @property
     def ok(self) -> bool:
         return not self.differences
+
+
+def shipped_tests(pack: str) -> Path:
+    """The tests that a pack ships with; raises ConfigurationError for a name that is no pack's."""
+    try:
+        pack_text(pack)
+    except Unreadable as error:
+        raise ConfigurationError([Problem(pack, 0, "", str(error), "a file of rule tests, or a pack")]) from None
+    return Path(str(package_files("rules.packs"))) / "tests" / f"{pack.removeprefix(PREFIX)}.yaml"
 
 
 def read_rule_tests(path: Path, site: JudgingFiles | None) -> list[Case]:
@@ -234,7 +245,7 @@ def _judging(files: Files, name: str, document: Document, section: RuleTestsSect
             given = value if isinstance(value, list) else [value]
             if not given or not all(isinstance(one, str) and one for one in given) or (key == "facility" and len(given) > 1):
                 raise ConfigurationError([document.problem((key,), shown(value), f"the name of a file such as {where}, or what is in it")])
-            named[key] = tuple(_beside(files, name, one) for one in given)
+            named[key] = tuple(one if one.startswith(PREFIX) else _beside(files, name, one) for one in given)
     if section.limits is not None:
         named["limits"] = (_beside(files, name, section.limits),)
     if site is None and (missing := [key for key in _INLINE if key not in named]):

@@ -107,5 +107,7 @@ def read_truth(path: Path) -> list[Truth]:
                 places, points, rules = (tuple(cell.split(";")) if cell else () for cell in lists)
                 truths.append(Truth(parse_time(start), parse_time(end) if end else None, kind, places, points, rules))
             except ValueError as error:
-                raise NoTruthFile(f"{path}: line {rows.line_num} is no event ({error}). Give a file that `renrum simulate` wrote.") from None
+                raise NoTruthFile(
+                    f"{path}: line {rows.line_num} is no event ({error}). Give a file that `renrum simulate` wrote."
+                ) from None
         return truths

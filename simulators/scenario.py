@@ -143,7 +143,7 @@ class Event:
 
     `targets` are globs of what `target` says (place, point, system); `for_ns` None lasts for ever; each occurrence begins up to
     `spread_ns` later than `at + k * every`, by chance and for each target apart, or every `gap_ns` on average. `hours` are minutes of the
-    local day, `days` numbers of the week (0 Monday). `expect` names the rules that should find it, `missed` says why those that ship do not;
+    local day, `days` numbers of the week (0 Monday). `expect` names the rules that should find it, `missed` why those that ship do not;
     `line` is where it stands in the file.
     """
 

@@ -102,9 +102,10 @@ def scored(
         for point in truth.points:
             felt[point].append(number)
     found_by: list[list[Found]] = [[] for _ in rows]
-    right, false = [], []
+    right: list[Found] = []
+    false: list[Found] = []
     for one in sorted(excursions, key=lambda one: (one.raised, one.rule, one.point)):
-        own = [n for n in felt[one.point] if one.rule in expected[rows[n].rules] and _within(one, rows[n], after_ns)]
+        own = _found(one, [n for n in felt[one.point] if one.rule in expected[rows[n].rules]], rows, after_ns)
         for number in own:
             found_by[number].append(one)
         (right if own else false).append(one)
@@ -116,8 +117,14 @@ def _matching(globs: tuple[str, ...], rules: Collection[str]) -> tuple[str, ...]
     return tuple(rule for rule in rules if any(fnmatchcase(rule, glob) for glob in globs))
 
 
-def _within(one: Found, truth: Truth, after_ns: int) -> bool:
-    return one.raised >= truth.start_ns and (truth.end_ns is None or one.onset < truth.end_ns + after_ns)
+def _found(one: Found, candidates: Sequence[int], rows: Sequence[Truth], after_ns: int) -> list[int]:
+    """The faults that go on when an excursion begins; where none does, those that ended last, if not too long ago."""
+    ends = {n: math.inf if (end := rows[n].end_ns) is None else end for n in candidates if rows[n].start_ns <= one.raised}
+    going_on = [n for n, end in ends.items() if one.onset < end]
+    if going_on or not ends:
+        return going_on
+    last = max(ends.values())
+    return [n for n, end in ends.items() if end == last and one.onset < last + after_ns]
 
 
 def overall(runs: Sequence[Run]) -> Figures:

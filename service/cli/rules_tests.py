@@ -11,10 +11,11 @@ import click
 
 from facility.problems import ConfigurationError, Problem
 from facility.whole_file import whole_file
+from rules.packs import PREFIX
 from service.cli.options import Refusal, configuration_path, json_option
 from service.judging_files import JudgingFiles
 from service.rule_test_report import document, failure_lines, junit
-from service.rule_tests import Case, Outcome, judged, read_rule_tests
+from service.rule_tests import Case, Outcome, judged, read_rule_tests, shipped_tests
 
 FILE = click.Path(path_type=Path)
 
@@ -29,17 +30,19 @@ def test(files: tuple[Path, ...], config: Path | None, only: tuple[str, ...], ju
     """Test rules: files that say what happens, and which excursions must come of it and no others.
 
     FILE is YAML (docs/rule-tests.md). The engine that judges live judges it. Facility, rules and limits are those that the file names or
-    holds, else the site's. Exit code 0 when every test holds, 1 when one does not, 2 when a file cannot be used.
+    holds, else the site's. pack:NAME@VERSION stands for the tests that a pack ships with. Exit code 0 when every test holds, 1 when one
+    does not, 2 when a file cannot be used.
 
     \b
     Examples:
       renrum rules test tests/*.yaml --config site/renrum.yaml
       renrum rules test tests/pressure.yaml --only "*door*" --junit report.xml
+      renrum rules test pack:annex1@1
     """
     site, why = _site(config)
     cases: list[Case] = []
     problems: list[Problem] = []
-    for path in files:
+    for path in (shipped_tests(str(path)) if str(path).startswith(PREFIX) else path for path in files):
         try:
             cases += read_rule_tests(path, site)
         except ConfigurationError as error:
