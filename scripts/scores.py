@@ -30,9 +30,9 @@ START = "2026-01-05T00:00:00"
 """A Monday, local at the site."""
 SEED = 4
 DURATIONS = {
-    "ahu-failure": "5h", "cryo-storage": "6h", "demo": "3h", "door-propped": "3h", "filter-leak": "3h", "freezer-failure": "10h",
-    "instrument-faults": "3h", "normal": "6h", "open-processing": "3h", "power-dip": "1h", "pressure-reversal": "3h", "smoke-test": "2h",
-    "transmission-faults": "2h", "vhp-cleaning": "3h", "workday": "17h",
+    "ahu-failure": "5h", "cryo-storage": "6h", "day": "24h", "demo": "3h", "door-propped": "3h", "filter-leak": "3h",
+    "freezer-failure": "10h", "instrument-faults": "3h", "normal": "6h", "open-processing": "3h", "power-dip": "1h",
+    "pressure-reversal": "3h", "smoke-test": "2h", "transmission-faults": "2h", "vhp-cleaning": "3h", "workday": "17h",
 }  # fmt: skip
 """How long each scenario runs; storage-year takes months, and shows nothing else than these."""
 PACKS = ("pack:annex1@1", "pack:storage@1", "pack:health@1")

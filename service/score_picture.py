@@ -9,7 +9,7 @@ from html import escape
 from service.score_report import delay_text
 from simulators.score import Figures, Run, by_kind, by_rule, overall
 
-WIDTH, LEFT, BAR, ROW, TOP = 1100, 230, 210, 24, 96
+WIDTH, LEFT, BAR, ROW, TOP = 1100, 250, 200, 24, 96
 DELAYS, RIGHT = 520, 1060
 """Where the axis of delays begins and ends."""
 FOUND, MISSED, FALSE, DOT, QUIET = "#2a7f62", "#d9dee4", "#c8342b", "#2f7fd0", "#5b6875"

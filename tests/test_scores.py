@@ -17,7 +17,7 @@ FLOORS_STATED = (
     "recall=0.9", "precision=0.95", "recall:supply_loss=0.9", "recall:door_open=1", "recall:intervention=1", "recall:dropout=1",
     "recall:compressor_failure=1", "recall:nitrogen_leak=1", "recall:fill_failure=1",
 )  # fmt: skip
-CEILINGS_STATED = ("delay_median=60s", "delay_p95=30m", "delay_p95:supply_loss=2m", "delay_p95:intervention=30s", "false_per_point_week=1")
+CEILINGS_STATED = ("delay_median=60s", "delay_p95=1h", "delay_p95:supply_loss=2m", "delay_p95:intervention=30s", "false_per_point_week=1")
 
 
 @pytest.fixture(scope="module")
