@@ -6,7 +6,7 @@ SERVERS := mosquitto chromium prometheus prometheus-alertmanager node
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench lock wheel-test clean
+.PHONY: help demo test check format bench scores lock wheel-test clean
 
 help: ## show this list
 	@echo 'Renrum. Usage: make TARGET [ARGS="..."]'
@@ -29,6 +29,9 @@ format: $(VENV)/.development ## fix what lint and format can fix by themselves
 bench: $(VENV)/.development ## each benchmark beside its limit
 	@scripts/servers mosquitto
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+scores: $(VENV)/.development ## how the packs fare on the shipped scenarios: docs/scores.md, its picture, README
+	@$(BIN)/python -m scripts.scores
 
 lock: $(VENV)/.runtime ## write the hashed requirements from pyproject.toml; ARGS=--upgrade takes the newest allowed
 	@scripts/lock $(BIN) $(ARGS)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from importlib.resources import files as package_files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from facility.site import Facility
 from facility.times import format_time, parse_time
 from ingest.recorded import Refused
 from rules.excursion import Excursion
-from rules.packs import PREFIX, pack_tests
+from rules.packs import PREFIX, pack_text
 from rules.plan import Plan, plan_of
 from service.judging import Judging
 from service.judging_files import JudgingFiles
@@ -110,15 +111,19 @@ class Outcome:
         return not self.differences
 
 
-def read_rule_tests(path: Path, site: JudgingFiles | None) -> list[Case]:
-    """The tests of a file, or those that ship with a pack; `site` are the files that judge where the file names none.
+def shipped_tests(pack: str) -> Path:
+    """The tests that a pack ships with; raises ConfigurationError for a name that is no pack's."""
+    try:
+        pack_text(pack)
+    except Unreadable as error:
+        raise ConfigurationError([Problem(pack, 0, "", str(error), "a file of rule tests, or a pack")]) from None
+    return Path(str(package_files("rules.packs"))) / "tests" / f"{pack.removeprefix(PREFIX)}.yaml"
 
-    Raises ConfigurationError with every problem.
-    """
+
+def read_rule_tests(path: Path, site: JudgingFiles | None) -> list[Case]:
+    """The tests of a file; `site` are the files that judge where the file names none. Raises ConfigurationError with every problem."""
     files, name = Files.around(path)
     try:
-        if str(path).startswith(PREFIX):
-            files, name, site = Files(texts={str(path): pack_tests(str(path))}), str(path), None
         document, problems = read_document(files, name)
     except Unreadable as error:
         raise ConfigurationError([Problem(str(path), 0, "", str(error), "a file of rule tests")]) from None
@@ -240,7 +245,7 @@ def _judging(files: Files, name: str, document: Document, section: RuleTestsSect
             given = value if isinstance(value, list) else [value]
             if not given or not all(isinstance(one, str) and one for one in given) or (key == "facility" and len(given) > 1):
                 raise ConfigurationError([document.problem((key,), shown(value), f"the name of a file such as {where}, or what is in it")])
-            named[key] = tuple(_beside(files, name, one) for one in given)
+            named[key] = tuple(one if one.startswith(PREFIX) else _beside(files, name, one) for one in given)
     if section.limits is not None:
         named["limits"] = (_beside(files, name, section.limits),)
     if site is None and (missing := [key for key in _INLINE if key not in named]):

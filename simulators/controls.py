@@ -168,5 +168,5 @@ _PAINT: dict[str, Callable[[Controls, Occurrence, slice], None]] = {
     "climate_loss": _sets("uncontrolled"),
     "compressor_failure": _sets("warm_per_s", lambda one: 1e9 / one.track.event.parameters["tau"]),
     "gas_loss": _sets("gas_lost"),
-    "fill_failure": _sets("unfilled"),
+    "fill_failure": _sets("unfilled", lambda one: one.track.event.parameters["boil_off"]),
 }

@@ -63,7 +63,10 @@ KINDS: Mapping[str, Kind] = {
     "compressor_failure": Kind("Storage warms (an incubator cools) with the time constant `tau`.", (PLACE,), {"tau": 12.0 * HOUR_NS},
                                feels=("temperature",)),
     "gas_loss": Kind("An incubator gets no CO2.", (PLACE,), feels=("co2",)),
-    "fill_failure": Kind("A nitrogen vessel is not filled up.", (PLACE,), feels=("level", "temperature")),
+    "fill_failure": Kind(
+        "A nitrogen vessel is not filled up, and boils off `boil_off` times as fast as usual (2 % a day).", (PLACE,), {"boil_off": 1.0},
+        feels=("level", "temperature"),
+    ),
     "nitrogen_leak": Kind("`m3_per_h` of nitrogen displace the air of the room.", (PLACE,), {"m3_per_h": 60.0}, feels=("oxygen",)),
     # Instruments and their way to us
     "dropout": Kind("Nothing is sent; the numbers go on counting.", INSTRUMENT),

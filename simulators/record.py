@@ -14,13 +14,17 @@ from facility.recording.chunk import Chunk as Rows
 from facility.recording.chunk import StateRow
 from facility.recording.writer import RecordingWriter, chunk_of
 from facility.site import Facility
-from facility.times import format_time
+from facility.times import format_time, parse_time
 from simulators.chunk import GARBLED, Chunk
 from simulators.script import Truth
 
 RECORDING_COLUMNS = ("time", "point", "value", "received", "quality")
 GROUP_ROWS = 200_000
 TRUTH_COLUMNS = ("start", "end", "kind", "rooms", "points", "rules")
+
+
+class NoTruthFile(Exception):
+    """A file that is no truth.csv: which file, what is wrong with it, what to do."""
 
 
 def write_recording(
@@ -35,7 +39,7 @@ def write_recording(
     readings = 0
     with RecordingWriter(path, RECORDING_COLUMNS) as writer:
         for chunk in _gathered(chunks):
-            rows = _rows(chunk.take(chunk.kind != GARBLED).with_states(chunk.states), names)
+            rows = recorded(chunk, names)
             writer.write(rows)
             readings += len(rows)
             progress(max([*chunk.sent[-1:].tolist(), *(state.time for state in chunk.states[-1:])]))
@@ -54,7 +58,9 @@ def _gathered(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         yield Chunk.concatenate(waiting)
 
 
-def _rows(chunk: Chunk, names: tuple[str, ...]) -> Rows:
+def recorded(chunk: Chunk, names: tuple[str, ...]) -> Rows:
+    """A chunk as a recording has it, without what nobody could understand; `names` are the ids of the facility's points in their order."""
+    chunk = chunk.take(chunk.kind != GARBLED).with_states(chunk.states)
     rows = chunk_of(names, chunk.point.astype(np.int32), chunk.time, chunk.value, chunk.quality, chunk.sent)
     if not chunk.states:
         return rows
@@ -85,3 +91,23 @@ def tee_truth(chunks: Iterable[Chunk], tell: Callable[[], Iterable[Truth]], writ
     for chunk in chunks:
         yield chunk
         writer.write(tell())
+
+
+def read_truth(path: Path) -> list[Truth]:
+    """The rows of a truth.csv, in its order; raises NoTruthFile, OSError."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        columns = tuple(next(rows, []))
+        if columns != TRUTH_COLUMNS:
+            raise NoTruthFile(f"{path}: has the columns {', '.join(columns) or 'of nothing'}; expected {','.join(TRUTH_COLUMNS)}.")
+        truths = []
+        for cells in rows:
+            try:
+                start, end, kind, *lists = cells
+                places, points, rules = (tuple(cell.split(";")) if cell else () for cell in lists)
+                truths.append(Truth(parse_time(start), parse_time(end) if end else None, kind, places, points, rules))
+            except ValueError as error:
+                raise NoTruthFile(
+                    f"{path}: line {rows.line_num} is no event ({error}). Give a file that `renrum simulate` wrote."
+                ) from None
+        return truths

@@ -86,6 +86,8 @@ class EventSection(Section):
     """It begins only on these days."""
     expect: Names = ()
     """Ids (or globs) of the rules that should find it."""
+    missed: str = ""
+    """Why none of the rules that ship finds it, though it should be found."""
     factor: Annotated[float, Field(ge=0, le=1)] | None = None
     extract: Annotated[float, Field(ge=0, le=2)] | None = None
     area_m2: Annotated[float, Field(gt=0)] | None = None
@@ -101,6 +103,7 @@ class EventSection(Section):
     then: State | None = None
     tau: PeriodNs | None = None
     m3_per_h: Annotated[float, Field(ge=0)] | None = None
+    boil_off: Annotated[float, Field(ge=1)] | None = None
     value: float | None = None
     per_hour: float | None = None
     size: float | None = None
@@ -140,7 +143,8 @@ class Event:
 
     `targets` are globs of what `target` says (place, point, system); `for_ns` None lasts for ever; each occurrence begins up to
     `spread_ns` later than `at + k * every`, by chance and for each target apart, or every `gap_ns` on average. `hours` are minutes of the
-    local day, `days` numbers of the week (0 Monday). `expect` names the rules that should find it; `line` is where it stands in the file.
+    local day, `days` numbers of the week (0 Monday). `expect` names the rules that should find it, `missed` why those that ship do not;
+    `line` is where it stands in the file.
     """
 
     kind: str
@@ -157,6 +161,7 @@ class Event:
     parameters: Mapping[str, float] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
     expect: tuple[str, ...] = ()
+    missed: str = ""
     line: int = 0
 
     @property
@@ -228,7 +233,7 @@ def parse_scenario(text: str, file: str) -> Scenario:
     return Scenario(section.name or Path(file).stem, section.text, tuple(events), instruments, file)
 
 
-_OWN = ("kind", "at_", "for_", "scatter", "every", "spread", "rate", "hours", "days", "expect")
+_OWN = ("kind", "at_", "for_", "scatter", "every", "spread", "rate", "hours", "days", "expect", "missed")
 
 
 def _misfits(event: EventSection, document: Document) -> list[Problem]:
@@ -286,5 +291,6 @@ def _event(event: EventSection, document: Document) -> Event:
         parameters={name: usual if given is None else float(given) for name, (usual, given) in numbers.items()},
         words={name: usual if given is None else str(given) for name, (usual, given) in words.items()},
         expect=event.expect,
+        missed=event.missed,
         line=document.position(event.at())[1],
     )

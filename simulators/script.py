@@ -50,7 +50,7 @@ class Occurrence:
 class Truth:
     """What the simulator really did: times in ns UTC (`end_ns` None: still going on), ids of places and of points that feel it.
 
-    `rules` are those that the scenario expects to find it.
+    `rules` are those that the scenario expects to find it, `missed` why none of those that ship does.
     """
 
     start_ns: int
@@ -59,6 +59,7 @@ class Truth:
     places: tuple[str, ...]
     points: tuple[str, ...]
     rules: tuple[str, ...]
+    missed: str = ""
 
 
 def bind(scenario: Scenario, facility: Facility) -> tuple[Track, ...]:
@@ -262,7 +263,8 @@ class Teller:
             places = tuple(self._facility.places[number].id for number in one.track.places)
             self._felt[one.number] = places, _feeling(one.track, places, self._facility, self._pressures)
         end = None if one.end_ns is None or self._start_ns + one.end_ns > until_ns else self._start_ns + one.end_ns
-        return Truth(self._start_ns + one.start_ns, end, one.track.event.kind, *self._felt[one.number], one.track.event.expect)
+        event = one.track.event
+        return Truth(self._start_ns + one.start_ns, end, event.kind, *self._felt[one.number], event.expect, event.missed)
 
 
 def _feeling(track: Track, places: tuple[str, ...], facility: Facility, pressures: Callable[[Track], Collection[int]]) -> tuple[str, ...]:

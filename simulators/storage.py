@@ -60,7 +60,7 @@ STORAGES = {
 @dataclass(frozen=True, slots=True)
 class Doors:
     """What acts on storage, [steps or 1, places]: 1 where the door is open, 1 over the time constant (s) with which a failing one warms up,
-    1 where gas (CO2) fails, 1 where nitrogen is not filled up."""
+    1 where gas (CO2) fails, how many times as fast as usual nitrogen that is not filled up boils off (0: it is filled up)."""
 
     opened: Floats
     warm_per_s: Floats
@@ -115,7 +115,7 @@ class StorageModel:
         over = relaxed(self._over, open_per_s * (room[0] - content), open_per_s + self._recovery_per_s, dt_s, steps)
         running = following(self._running, np.where(warm > 0, 0.0, 1.0), CO2_RECOVERY_S, dt_s, steps)
         self._content, self._over, self._running = content[-1], over[-1], running[-1]
-        level, cold = self._nitrogen(doors.unfilled[-1, self.places], dt_s, steps)
+        level, cold = self._nitrogen(doors.unfilled[:, self.places], dt_s, steps)
         degc = content + over + running * self._cycle(at_s) + self._noise * noise + cold
         lost = doors.gas_lost[:, self.places]
         leaving, kept = opened / CO2_OPEN_S + lost / CO2_LOST_S, (1 - lost) / CO2_RECOVERY_S
@@ -141,10 +141,9 @@ class StorageModel:
 
     def _nitrogen(self, unfilled: Floats, dt_s: float, steps: int) -> tuple[Floats, Floats]:
         """% of nitrogen, and what its lack or its filling does to the temperature at the top."""
-        self._filling = ((self._level <= LEVEL_FILL_AT) | self._filling) & (self._level < LEVEL_FULL) & (unfilled == 0)
-        rate = np.where(self._filling, FILL_PER_S, -LEVEL_PER_DAY / DAY_S)
-        passed = dt_s * np.arange(1, steps + 1)[:, None]
-        level = np.clip(self._level + rate * passed, 0.0, LEVEL_FULL)
+        self._filling = ((self._level <= LEVEL_FILL_AT) | self._filling) & (self._level < LEVEL_FULL) & (unfilled[-1] == 0)
+        rate = np.where(self._filling, FILL_PER_S, -LEVEL_PER_DAY / DAY_S * np.maximum(unfilled, 1.0))
+        level = np.clip(self._level + dt_s * np.cumsum(np.broadcast_to(rate, (steps, rate.shape[1])), axis=0), 0.0, LEVEL_FULL)
         self._level = level[-1]
         is_ln2 = np.array([self._set < -150])
         warm = np.maximum(LEVEL_COLD - level, 0.0) * WARM_PER_PERCENT - np.where(self._filling, FILL_DIP_DEGC, 0.0)

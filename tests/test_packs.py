@@ -88,7 +88,7 @@ def test_limits_of_the_site_join_in(tmp_path: Path) -> None:
     limits = "point,zone,room,type,grade,quantity,occupancy,level,below,above,basis\ncp1.temp,,,,,,,action,18,22,\n"
     configuration = load(site(tmp_path, limits=limits))
     coverage = coverage_of(configuration.facility, configuration.rules, configuration.tables)
-    assert next(one for one in coverage if one.point == "cp1.temp").action == ("site-limits.action",)
+    assert next(one for one in coverage if one.point == "cp1.temp").action == ("site-climate.action",)
 
 
 def test_grade_a_is_never_judged_by_a_single_count_of_5_um(tmp_path: Path) -> None:

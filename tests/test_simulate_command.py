@@ -27,7 +27,7 @@ def test_a_recording_and_its_truth_are_written(tmp_path: Path) -> None:
     done = run("--seed", 3, "--duration", "60s", "--start", "2026-05-01T08:00:00Z", "--out", recording, "--truth", truth)
     assert (done.exit_code, done.stderr) == (0, "")
     rows = list(csv.DictReader(recording.read_text("utf-8").splitlines()))
-    assert done.stdout.startswith(f"Wrote {len(rows)} readings of 27 points to {recording}")
+    assert done.stdout.startswith(f"Wrote {len(rows)} readings of 30 points to {recording}")
     assert list(rows[0]) == ["time", "point", "value", "received", "quality"]
     times = [parse_time(row["time"]) for row in rows]
     assert times == sorted(times)

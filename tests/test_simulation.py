@@ -261,7 +261,7 @@ def test_the_truth_says_what_was_done_where_and_which_rules_should_find_it() -> 
     assert {"pal1.door1.open", "pal1.dp1.dp", "cor1.dp1.dp"} <= set(door.points)
     assert not any("temp" in point for point in door.points)
     assert door.rules == ("dp-cascade.alert", "dp-cascade.action", "door-open")
-    assert (dropout.points, dropout.rules) == (("mal1.dp1.dp",), ("silent",))
+    assert (dropout.points, dropout.rules) == (("mal1.dp1.dp",), ("silent", "health-silent"))
 
 
 # What the example rules make of it, by the shortest reading of the rules

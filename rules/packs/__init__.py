@@ -13,14 +13,6 @@ def packs() -> dict[str, str]:
     return {PREFIX + name: text for name, text in sorted(packaged(__name__, ".yaml").items())}
 
 
-def pack_tests(name: str) -> str:
-    """The rule tests (docs/rule-tests.md) that ship with a pack, as YAML; raises Unreadable when there are none."""
-    known = {PREFIX + pack: text for pack, text in sorted(packaged(f"{__name__}.tests", ".yaml").items())}
-    if name not in known:
-        raise Unreadable(f"{name!r}, which is no pack with tests: {one_of(tuple(known))}")
-    return known[name]
-
-
 def pack_text(name: str) -> str:
     """The rules of a pack as YAML; raises Unreadable when there is none of that name."""
     known = packs()

@@ -22,6 +22,7 @@ COMMANDS = {
     "doctor": ("service.cli.doctor:doctor", "Examine the installation and a running service."),
     "simulate": ("service.cli.simulate:simulate", "Simulate cleanrooms into a file or over MQTT."),
     "replay": ("service.cli.replay:replay", "Judge a recording, or publish it over MQTT."),
+    "score": ("service.cli.score:score", "Score rules: how surely and how fast they find simulated faults."),
     "explain": ("service.cli.explain:explain", "Explain why there was, or was not, an alarm at a point."),
     "export": ("service.cli.export:export", "Write readings to a file."),
     "excursions": ("service.cli.excursions:excursions", "List excursions."),

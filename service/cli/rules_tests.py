@@ -11,10 +11,11 @@ import click
 
 from facility.problems import ConfigurationError, Problem
 from facility.whole_file import whole_file
+from rules.packs import PREFIX
 from service.cli.options import Refusal, configuration_path, json_option
 from service.judging_files import JudgingFiles
 from service.rule_test_report import document, failure_lines, junit
-from service.rule_tests import Case, Outcome, judged, read_rule_tests
+from service.rule_tests import Case, Outcome, judged, read_rule_tests, shipped_tests
 
 FILE = click.Path(path_type=Path)
 
@@ -41,7 +42,7 @@ def test(files: tuple[Path, ...], config: Path | None, only: tuple[str, ...], ju
     site, why = _site(config)
     cases: list[Case] = []
     problems: list[Problem] = []
-    for path in files:
+    for path in (shipped_tests(str(path)) if str(path).startswith(PREFIX) else path for path in files):
         try:
             cases += read_rule_tests(path, site)
         except ConfigurationError as error:
