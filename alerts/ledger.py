@@ -16,6 +16,7 @@ from alerts.judgement import Judgement, Stretch
 from alerts.remarks import Remarks
 from alerts.rewind import BEGINNING
 from alerts.store import StateStore, StateUnavailable
+from alerts.swaps import SWAP, Swaps
 from facility.reading import Readings
 from ingest.entries import (
     ACTION,
@@ -82,6 +83,7 @@ class Ledger:
         self.judgement = Judgement(memory, store, self.number_of)
         self.audit = AuditTrail(store)
         self._remarks = Remarks(store)
+        self._swaps = Swaps(store)
         self.cursor = 0
         self.configurations: list[int] = []
         """The entries up to the cursor that put one in force."""
@@ -134,6 +136,7 @@ class Ledger:
         with self._store.transaction():
             configured = self._walk(entries, applied)
             self._progress(applied)
+            self._alarms.escalate(step.at, applied.alarms)
             self._steps += 1
             self.cursor = step.seq
             self._store.put("cursor", step.seq)
@@ -160,6 +163,10 @@ class Ledger:
         """How many excursions were found since the journal began."""
         return self._issued
 
+    def next_due(self) -> int | None:
+        """When time alone brings something, so that a step has to be taken (int ns UTC)."""
+        return self._alarms.next_due()
+
     def settle(self) -> None:
         """Before the service stops: write what the next start would have to read again."""
         if self.judgement.epochs:
@@ -184,6 +191,9 @@ class Ledger:
             elif entry.kind == ACTION:
                 body = decode(entry)
                 assert isinstance(body, ActionBody)
+                if body.action == SWAP:
+                    applied.answers[entry.seq] = self._swaps.act(body, entry, self.audit)
+                    continue
                 applied.answers[entry.seq] = self._alarms.act(body, entry, self.audit)
                 applied.alarms.append(body.target)
             elif entry.kind == RECORD:

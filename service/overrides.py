@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from alerts.duty.rotation import Override
+from alerts.escalation import swaps
 from alerts.store import StateStore, StateUnavailable
-from alerts.swaps import swaps
 
 
 def overrides_in(data_dir: Path) -> tuple[Override, ...]:

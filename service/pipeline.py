@@ -20,6 +20,7 @@ import uvicorn
 from alerts.alarms import Alarms, Answer
 from alerts.delivery import OutboxItem
 from alerts.emergency import Emergency
+from alerts.escalation import Escalation
 from alerts.ledger import Ledger
 from alerts.people.people import People
 from alerts.store import StateStore, StateUnavailable
@@ -221,7 +222,8 @@ class Pipeline:
         store = open_state(folder)
         self._series = open_series(folder, int(store.get("cursor", 0)))
         memory = Recollection(self._series)
-        ledger = Ledger(store, memory, self.following.plan, Alarms(store, lambda *alarm: self.following.paging.pages(*alarm)))
+        paging = self.following.paging
+        ledger = Ledger(store, memory, self.following.plan, Alarms(store, paging.pages, Escalation(store, paging)))
         with closing(self.journal.reader()) as reader:
             ledger.load(reader)
         return store, memory, ledger

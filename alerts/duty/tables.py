@@ -9,6 +9,7 @@ create table escalations (
     unit text primary key, alarm text, policy text, since integer, given integer, notices integer, due integer, ended text
 ) without rowid;
 create index escalations_due on escalations (due) where due is not null;
+create index escalations_by_alarm on escalations (alarm);
 create table notices (
     id integer primary key, unit text, alarm text, at integer, policy text, step integer, person text, named text, target text, page text,
     remark text
