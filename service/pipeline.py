@@ -51,6 +51,7 @@ from service.nightly import nightly_of
 from service.opening import listening, note_start
 from service.outbox import ANSWER_S, Outbox
 from service.own_readings import OwnReadings
+from service.reachable import Reachable
 from service.readmitting import Readmitting
 from service.receiving import Ballast, Receiver
 from service.stepping import Stepper
@@ -134,7 +135,9 @@ class Pipeline:
         self.store, self.memory, self.ledger = self._open(folder)
         opened.callback(lambda: self.store.close())  # the one of that time: after a failed step there are others
         opened.callback(lambda: self._series.close())
-        self.emergency = Emergency(self.following.paging.letterhead, dict(self.configuration.oncall.channels), self.spawn)
+        channels = dict(self.configuration.oncall.channels)
+        chosen = self.reachable(self.configuration)
+        self.emergency = Emergency(self.following.paging.letterhead, channels, self.spawn, chosen=chosen)
         self.stepper = Stepper(
             self.journal,
             self.memory,
@@ -207,6 +210,10 @@ class Pipeline:
         """How many rows of a table of state.db there are."""
         with closing(self._reader()) as store:
             return int(store.rows(f"select count(*) from {what}")[0][0])
+
+    def reachable(self, configuration: Configuration) -> Reachable:
+        """Who is told when nothing can be recorded."""
+        return Reachable(configuration.oncall.roster, configuration.oncall.everyone, self._reader)
 
     def unsent(self) -> int:
         """Pages that are not delivered yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,7 +15,12 @@ from alerts.duty.course import Course, Notice, go_on, next_way
 from alerts.duty.gaps import gaps
 from alerts.duty.roster import NOBODY, Person, Policy, Roster, Route, Step, Subject, Way
 from alerts.duty.rotation import Cycle, Override, Rotation, Shifts, Turn, duties, who
+from alerts.emergency import Emergency
+from alerts.page import Letterhead, Page
+from alerts.store import StateStore, StateUnavailable
+from facility.site import Site
 from facility.times import parse_time
+from service.reachable import Reachable
 
 HERE = ZoneInfo("Europe/Stockholm")
 MINUTE = 60 * 10**9
@@ -249,3 +255,48 @@ def test_one_target_is_told_once_a_step() -> None:
     policy = Policy("p", (Step(0, ("anna", "anna")), Step(0, ("duty",))))
     going = go_on(roster(policy), HIGH, None, at("2026-01-06T03:00"))
     assert going.notices == (Notice(1, "anna", "anna", "anna-phone"),)
+
+
+# When nothing can be recorded
+
+
+def test_in_an_emergency_everybody_of_every_step_is_told_by_what_was_known_last() -> None:
+    failing = False
+
+    def reader() -> StateStore:
+        if failing:
+            raise StateUnavailable("full")
+        store = StateStore(":memory:")
+        store.execute("insert into overrides values (1, 'duty', 0, ?, 'bo', '', '', 'bo', 0)", (at("2026-01-07T00:00"),))
+        return store
+
+    reachable = Reachable(roster(), ("sink",), reader)
+    assert reachable(at("2026-01-06T03:00")) == ("bo-phone", "qa-phone")
+    failing = True
+    assert reachable(at("2026-01-06T03:00")) == ("bo-phone", "qa-phone")
+    assert reachable(at("2026-01-08T03:00")) == ("anna-phone", "qa-phone")
+    lonely = roster(people={})
+    assert Reachable(lonely, ("sink",), reader)(at("2026-01-06T03:00")) == ("sink",)
+    assert Reachable(Roster(("a", "b")), ("a", "b"), reader)(0) == ("a", "b")
+
+
+def test_an_emergency_tells_those_who_are_chosen_and_everyone_if_that_fails() -> None:
+    told: list[str] = []
+    channels = {name: Noted(name, told) for name in ("a", "b")}
+
+    def unknown(_: int) -> tuple[str, ...]:
+        raise OSError
+
+    for chosen, expected in ((lambda _: ("b",), ["b"]), (lambda _: ("gone",), ["a", "b"]), (unknown, ["a", "b"])):
+        told.clear()
+        Emergency(Letterhead("demo", Site("s", "S")), channels, lambda work: work(), chosen=chosen).page("The disk is full.", 10**18)
+        assert told == expected
+
+
+@dataclass(frozen=True)
+class Noted:
+    name: str
+    told: list[str]
+
+    def send(self, page: Page) -> None:
+        self.told.append(self.name)

@@ -42,6 +42,7 @@ from ingest.histogram import Distribution
 from ingest.readmission import Readmitted, Wanted
 from rules.excursion import CURRENT, Excursion
 from tests.support.keeper import FakeKeeper
+from tests.support.duty import FakeDesk
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
@@ -167,6 +168,7 @@ class FakeMonitor:
         self.failure: Exception | None = None
         self.asked: list[ApplyAsked] = []
         self.answers = ApplyAnswered(UNCHANGED)
+        self.desk = FakeDesk(NOW)
         self.events = EventHub(f"{NOW:x}", self.text_of)
         self.keeper = FakeKeeper(lambda: self.excursion_rows, self.now)
         self._lock = threading.Lock()
