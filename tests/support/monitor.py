@@ -41,8 +41,8 @@ from facility.times import parse_time
 from ingest.histogram import Distribution
 from ingest.readmission import Readmitted, Wanted
 from rules.excursion import CURRENT, Excursion
-from tests.support.keeper import FakeKeeper
 from tests.support.duty import FakeDesk
+from tests.support.keeper import FakeKeeper
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
