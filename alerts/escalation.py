@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
-from alerts.duty.course import Course, Going, Notice, go_on, next_way
-from alerts.duty.roster import Policy, Roster, Subject
+from alerts.drills import DRILL, TESTS, Drill, drills
+from alerts.duty.course import Course, Notice, everyone, go_on, next_way, told_by
+from alerts.duty.roster import Policy, Roster, Step, Subject
 from alerts.duty.rotation import Override
 from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED
 from alerts.page import Page, encode
@@ -15,6 +17,8 @@ from alerts.store import StateStore
 from ingest.entries import DeliveryBody
 from rules.excursion import Excursion
 
+TESTED = Subject("critical", "technical", "oncall-test")
+"""What is asked of the ways of those who are tested: those that they are woken by."""
 QUEUE = "insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')"
 
 
@@ -30,14 +34,19 @@ class Telling(Protocol):
     def page(self, excursion: Excursion, alarm: str, at: int, language: str) -> Page:
         """What is told of an alarm at a moment, in a person's language where there is one."""
 
+    def drill(self, drill: Drill, at: int, language: str) -> Page:
+        """What is told of a test at a moment: please acknowledge, or that nobody did."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What is told as one: an alarm as it stands. `over` says why nobody needs to be told any more, empty where somebody does."""
+    """What is told as one: an alarm as it stands, or a test that nobody acknowledged.
 
-    alarm: str
-    excursion: Excursion
-    priority: str
+    `page` makes what is told at a moment in a language. `over` says why nobody needs to be told any more, empty where somebody does.
+    """
+
+    subject: Subject
+    page: Callable[[int, str], Page]
     over: str = ""
     returned: bool = False
 
@@ -74,6 +83,7 @@ class Escalation:
 
     def go_on(self, at: int, changed: Collection[str]) -> None:
         """At a step's clock: end what is over of the alarms that changed, tell what is due."""
+        self._drill(at)
         roster = None
         for row, due in self._going(at, changed):
             unit = self._unit(row)
@@ -106,7 +116,7 @@ class Escalation:
             tried = [
                 target for (target,) in self._store.rows("select target from notices where page = ? and person = ?", (body.page, person))
             ]
-            way = next_way(roster.people[person], found.priority, tried)
+            way = next_way(roster.people[person], found.subject.priority, tried)
             page = self._store.rows("select page from outbox where page_id = ? and target = ?", (body.page, body.target))
             for target in way.targets if way is not None and page else ():
                 self._store.execute(QUEUE, (body.page, alarm, target, page[0][0], at))
@@ -127,22 +137,40 @@ class Escalation:
 
     def _unit(self, row: _Row) -> Unit | None:
         """The unit as it stands: the one place that asks the life of alarms."""
+        if row.alarm.startswith(TESTS):
+            drill = drills(self._store, "id = ?", row.alarm)[0]
+            over = f"acknowledged by {drill.acknowledged_by}" if drill.acknowledged_at is not None else ""
+            return Unit(Subject("high", "technical", "oncall-test"), partial(self._telling.drill, drill), over)
         rows = self._store.rows("select excursion, priority, state, acknowledged_by from alarms where id = ?", (row.alarm,))
         if not rows:
             return None
-        excursion, priority, state, by = rows[0]
+        id_, priority, state, by = rows[0]
+        excursion = self._store.excursions("id = ?", (id_,))[-1]
+        subject = replace(self._telling.subject(excursion), priority=priority, level=excursion.level)
         over = f"acknowledged by {by}" if state in (ACKNOWLEDGED, NORMAL) else ""
-        return Unit(row.alarm, self._store.excursions("id = ?", (excursion,))[-1], priority, over, state == RETURNED)
+        return Unit(subject, partial(self._telling.page, excursion, row.alarm), over, state == RETURNED)
+
+    def _drill(self, at: int) -> None:
+        """Tell tests to those who are tested; of one that nobody acknowledged tell whom a technical alarm is told to."""
+        for drill in drills(self._store, "told_at is null"):
+            roster = self._telling.roster(at)
+            step = Step(0, drill.names)
+            found = told_by(roster, TESTED, step, 1, at, swaps(self._store, at)) if drill.names else list(everyone(roster, 1))
+            row = _Row(drill.id, drill.id, None, 0)
+            self._queue(row, partial(self._telling.drill, drill), found or list(everyone(roster, 1)), DRILL, "", at)
+            self._store.execute("update drills set told_at = ? where id = ?", (at, drill.id))
+        for drill in drills(self._store, "missed_at is not null and raised_at is null"):
+            self._store.execute("update drills set raised_at = ? where id = ?", (at, drill.id))
+            self._store.execute("insert into escalations values (?, ?, '', 0, 0, 0, ?, '')", (drill.id, drill.id, at))
 
     def _tell(self, row: _Row, unit: Unit, roster: Roster, at: int) -> None:
-        subject = replace(self._telling.subject(unit.excursion), priority=unit.priority, level=unit.excursion.level)
-        going = go_on(roster, subject, row.course, at, swaps(self._store, at))
+        going = go_on(roster, unit.subject, row.course, at, swaps(self._store, at))
         policy = roster.policies.get(going.course.policy)
         if unit.returned and policy is not None and policy.until_returned and row.course is not None:
             self._end(row, "returned")
             return
         if going.notices:
-            self._queue(row, unit, going, at)
+            self._queue(row, unit.page, going.notices, going.course.policy, "; ".join(going.remarks), at)
         ended = "" if going.due is not None else "told"
         given = row.notices + bool(going.notices)
         self._store.execute(
@@ -150,16 +178,16 @@ class Escalation:
             (going.course.policy, going.course.since, going.course.given, given, going.due, ended, row.unit),
         )
 
-    def _queue(self, row: _Row, unit: Unit, going: Going, at: int) -> None:
+    def _queue(self, row: _Row, written: Callable[[int, str], Page], notices: Sequence[Notice], policy: str, remark: str, at: int) -> None:
         """The page of this moment, once in each language, for each target; all but the first have a number."""
         pages: dict[str, Page] = {}
-        for notice in going.notices:
+        for notice in notices:
             if notice.language not in pages:
-                page = self._telling.page(unit.excursion, unit.alarm, at, notice.language)
+                page = written(at, notice.language)
                 pages[notice.language] = replace(page, id=f"{page.id}-{row.notices + 1}") if row.notices else page
             page = pages[notice.language]
-            self._store.execute(QUEUE, (page.id, unit.alarm, notice.target, encode(page).decode(), at))
-            self._note(row.unit, unit.alarm, at, going.course.policy, notice, page.id, "; ".join(going.remarks))
+            self._store.execute(QUEUE, (page.id, row.alarm, notice.target, encode(page).decode(), at))
+            self._note(row.unit, row.alarm, at, policy, notice, page.id, remark)
 
     def _note(self, unit: str, alarm: str, at: int, policy: str, notice: Notice, page: str, remark: str) -> None:
         self._store.execute(

@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from zoneinfo import ZoneInfo
 
+from alerts.drills import Drill
+from alerts.duty.calendar import shown
 from alerts.duty.roster import Roster, Subject, subject_of
-from alerts.page import LATE, OUR_CLOCK, RAISED, Letterhead, Page, render
+from alerts.page import LATE, OUR_CLOCK, RAISED, SERVICE, TEST, Letterhead, Page, notice, render
 from facility.files import Unreadable
 from facility.problems import ConfigurationError
 from facility.site import Facility
@@ -72,6 +76,19 @@ class Paging:
         facility, rule = self._judged(excursion)
         kind = LATE if excursion.late else RAISED
         return render(excursion, alarm=alarm, rule=rule, facility=facility, letterhead=self.letterhead, at=at, kind=kind)
+
+    def drill(self, drill: Drill, at: int, language: str = "en") -> Page:
+        """What is told of a test: please acknowledge, or that nobody did."""
+        link = f"{self.letterhead.public_url.rstrip('/')}/oncall/tests/{drill.id}" if self.letterhead.public_url else ""
+        head = replace(self.letterhead, public_url=link)
+        zone = ZoneInfo(self.letterhead.site.timezone)
+        if drill.missed_at is None:
+            problem = f"Acknowledge this test until {shown(drill.deadline, zone):%H:%M}"
+            page = notice(TEST, problem, letterhead=head, at=at, do=f"Nothing is wrong. Open the link and acknowledge test {drill.id}.")
+            return replace(page, id=f"{drill.id}-test", alarm=drill.id)
+        problem = f"Nobody acknowledged the on-call test of {shown(drill.at, zone):%H:%M} in time"
+        do = f"Find out why it reached nobody: who is on duty, their phones, the channels. Then acknowledge test {drill.id}."
+        return replace(notice(SERVICE, problem, letterhead=head, at=at, do=do), id=f"{drill.id}-missed", alarm=drill.id)
 
     def _judged(self, excursion: Excursion) -> tuple[Facility, Rule]:
         """The facility and the rule that judged it."""

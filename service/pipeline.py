@@ -44,6 +44,7 @@ from service.connection import connection_of
 from service.continuity.guard import alone
 from service.continuity.presence import Presence
 from service.couriers import STRANDED, Couriers
+from service.drilling import Drilling
 from service.following import Following, prepared_of
 from service.lock import DataDirInUse, DataDirLock
 from service.monitor import ServiceMonitor
@@ -286,6 +287,8 @@ class Pipeline:
             self._historian = self._thread("historian", partial(self._feeding.run, self.stopping))
         self._thread("nightly", partial(self._nightly.run, self.stopping))
         self._thread("own readings", partial(self._own.run, self.stopping))
+        drilling = Drilling(lambda: self.configuration.oncall.roster, self._reader, self.stepper.ask, self._clock)
+        self._thread("oncall", lambda: drilling.run(self.stopping))
         if self.people is not None:
             self._thread("people", lambda: self._attendance.run(self.stopping))
         settings = self.configuration.settings

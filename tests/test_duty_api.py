@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from starlette.testclient import TestClient
 
+from alerts.alarms import Answer as Outcome
+from alerts.duty.roster import Roster, Schedule
+from alerts.duty.rotation import Cycle
 from dashboards.app import build_app
+from ingest.entries import ActionBody, Body
+from service.drilling import Drilling
 from tests.support.monitor import FakeMonitor
 from tests.support.people import HERE, Staff, client_of, signed_in, staff_in
 from tests.support.verifying import verify
@@ -112,3 +120,55 @@ def test_who_may_not_swap_sees_no_form(tmp_path: Path) -> None:
 
 def _client(staff: Staff) -> TestClient:
     return client_of(FakeMonitor(), staff)
+
+
+def test_a_test_is_sent_acknowledged_once_and_listed(site: Watched) -> None:
+    client = asking(site)
+    sent = client.post(f"{API}/tests", json={"to": ["duty"], "within_s": 600, "by": "QA"}).json()
+    assert (sent["state"], sent["to"], sent["deadline"]) == ("sent", ["duty"], "2026-11-21T07:10:00Z")
+    assert client.post(f"{API}/tests", json={"to": ["duti"], "by": "QA"}).status_code == 400
+    done = client.post(f"{API}/tests/{sent['id']}/acknowledge", json={"by": "Anna"}).json()
+    assert (done["state"], done["acknowledged_by"]) == ("acknowledged", "Anna")
+    again = client.post(f"{API}/tests/{sent['id']}/acknowledge", json={"by": "Bo"})
+    assert (again.status_code, again.json()["test"]["acknowledged_by"]) == (409, "Anna")
+    assert client.post(f"{API}/tests/A1/acknowledge", json={"by": "Bo"}).status_code == 404
+    assert [test["id"] for test in client.get(API).json()["tests"]] == [sent["id"]]
+    assert sent["id"] in client.get("/oncall").text
+
+
+def test_a_test_that_is_missed_says_so_and_can_still_be_acknowledged_by_its_page(site: Watched) -> None:
+    client = asking(site)
+    sent = client.post(f"{API}/tests", json={"to": ["duty"], "within_s": 60, "by": "QA"}).json()
+    site.step(61 * 10**9)
+    page = f"/oncall/tests/{sent['id']}"
+    assert client.get(f"{API}/tests/{sent['id']}").json()["state"] == "missed"
+    assert "find out why" in client.get(page).text
+    reply = client.post(f"{page}/acknowledge", data={"by": "Anna"}, headers=FORM, follow_redirects=False)
+    assert (reply.status_code, reply.headers["location"]) == (303, f"{page}?said=acknowledged")
+    assert "Acknowledged too late by Anna" in client.get(page).text
+    assert client.get("/oncall/tests/T99").status_code == 404
+
+
+def test_a_scheduled_test_is_asked_for_once_at_its_time(site: Watched) -> None:
+    schedule = Schedule(("duty",), Cycle(("",), datetime(1970, 1, 5, 9), timedelta(days=1), ZoneInfo("Europe/Stockholm")), 600 * 10**9)
+    roster = Roster(test=schedule)
+    asked: list[ActionBody] = []
+
+    def ask(kind: str, body: Body) -> Future[Outcome | None]:
+        assert isinstance(body, ActionBody)
+        asked.append(body)
+        answer: Future[Outcome | None] = Future()
+        answer.set_result(site._act(body))
+        return answer
+
+    drilling = Drilling(lambda: roster, site.store.reader, ask, site.clock)
+    drilling.settle()
+    assert asked == []
+    site.clock.turn(3600 * 10**9)
+    for _ in range(3):
+        drilling.settle()
+        site.clock.turn(20 * 10**9)
+    assert [(body.action, body.target, body.by) for body in asked] == [("test on-call", "duty", "renrum")]
+    site.clock.turn(26 * 3600 * 10**9)  # the service was down at nine
+    drilling.settle()
+    assert len(asked) == 1

@@ -34,6 +34,7 @@ WHOLE = (
     "routes:\n"
     "  - {priority: [critical, high], room: cp*, hours: working, policy: night}\n"
     "  - {policy: nobody}\n"
+    'test: {to: duty, at: "Mon 09:00", every: 14d, within: 15m}\n'
 )
 CALENDAR = """BEGIN:VCALENDAR\r
 BEGIN:VEVENT\r
@@ -86,6 +87,9 @@ def test_a_whole_file_becomes_a_roster() -> None:
     assert roster.overrides[0].end == parse_time("2026-12-26T06:00:00Z")
     assert roster.hours is not None
     assert roster.hours.holidays == {date(2026, 12, day) for day in (24, 25, 26)}
+    assert roster.test is not None
+    assert roster.test.names == ("duty",)
+    assert roster.test.times.turn(parse_time("2026-11-26T00:00:00Z")).start == parse_time("2026-11-23T08:00:00Z")
     night = roster.policies["night"]
     assert (night.steps[1].after_ns, night.repeat_ns, night.times, night.until_returned) == (5 * 60 * 10**9, 15 * 60 * 10**9, 3, True)
 

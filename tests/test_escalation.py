@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.entries import ActionBody
 from tests.support.night import Night, with_oncall
 
 STEPS = """
@@ -216,3 +217,45 @@ def test_two_alarms_have_courses_of_their_own(night: Begin) -> None:
     here.told({"03:03": "anna-sms", "03:05": "anna-sms", "03:08": "anna-sms"}, "2026-01-06T03:10")
     here.acknowledge("Anna", "A1")
     here.told({"03:18": "qa-sms"}, "2026-01-06T03:20")
+
+
+# Tests of who is on call
+
+
+def test_a_test_goes_to_who_has_the_duty_and_is_acknowledged(night: Begin) -> None:
+    here = night()
+    assert here.drill("duty") == "T3"
+    here.told({"03:00": "anna-sms"}, "2026-01-06T03:10")
+    here.acknowledge("Anna", "T3")
+    here.told({}, "2026-01-06T04:00")
+    assert here.act(ActionBody("acknowledge", "T3", "Bo")).by == "Anna"
+    assert here.act(ActionBody("acknowledge", "T99", "Bo")).result == "unknown"
+
+
+def test_a_test_that_nobody_acknowledges_is_told_by_the_route_of_technical_alarms(night: Begin) -> None:
+    here = night(
+        "policies: {it: {steps: [{to: qa}], repeat: 10m}, night: {steps: [{to: duty}]}}\n"
+        "routes: [{level: technical, policy: it}, {policy: night}]\n"
+    )
+    here.drill("duty")
+    here.told({"03:00": "anna-sms", "03:30": "qa-sms", "03:40": "qa-sms"}, "2026-01-06T03:45")
+    assert [row for row in here.store.rows("select action, old, new from audit") if row[0] == "on-call test missed"] == [
+        ("on-call test missed", "sent", "missed")
+    ]
+    here.acknowledge("QA", "T3")
+    here.told({}, "2026-01-06T05:00")
+    assert here.ended() == ["acknowledged by QA"]
+
+
+def test_a_test_of_everyone_needs_no_policies(night: Begin) -> None:
+    here = night("")
+    here.drill("")
+    everyone = "anna-sms anna-voice bo-sms qa-sms sink"
+    here.told({"03:00": everyone, "03:30": everyone}, "2026-01-06T05:00")
+
+
+def test_a_test_does_not_move_on_to_the_next_way(night: Begin) -> None:
+    here = night()
+    here.broken = {"anna-sms"}
+    here.drill("anna")
+    here.told({"03:30": "anna-voice", "03:35": "anna-voice"}, "2026-01-06T03:40")

@@ -52,7 +52,7 @@ def go_on(roster: Roster, subject: Subject, course: Course | None, at: int, over
     if policy is None:
         if course is not None and course.policy == EVERYONE:
             return Going(course, due=_again(roster, at, None))
-        return Going(Course(EVERYONE, at, 1), _everyone(roster, 1), ("no route matches",), _again(roster, at, None))
+        return Going(Course(EVERYONE, at, 1), everyone(roster, 1), ("no route matches",), _again(roster, at, None))
     if course is None or course.policy != policy.id:
         course = Course(policy.id, at)
     notices: list[Notice] = []
@@ -68,7 +68,7 @@ def go_on(roster: Roster, subject: Subject, course: Course | None, at: int, over
         if course.given < len(policy.steps):  # the next one need not wait for those who are not there
             course = replace(course, since=min(course.since, at - policy.steps[course.given].after_ns))
         else:
-            notices += _everyone(roster, number + 1)
+            notices += everyone(roster, number + 1)
     distinct = tuple({notice.target: notice for notice in reversed(notices)}.values())[::-1]
     return Going(course, distinct, tuple(remarks), _again(roster, at, due_of(policy, course)))
 
@@ -124,5 +124,6 @@ def next_way(person: Person, priority: str, tried: Iterable[str]) -> Way | None:
     return next((way for way in person.ways_for(priority) if not tried & set(way.targets)), None)
 
 
-def _everyone(roster: Roster, step: int) -> tuple[Notice, ...]:
+def everyone(roster: Roster, step: int) -> tuple[Notice, ...]:
+    """Every channel is told."""
     return tuple(Notice(step, "", EVERYONE, target) for target in roster.everyone or roster.targets)

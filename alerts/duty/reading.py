@@ -10,23 +10,25 @@ from zoneinfo import ZoneInfo
 
 from alerts.duty.calendar import WEEKDAYS, WorkingHours, moment
 from alerts.duty.feed import Event, read_feed
-from alerts.duty.roster import NOBODY, Person, Policy, Roster, Route, Step
+from alerts.duty.roster import NOBODY, Person, Policy, Roster, Route, Schedule, Step
 from alerts.duty.rotation import Cycle, Override, Rotation, Shifts, Turn
 from alerts.duty.sections import (
     CHOICES,
     ROUTE_KEYS,
+    DrillSection,
     DutySection,
     HoursSection,
     OverrideSection,
     PolicySection,
     RotationSection,
     RouteSection,
-)
+)  # fmt: skip
 from facility.document import Document, Path, did_you_mean, one_of, shown
 from facility.files import Files, Unreadable, beside
 from facility.problems import Problem
 
 HOUR_NS = 3600 * 10**9
+A_MONDAY = date(1970, 1, 5)
 Known = Mapping[str, Collection[str]]
 """What there is of each key of a route: its ids."""
 
@@ -74,6 +76,7 @@ class RosterReading:
             hours=hours,
             policies=policies,
             routes=routes,
+            test=self._test(section.test, told) if section.test is not None else None,
         )
 
     def _refuse(self, path: Path, found: str, allowed: str, hint: str = "") -> None:
@@ -221,6 +224,18 @@ class RosterReading:
                         self._item(route.at(key), number), shown(glob), f"a {key}, or a glob: {one_of(names)}", did_you_mean(glob, names)
                     )
         return Route(route.policy, tuple(globs), route.hours or "")
+
+    def _test(self, block: DrillSection, told: Collection[str]) -> Schedule:
+        for number, name in enumerate(block.to):
+            self._among(self._item(block.at("to"), number), name, told, "a person, a team or a rotation")
+        weekday, hour = block.when
+        days = 7 if weekday is not None else 1
+        if block.every % (days * 24 * HOUR_NS):
+            allowed = "whole weeks, as `at` has a weekday" if weekday is not None else "whole days"
+            self._refuse(block.at("every"), "tests that are not at that time", allowed)
+        start = datetime.combine(A_MONDAY + timedelta(days=weekday or 0), hour)
+        length = timedelta(days=max(days, block.every // (24 * HOUR_NS)))
+        return Schedule(block.to, Cycle(("",), start, length, ZoneInfo(block.timezone or self.zone)), block.within)
 
     def _item(self, path: Path, number: int) -> Path:
         """The path of an item of a list, which may also be given alone."""

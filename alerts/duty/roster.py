@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 
 from alerts.duty.calendar import WorkingHours
-from alerts.duty.rotation import FOREVER, Override, Rotation, who
+from alerts.duty.rotation import FOREVER, Cycle, Override, Rotation, who
 from facility.site import Facility, Point
 from rules.rule import Rule
 
@@ -105,6 +105,15 @@ def _values(subject: Subject, key: str) -> tuple[str, ...]:
     return (str(getattr(subject, key)),)
 
 
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Tests of who is on call: told to `names` whenever a turn of `times` begins, to be acknowledged within `within_ns`."""
+
+    names: tuple[str, ...]
+    times: Cycle
+    within_ns: int
+
+
 @dataclass(frozen=True)
 class Roster:
     """Everything about who is told. Without `routes` every target of `everyone` gets each page."""
@@ -117,6 +126,7 @@ class Roster:
     hours: WorkingHours | None = None
     policies: Mapping[str, Policy] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
+    test: Schedule | None = None
 
     @property
     def chooses(self) -> bool:

@@ -157,6 +157,21 @@ class RouteSection(Section):
     """In working hours only, or outside of them only."""
 
 
+class DrillSection(Section):
+    """A page that must be acknowledged, now and then; that nobody does is told like a technical alarm of high priority."""
+
+    to: OneOrMore
+    """People, teams, rotations."""
+    when: Annotated[Handover, Field(alias="at")]
+    """"Mon 09:00", or "09:00" for any day."""
+    every: PeriodNs = 7 * 86_400 * 10**9
+    """In whole days, or weeks where `at` has a weekday."""
+    within: PeriodNs = 30 * 60 * 10**9
+    """So soon somebody acknowledges."""
+    timezone: Zone | None = None
+    """The site's unless given."""
+
+
 ROUTE_KEYS = ("priority", "level", "rule", "point", "room", "zone", "system", "tag")
 CHOICES = {"priority": PRIORITIES, "level": LEVELS}
 
@@ -184,3 +199,4 @@ class DutySection(Section):
     policies: Policies = Field({})
     routes: list[RouteSection] = Field([])
     """The first that matches an alarm counts."""
+    test: DrillSection | None = None

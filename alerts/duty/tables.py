@@ -14,8 +14,13 @@ create table notices (
     id integer primary key, unit text, alarm text, at integer, policy text, step integer, person text, named text, target text, page text,
     remark text
 );
+create table drills (
+    id text primary key, at integer, by text, names text, deadline integer, told_at integer, acknowledged_at integer, acknowledged_by text,
+    missed_at integer, raised_at integer
+) without rowid;
 create index notices_by_unit on notices (unit);
 create index notices_by_page on notices (page);
 """
 """`overrides`: swaps of duty. `escalations`: how far telling of each unit (an alarm, or a group) has come; `due` is null when it is over.
-`notices`: who was told, why, by which page. Times are int ns UTC."""
+`notices`: who was told, why, by which page. `drills`: tests of who is on call; `raised_at` is when it was told that nobody acknowledged.
+Times are int ns UTC."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from alerts.people.permissions import READ, SWAP
+from alerts.people.permissions import ACKNOWLEDGE, READ, SWAP
 from dashboards.access import Gate, attributed, who_asks
-from dashboards.asked import Nothing
+from dashboards.asked import AcknowledgeBody, Nothing
 from dashboards.console import view
 from dashboards.console.pages import form, templates
-from dashboards.duty_api import SwapBody, desk_of, swap
+from dashboards.duty_api import DrillAsked, SwapBody, acknowledge_test, desk_of, found_test, swap
 from dashboards.monitor import Monitor
 from dashboards.operation import checked
 
@@ -24,7 +25,12 @@ _MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 
 def gates() -> list[Gate]:
-    return [Gate("/oncall", duty_page, READ), Gate("/oncall/swap", swap_form, SWAP, "POST")]
+    return [
+        Gate("/oncall", duty_page, READ),
+        Gate("/oncall/swap", swap_form, SWAP, "POST"),
+        Gate("/oncall/tests/{id}", test_page, READ),
+        Gate("/oncall/tests/{id}/acknowledge", test_form, ACKNOWLEDGE, "POST"),
+    ]
 
 
 async def duty_page(request: Request) -> Response:
@@ -40,6 +46,21 @@ async def swap_form(request: Request) -> Response:
     body = attributed(checked(SwapBody, given, request, "form"), who_asks(request))
     await run_in_threadpool(swap, desk_of(request), Nothing(), body)
     return RedirectResponse("/oncall?said=swapped", 303)
+
+
+async def test_page(request: Request) -> Response:
+    """A test that waits for its acknowledgement: where the link of its page leads."""
+    answer = await run_in_threadpool(found_test, desk_of(request), DrillAsked(id=request.path_params["id"]), None)
+    identity = request.app.state.monitor.identity
+    told = {"identity": identity, "test": answer, "who": who_asks(request), "said": request.query_params.get("said", "")}
+    return HTMLResponse(templates.get_template("oncall_test.html").render(told))
+
+
+async def test_form(request: Request) -> Response:
+    body = attributed(checked(AcknowledgeBody, await form(request), request, "form"), who_asks(request))
+    asked = DrillAsked(id=request.path_params["id"])
+    await run_in_threadpool(acknowledge_test, desk_of(request), asked, body)
+    return RedirectResponse(f"/oncall/tests/{quote(asked.id, safe='')}?said=acknowledged", 303)
 
 
 def _rendered(request: Request) -> str:

@@ -8,6 +8,7 @@ import click
 
 COMMANDS = {
     "who": ("service.cli.oncall_who:who", "Who has the duty, and until when."),
+    "test": ("service.cli.oncall_test:test", "Send a page that must be acknowledged."),
     "preview": ("service.cli.oncall_preview:preview", "Who would be told what, when, for an alarm."),
 }
 """name -> (module:command, what `renrum oncall --help` says of it)."""
@@ -40,4 +41,5 @@ def oncall() -> None:
       renrum oncall who
       renrum oncall who --at 2026-12-24T20:00
       renrum oncall preview dp-low cp1.dp --at 2026-12-24T20:00
+      renrum oncall test --to facility --wait
     """

@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from alerts.alarms import Alarms, Answer
+from alerts.drills import DRILL
 from alerts.escalation import Escalation
 from alerts.ledger import Ledger
 from alerts.page import Letterhead
@@ -119,6 +120,10 @@ class Night:
         body = ActionBody("swap duty", "duty", "anna", "ill", self.time(end), self.time(begin), person, instead_of)
         assert self.act(body).result == "accepted"
 
+    def drill(self, names: str) -> str:
+        """A test, to be acknowledged within half an hour; its id."""
+        return self.act(ActionBody(DRILL, names, "QA", until_ns=self.clock.at + 1800 * 10**9)).alarm
+
     def told(self, expected: dict[str, str], until: str) -> None:
         """Let time pass until then; exactly these targets got a page at these times (of the day)."""
         end = self.time(until)
@@ -160,7 +165,7 @@ class Night:
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything that telling people leaves behind."""
-        names = ("alarms", "audit", "outbox", "escalations", "notices", "overrides")
+        names = ("alarms", "audit", "outbox", "escalations", "notices", "overrides", "drills")
         return {name: self.store.rows(f"select * from {name} order by 1") for name in names}
 
     def ended(self) -> list[str]:
