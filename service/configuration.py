@@ -97,9 +97,8 @@ def load_configuration(path: FilePath, environment: Mapping[str, str], kept: Map
         return read.document.problem(path, str(error), "a file that can be read")
 
     judging = read_judging(files, settings.facility, settings.rules, settings.limits, shipped, unreadable)
-    mapped = _sources(files, read, without_own(judging.facility))
     oncall, problems, warnings = _oncall(files, read, environment, judging)
-    mapped = _sources(files, read, judging.facility)
+    mapped = _sources(files, read, without_own(judging.facility))
     holes = _holes(read, judging) if settings.coverage == "strict" and not judging.problems else []
     slow = late_notices(judging.written, judging.facility, settings.evaluate_every_ns)
     if problems := [*read.problems, *problems, *judging.problems, *mapped.problems, *holes, *slow]:
