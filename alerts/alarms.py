@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from alerts.audit import SYSTEM, AuditTrail
+from alerts.escalation import Escalation
 from alerts.levels import RANK, Levels
 from alerts.lifecycle import ACKNOWLEDGE, ACKNOWLEDGED, FALL, RAISE, RETURN, RISE, UNACKNOWLEDGED, Alarm, after
 from alerts.page import Page, encode
@@ -42,7 +43,9 @@ def nobody(excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Pag
 class Alarms:
     """The alarms of a state store; every change is made within the step's transaction."""
 
-    def __init__(self, store: StateStore, paging: Paging = nobody) -> None:
+    def __init__(self, store: StateStore, paging: Paging = nobody, escalation: Escalation | None = None) -> None:
+        """`escalation` tells one after another where people are chosen; else every target of `paging` gets each page."""
+        self._escalation = escalation
         self._store = store
         self._paging = paging
         self._levels = Levels(store)
@@ -147,6 +150,17 @@ class Alarms:
             " where page_id = ? and target = ?",
             (body.attempt, body.next_try_ns, body.at_ns, at if body.ok else None, body.permanent, body.detail, body.page, body.target),
         )
+        if self._escalation is not None:
+            self._escalation.failed(body, at)
+
+    def escalate(self, at: int, changed: list[str]) -> None:
+        """At a step's clock, after all that it brought: tell who is to be told by then."""
+        if self._escalation is not None:
+            self._escalation.go_on(at, changed)
+
+    def next_due(self) -> int | None:
+        """When somebody is to be told next (int ns UTC)."""
+        return None if self._escalation is None else self._escalation.next_due()
 
     def find(self, id: str) -> Alarm | None:
         rows = self._store.rows(f"select {_COLUMNS} from alarms where id = ?", (id,))
@@ -181,6 +195,8 @@ class Alarms:
         self._store.execute(f"insert or replace into alarms ({_COLUMNS}) values ({marks})", values)
 
     def _page(self, excursion: Excursion, alarm: str, at: int) -> None:
+        if self._escalation is not None and self._escalation.begin(alarm, alarm, at):
+            return
         for target, page in self._paging(excursion, alarm, at):
             self._store.execute(
                 "insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')", (page.id, alarm, target, encode(page).decode(), at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from alerts.channels import Channel
@@ -34,7 +34,8 @@ def may_tell(telling: Telling | None, at: int) -> bool:
 class Emergency:
     """Tells the last known recipients, each at most once in the gap for one reason; a try that failed is repeated with back-off.
 
-    `channels` maps targets to channels; `spawn(work)` runs work on a thread of its own; may be called from any thread.
+    `channels` maps targets to channels, `chosen` says which of them at a moment (int ns UTC), all unless given; `spawn(work)` runs work
+    on a thread of its own; may be called from any thread.
     """
 
     def __init__(
@@ -43,15 +44,19 @@ class Emergency:
         channels: Mapping[str, Channel],
         spawn: Callable[[Callable[[], None]], object],
         minimum_gap_ns: int = MINIMUM_GAP_NS,
+        chosen: Callable[[int], Collection[str]] | None = None,
     ) -> None:
         self._letterhead, self._channels, self._spawn, self._gap_ns = letterhead, dict(channels), spawn, minimum_gap_ns
+        self._chosen = chosen
         self._told: dict[tuple[str, str], Telling] = {}
         self._lock = threading.Lock()
 
-    def configure(self, letterhead: Letterhead, channels: Mapping[str, Channel]) -> None:
+    def configure(
+        self, letterhead: Letterhead, channels: Mapping[str, Channel], chosen: Callable[[int], Collection[str]] | None = None
+    ) -> None:
         """Others are to be told from now on."""
         with self._lock:
-            self._letterhead, self._channels = letterhead, dict(channels)
+            self._letterhead, self._channels, self._chosen = letterhead, dict(channels), chosen
 
     def page(self, reason: str, at: int, do: str = "") -> tuple[str, ...]:
         """Tell why at `at` (ns UTC), and give back who is being told now; to be called again as long as the reason lasts.
@@ -59,7 +64,7 @@ class Emergency:
         `reason` is a constant sentence: a changing part in it would be another reason, and another page.
         """
         with self._lock:
-            channels = self._channels
+            channels = self._wanted(at)
             targets = tuple(target for target in channels if may_tell(self._told.get((reason, target)), at))
             for target in targets:
                 before = self._told.get((reason, target), Telling())
@@ -69,6 +74,17 @@ class Emergency:
             for target in targets:
                 self._send(target, channels[target], reason, page)
         return targets
+
+    def _wanted(self, at: int) -> dict[str, Channel]:
+        """The channels of those who are chosen; all of them where nobody is, or nobody knows who."""
+        if self._chosen is None:
+            return self._channels
+        try:
+            chosen = self._chosen(at)
+        except Exception as error:  # in an emergency rather everyone than nobody
+            log.error("whom to tell is not known (%s: %s): everyone is told", type(error).__name__, error)
+            return self._channels
+        return {target: channel for target, channel in self._channels.items() if target in chosen} or self._channels
 
     def _send(self, target: str, channel: Channel, reason: str, page: Page) -> None:
         try:

@@ -12,6 +12,7 @@ from alerts import checkpoint
 from alerts.alarms import Alarms, Answer
 from alerts.audit import SYSTEM, AuditTrail
 from alerts.clocks import Clocks
+from alerts.duties import Duties
 from alerts.judgement import Judgement, Stretch
 from alerts.remarks import Remarks
 from alerts.rewind import BEGINNING
@@ -82,6 +83,7 @@ class Ledger:
         self.judgement = Judgement(memory, store, self.number_of)
         self.audit = AuditTrail(store)
         self._remarks = Remarks(store)
+        self._duties = Duties(store)
         self.cursor = 0
         self.configurations: list[int] = []
         """The entries up to the cursor that put one in force."""
@@ -134,6 +136,8 @@ class Ledger:
         with self._store.transaction():
             configured = self._walk(entries, applied)
             self._progress(applied)
+            self._duties.elapse(step, self.audit)
+            self._alarms.escalate(step.at, applied.alarms)
             self._steps += 1
             self.cursor = step.seq
             self._store.put("cursor", step.seq)
@@ -160,6 +164,10 @@ class Ledger:
         """How many excursions were found since the journal began."""
         return self._issued
 
+    def next_due(self) -> int | None:
+        """When time alone brings something, so that a step has to be taken (int ns UTC)."""
+        return min((due for due in (self._alarms.next_due(), self._duties.next_due()) if due is not None), default=None)
+
     def settle(self) -> None:
         """Before the service stops: write what the next start would have to read again."""
         if self.judgement.epochs:
@@ -184,7 +192,8 @@ class Ledger:
             elif entry.kind == ACTION:
                 body = decode(entry)
                 assert isinstance(body, ActionBody)
-                applied.answers[entry.seq] = self._alarms.act(body, entry, self.audit)
+                about_duty = self._duties.act(body, entry, self.audit)
+                applied.answers[entry.seq] = about_duty or self._alarms.act(body, entry, self.audit)
                 applied.alarms.append(body.target)
             elif entry.kind == RECORD:
                 body = decode(entry)

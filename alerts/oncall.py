@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FileSystemPath
 
 from alerts.channels import Channel, Email, Local, Webhook
+from alerts.duty.people import PeopleReading
+from alerts.duty.reading import Known, RosterReading
+from alerts.duty.roster import Roster
 from alerts.oncall_sections import CHANNELS, AppriseSection, EmailSection, LocalSection, OncallOutline, PersonSection, WebhookSection
 from facility.document import Block, Document, Path, did_you_mean, one_of, read_document, shown
 from facility.files import FilePath, Files, Unreadable, beside
@@ -19,24 +22,21 @@ PORTS = {"none": 25, "starttls": 587, "tls": 465}
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Someone who can be told; `reach` names channels and mail addresses in order of preference."""
-
-    id: str
-    name: str
-    language: str = "en"
-    reach: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class OnCall:
-    """Who is told. Every channel gets each page; `channels` maps each target, one a recipient, to what sends to it.
+    """Who is told: `channels` maps each target to what sends to it, `roster` says who is chosen for what.
 
-    A target is the channel's id, followed by `/` and the recipient where the channel has several.
+    A target is the channel's id, followed by `/` and the recipient where the channel has several, or where the recipient is a person's.
+    `personal` are targets that only people have: they are none of the channels that everyone is told by.
     """
 
     channels: Mapping[str, Channel] = field(default_factory=dict)
-    people: tuple[Person, ...] = ()
+    roster: Roster = field(default_factory=Roster)
+    personal: frozenset[str] = frozenset()
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """The targets that each page goes to where nobody is chosen."""
+        return tuple(target for target in self.channels if target not in self.personal)
 
 
 def load_oncall(path: FilePath, environment: Mapping[str, str] | None = None) -> OnCall:
@@ -51,23 +51,62 @@ def load_oncall(path: FilePath, environment: Mapping[str, str] | None = None) ->
     return oncall
 
 
-def read_oncall(files: Files, name: str, environment: Mapping[str, str]) -> tuple[OnCall, list[Problem], list[Problem]]:
-    """Channels and people of a file, every problem, and warnings; raises Unreadable."""
+def read_oncall(
+    files: Files, name: str, environment: Mapping[str, str], zone: str = "UTC", known: Known | None = None
+) -> tuple[OnCall, list[Problem], list[Problem]]:
+    """Channels and roster of a file, every problem, and warnings; raises Unreadable.
+
+    `zone` is the site's time zone, `known` what routes may name.
+    """
     document, problems = read_document(files, name)
     if problems and not document.value:
         return OnCall(), problems, []
-    outline, faults = validated(OncallOutline, document, stand_ins={"channels": Block(("channels",))})
+    outline, faults = _outline(document)
     reading = _Reading(files, name, document, environment)
     reading.problems += problems + faults
     if outline is None:
         return OnCall(), reading.problems, []
     for id_, block in reading.blocks(outline.channels):
         reading.channel(id_, block)
-    people = tuple(reading.person(person) for person in outline.people)
+    everyone = tuple(reading.channels)
+    roster, faults = _roster(files, name, document, outline, reading.ids, everyone, zone, known)
+    reading.problems += faults
+    for target in roster.targets:
+        reading.personal(target)
+    reading.unused(outline.people)
     if not reading.ids and not reading.problems:
         allowed = f"channels of kind {one_of(tuple(CHANNELS))}"
         reading.warnings.append(document.problem(("channels",), "no channel, so nobody is told", allowed))
-    return OnCall(reading.channels, people), reading.problems, reading.warnings
+    personal = frozenset(reading.channels) - set(everyone)
+    return OnCall(reading.channels, roster, personal), reading.problems, reading.warnings
+
+
+def read_roster(files: Files, name: str, everyone: Iterable[str], zone: str) -> Roster:
+    """The roster of a file alone, without any secret; `everyone` are the targets of its channels. Raises Unreadable."""
+    document, _ = read_document(files, name)
+    outline, _ = _outline(document)
+    if outline is None:
+        return Roster(tuple(everyone))
+    blocks = _Reading(files, name, document, {})
+    blocks.blocks(outline.channels)
+    return _roster(files, name, document, outline, blocks.ids, everyone, zone, None)[0]
+
+
+def _outline(document: Document) -> tuple[OncallOutline | None, list[Problem]]:
+    return validated(OncallOutline, document, stand_ins={"channels": Block(("channels",))})
+
+
+def _roster(
+    files: Files, name: str, document: Document, outline: OncallOutline, kinds: Mapping[str, str], everyone: Iterable[str], zone: str,
+    known: Known | None,
+) -> tuple[Roster, list[Problem]]:  # fmt: skip
+    everyone = tuple(everyone)
+    humans = PeopleReading(document, kinds, everyone)
+    people = humans.people(outline.people)
+    names = {*kinds, *kinds.values(), *humans.own_kinds}
+    reading = RosterReading(files, name, document, people, sorted(names), everyone, zone, known)
+    roster = reading.roster(outline)
+    return roster, humans.problems + reading.problems
 
 
 class _Reading:
@@ -79,7 +118,7 @@ class _Reading:
         self.warnings: list[Problem] = []
         self.channels: dict[str, Channel] = {}
         self.ids: dict[str, str] = {}
-        self.people: set[str] = set()
+        self.mail: dict[str, Email] = {}
 
     def _refuse(self, section: Section, key: str, found: str, allowed: str, hint: str = "") -> None:
         self.problems.append(self.document.problem(section.at(key), found, allowed, hint))
@@ -137,10 +176,11 @@ class _Reading:
             self._refuse(section, "username", "a username without a password", f"password_file, or {_variable(id_, 'password')}")
         if password is not None and not section.username:
             self._refuse(section, "password_file", "a password without a username", "both or neither")
-        for recipient in section.to:
-            target = id_ if len(section.to) == 1 else f"{id_}/{recipient}"
-            port = section.port or PORTS[section.security]
-            self.channels[target] = Email(section.host, port, section.sender, recipient, section.security, section.username or "", password)
+        port = section.port or PORTS[section.security]
+        self.mail[id_] = Email(section.host, port, section.sender, "", section.security, section.username or "", password)
+        recipients = section.to or ()
+        for recipient in recipients:
+            self.channels[id_ if len(recipients) == 1 else f"{id_}/{recipient}"] = replace(self.mail[id_], recipient=recipient)
 
     def _webhook(self, id_: str, section: WebhookSection) -> None:
         if section.url is not None and section.url_file is not None:
@@ -188,24 +228,19 @@ class _Reading:
             self.warnings.append(self.document.problem(section.at(key), found, "a file of the service alone", hint))
         return secret
 
-    def person(self, person: PersonSection) -> Person:
-        if person.id in self.people:
-            self._refuse(person, "id", f"{person.id!r} again", "each person's id once")
-        self.people.add(person.id)
-        reach = []
-        for number, way in enumerate(person.reach):
-            key = person.at("reach", number)
-            if isinstance(way, dict):
-                reach.append(way["email"])
-                if "email" not in self.ids.values():
-                    allowed = "the id of a channel, or a channel of kind email that can send it"
-                    self.problems.append(self.document.problem(key, "a mail address, but no channel of kind email", allowed))
-                continue
-            reach.append(way)
-            if way not in self.ids:
-                ids = tuple(self.ids)
-                self.problems.append(self.document.problem(key, shown(way), f"the id of a channel: {one_of(ids)}", did_you_mean(way, ids)))
-        return Person(person.id, person.name or person.id, person.language, tuple(reach))
+    def personal(self, target: str) -> None:
+        """A channel for an address that only people have."""
+        id_, _, address = target.partition("/")
+        if target not in self.channels and id_ in self.mail:
+            self.channels[target] = replace(self.mail[id_], recipient=address)
+
+    def unused(self, people: Iterable[PersonSection]) -> None:
+        """Mail channels that send to nobody."""
+        asked = {way.get("channel") for person in people for way in person.reach if "email" in way}
+        for id_ in self.mail:
+            if not asked & {id_, None} and not any(target.partition("/")[0] == id_ for target in self.channels):
+                hint = "Give `to`, or let people have {email: address}."
+                self.problems.append(self.document.problem(("channels", id_), "no recipient", "addresses in `to`, or of people", hint))
 
 
 def _variable(id_: str, what: str) -> str:

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
+from alerts.duty.sections import DutySection
 from facility.document import shown
 from facility.sections import Id, Section, refused
+from rules.rule import PRIORITIES
 
 
 def _mail(address: str) -> str:
@@ -27,23 +29,45 @@ def _web(address: str) -> str:
     return address
 
 
-def _reach(value: Any) -> str | dict[str, str]:
-    if isinstance(value, str) and value:
-        return value
-    if isinstance(value, dict) and set(value) == {"email"} and isinstance(value["email"], str):
-        return {"email": _mail(value["email"])}
-    raise refused("the id of a channel, or {email: address}", found=shown(value))
+def _reach(value: Any) -> dict[str, Any]:
+    way = {"channel": value} if isinstance(value, str) and value else value
+    allowed = "the id of a channel, or a mapping with email or channel, and perhaps kind and for"
+    if not isinstance(way, dict) or not set(way) <= {"email", "channel", "kind", "for"} or not {"email", "channel"} & set(way):
+        raise refused(allowed, found=shown(value))
+    if not all(isinstance(way[key], str) and way[key] for key in ("channel", "kind") if key in way):
+        raise refused(allowed, found=shown(value))
+    if "email" in way:
+        if not isinstance(way["email"], str):
+            raise refused("a mail address such as em@example.org", found=shown(way["email"]))
+        _mail(way["email"])
+    for_ = way.get("for", [])
+    for_ = for_ if isinstance(for_, list) else [for_]
+    if not all(priority in PRIORITIES for priority in for_):
+        raise refused(f"for: {', '.join(PRIORITIES)}", found=shown(way["for"]))
+    return {**way, "for": tuple(for_)}
 
 
 MailAddress = Annotated[str, AfterValidator(_mail)]
 WebAddress = Annotated[str, AfterValidator(_web)]
+_TEXT = {"type": "string", "minLength": 1}
+_PRIORITY = {"enum": list(PRIORITIES)}
 _REACH_SCHEMA = {
     "anyOf": [
         {"type": "string", "description": "The id of a channel."},
-        {"type": "object", "properties": {"email": {"type": "string"}}, "required": ["email"], "additionalProperties": False},
+        {
+            "type": "object",
+            "properties": {
+                "email": {"type": "string", "description": "An address; `channel` names the mail channel, the first unless given."},
+                "channel": _TEXT,
+                "kind": {**_TEXT, "description": "What a step's `by` may call it: sms, voice."},
+                "for": {"anyOf": [_PRIORITY, {"type": "array", "items": _PRIORITY}], "description": "Only alarms of these priorities."},
+            },
+            "anyOf": [{"required": ["email"]}, {"required": ["channel"]}],
+            "additionalProperties": False,
+        },
     ]
 }
-Reach = Annotated[str | dict[str, str], PlainValidator(_reach), WithJsonSchema(_REACH_SCHEMA)]
+Reach = Annotated[dict[str, Any], PlainValidator(_reach), WithJsonSchema(_REACH_SCHEMA)]
 
 
 class EmailSection(Section):
@@ -55,7 +79,8 @@ class EmailSection(Section):
     """25 without security, 587 with starttls, 465 with tls, unless given."""
     security: Literal["none", "starttls", "tls"] = "starttls"
     sender: Annotated[MailAddress, Field(alias="from")]
-    to: Annotated[list[MailAddress], Field(min_length=1)]
+    to: Annotated[list[MailAddress], Field(min_length=1)] | None = None
+    """Who gets each page where nobody is chosen; leave it out when only people have addresses."""
     username: str | None = None
     password_file: str | None = None
     """File with the password; or the environment variable RENRUM_CHANNEL_<ID>_PASSWORD."""
@@ -102,7 +127,7 @@ class PersonSection(Section):
     name: str = ""
     language: Literal["en", "sv"] = "en"
     reach: list[Reach] = Field([])
-    """Ids of channels, or {email: address}, in order of preference."""
+    """Ids of channels, {email: address}, or {channel: id, kind: sms, for: [critical, high]}, in order of preference."""
 
 
 def _or_listed(schema: dict[str, Any]) -> None:
@@ -112,15 +137,15 @@ def _or_listed(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [mapping, listed]
 
 
-class OncallSection(Section):
-    """oncall.yaml: who is told, and how. In this form every channel gets each page."""
+class OncallSection(DutySection):
+    """oncall.yaml: who is told, and how."""
 
     channels: Annotated[dict[str, Annotated[AnyChannel, Field(discriminator="kind")]], Field(json_schema_extra=_or_listed)]
     """By id; a list whose entries have an `id` is the same."""
     people: list[PersonSection] = Field([])
 
 
-class OncallOutline(Section):
+class OncallOutline(DutySection):
     """The same with its channels unread: each is read by its kind."""
 
     channels: Any

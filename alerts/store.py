@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from alerts.duty.tables import TABLES
 from ingest.journal import read_only
 from rules.excursion import CURRENT, Excursion
 
@@ -45,7 +46,7 @@ create table outbox (
     tried_at integer, sent_at integer, permanent integer, detail text, unique (page_id, target)
 );
 create index outbox_waiting on outbox (target) where sent_at is null;
-"""
+{TABLES}"""
 _TALLIES = "create index if not exists outbox_by_target on outbox (target, sent_at, attempts, queued_at)"
 """So that what went to each target is counted without a look at the pages; a file of an earlier version gets it too."""
 _TOLD = "create index if not exists audit_by_action on audit (action, at)"

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from alerts.people.permissions import ACKNOWLEDGE, AUDIT, KNOWN, OPEN, READ
-from dashboards import answers, asked, configuration_api, people_api, quarantine_api, record_api
+from dashboards import answers, asked, configuration_api, duty_api, people_api, quarantine_api, record_api
 from dashboards.access import Gate
 from dashboards.events import events_endpoint
 from dashboards.metrics import metrics_text
@@ -165,6 +165,7 @@ OPERATIONS = (
     ),
     Operation("/metrics", "Prometheus metrics.", endpoint=metrics, media="text/plain", permission=READ),
     *record_api.OPERATIONS,
+    *duty_api.OPERATIONS,
     *quarantine_api.OPERATIONS,
     *configuration_api.OPERATIONS,
     *people_api.OPERATIONS,

@@ -15,7 +15,7 @@ from alerts.people.people import People
 from alerts.people.register import PeopleUnavailable
 from dashboards import api
 from dashboards.access import MustChange, NotSignedIn
-from dashboards.console import pages, sign_in
+from dashboards.console import duty_page, pages, sign_in
 from dashboards.monitor import Monitor, MonitorUnavailable
 from dashboards.operation import PREFIX
 from dashboards.problems_json import ProblemError, problem
@@ -34,7 +34,7 @@ def build_app(monitor: Monitor, *, public_url: str = "", people: People | None =
     """
     traffic = Traffic()
     app = Starlette(
-        routes=[*api.routes(), *sign_in.routes(), *pages.routes()],
+        routes=[*api.routes(), *sign_in.routes(), *duty_page.gates(), *pages.routes()],
         middleware=[
             Middleware(Counted, traffic=traffic),
             Middleware(Guard, public_url=public_url, host=host, users=people is not None),

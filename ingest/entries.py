@@ -100,12 +100,16 @@ class ConfigurationBody(msgspec.Struct, frozen=True):
 
 
 class ActionBody(msgspec.Struct, frozen=True):
-    """Somebody did something to an alarm."""
+    """Somebody did something to an alarm, or took over a duty: who instead of whom, from when until when (int ns UTC)."""
 
     action: str
     target: str
     by: str
     comment: str = ""
+    until_ns: int | None = None
+    from_ns: int | None = None
+    person: str = ""
+    instead_of: str = ""
 
 
 class RecordBody(msgspec.Struct, frozen=True):

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from alerts.oncall import OnCall, read_oncall
+from alerts.duty.reading import Known
+from alerts.duty.roster import Roster
+from alerts.oncall import OnCall, read_oncall, read_roster
 from facility.document import Path
 from facility.files import AS_THE_SERVICE, FilePath, Files, Forbidden, Unreadable
 from facility.limits import SHIPPED, LimitTable, shipped_text
@@ -61,12 +63,14 @@ class Configuration:
             "facility": self.settings.facility,
             "rules": list(self.settings.rules),
             "limits": self.settings.limits,
-            "channels": sorted(self.oncall.channels),
+            "channels": sorted(self.oncall.everyone),
             "files": dict(self.files),
             "shipped": dict(self.shipped),
         }
         if PLACE in self.facility.places:
             entry["own"] = NEWEST
+        if self.oncall.roster.chooses:
+            entry["oncall"] = self.settings.oncall
         if self.settings.sources:
             entry |= {"sources": self.settings.sources, "subscriptions": list(subscriptions(self.sources))}
         return entry
@@ -87,13 +91,13 @@ def load_configuration(path: FilePath, environment: Mapping[str, str], kept: Map
         hint = AS_THE_SERVICE if isinstance(error, Forbidden) else "`renrum init DIR` writes an example."
         raise ConfigurationError([Problem(str(path), 0, "", str(error), "a renrum.yaml", hint)]) from None
     settings = read.settings
-    oncall, problems, warnings = _oncall(files, read, environment)
     shipped = {name: shipped_text(name) for name in SHIPPED} if kept is None else dict(kept["shipped"])
 
     def unreadable(path: Path, error: Unreadable) -> Problem:
         return read.document.problem(path, str(error), "a file that can be read")
 
     judging = read_judging(files, settings.facility, settings.rules, settings.limits, shipped, unreadable)
+    oncall, problems, warnings = _oncall(files, read, environment, judging)
     mapped = _sources(files, read, without_own(judging.facility))
     holes = _holes(read, judging) if settings.coverage == "strict" and not judging.problems else []
     slow = late_notices(judging.written, judging.facility, settings.evaluate_every_ns)
@@ -149,10 +153,31 @@ def _holes(read: SettingsRead, judging: Judging) -> list[Problem]:
     return [*holes, *(warning for warning in judging.warnings if warning.found == MATCHES_NOTHING)]
 
 
-def _oncall(files: Files, read: SettingsRead, environment: Mapping[str, str]) -> tuple[OnCall, list[Problem], list[Problem]]:
+def roster_from_entry(entry: Mapping[str, Any], facility: Facility) -> Roster:
+    """Who is told by a configuration, from its journal entry alone; one that chooses nobody has no key for it."""
+    if "oncall" not in entry:
+        return Roster(tuple(entry.get("channels", ())))
+    return read_roster(Files(texts=entry["files"]), entry["oncall"], entry["channels"], facility.site.timezone)
+
+
+def _oncall(
+    files: Files, read: SettingsRead, environment: Mapping[str, str], judging: Judging
+) -> tuple[OnCall, list[Problem], list[Problem]]:
     if not read.settings.oncall:
         return OnCall(), [], []
+    facility = judging.facility
+    known: Known | None = None
+    if not judging.problems:
+        known = {
+            "rule": [rule.id for rule in judging.rules],
+            "point": [point.id for point in facility.points],
+            "room": [place.id for place in facility.places if place.parent is None],
+            "zone": [place.id for place in facility.places if place.parent is not None],
+            "system": [system.id for system in facility.systems],
+            "tag": sorted({tag for point in facility.points for tag in point.tags}),
+        }
     try:
-        return read_oncall(files, read.settings.oncall, environment)
+        oncall, problems, warnings = read_oncall(files, read.settings.oncall, environment, facility.site.timezone, known)
     except Unreadable as error:
         return OnCall(), [read.document.problem(("oncall",), str(error), "a file that can be read")], []
+    return oncall, problems, warnings

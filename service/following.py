@@ -156,7 +156,7 @@ class Following:
             pipeline.intake.reconfigured(following.admitted)
         self._next, self.configuration = None, new
         self.paging.letterhead = letterhead(new)
-        pipeline.emergency.configure(self.paging.letterhead, new.oncall.channels)
+        pipeline.emergency.configure(self.paging.letterhead, new.oncall.channels, pipeline.reachable(new))
         self.dropped = (self.dropped | set(subscriptions(old.sources))) - set(subscriptions(new.sources))
         pipeline.spawn(pipeline.monitor.show(following.shown).announcer.close)
         pipeline.couriers.serve(new.oncall.channels)

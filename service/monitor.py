@@ -24,6 +24,7 @@ from rules.excursion import Excursion
 from service import records
 from service.clock import Clock
 from service.configuration import Configuration
+from service.duty_desk import DutyDesk
 from service.health import health_of
 from service.keeping import Keeping
 from service.machine import machine_of
@@ -76,6 +77,7 @@ class ServiceMonitor:
         self.keeper = Keeping(self._store, keep)
         self._stored = StoredReadings(self._series, self._journal)
         self._shown = self.prepared(configuration, number_of)
+        self.desk = DutyDesk(self._store, act, lambda: self._shown.roster, clock)
         self._tallies: tuple[int, records.Tallies | None] | None = None
         self._kpis: tuple[int, Kpis] | None = None
         self._adrift = ""

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from zoneinfo import ZoneInfo
 
-from alerts.page import LATE, RAISED, Letterhead, Page, render
+from alerts.drills import Drill
+from alerts.duty.calendar import shown
+from alerts.duty.roster import Roster, Subject, subject_of
+from alerts.page import LATE, OUR_CLOCK, RAISED, SERVICE, TEST, Letterhead, Page, notice, render
+from facility.files import Unreadable
+from facility.problems import ConfigurationError
+from facility.site import Facility
 from ingest.entries import ConfigurationBody
-from rules.ahead import as_told
+from rules.ahead import OURS, as_told
 from rules.excursion import Excursion
+from rules.rule import Rule
+from service.configuration import roster_from_entry
 from service.judging import Judges
+
+log = logging.getLogger(__name__)
 
 
 class Paging:
@@ -22,24 +35,66 @@ class Paging:
     def __init__(self, letterhead: Letterhead, judges: Judges, journalled: Iterable[tuple[int, ConfigurationBody]] = ()) -> None:
         self.letterhead, self._judges = letterhead, judges
         self._moments: list[int] = []
-        self._channels: list[tuple[str, ...]] = []
+        self._in_force: list[ConfigurationBody] = []
+        self._rosters: dict[int, Roster] = {}
         self._bodies: dict[str, ConfigurationBody] = {}
         for at, body in journalled:
             self.know(at, body)
 
     def know(self, at: int, body: ConfigurationBody) -> None:
         """One more configuration took force at a moment not before any other; one that is known is known."""
-        channels = tuple(body.entry.get("channels", ()))
-        if not self._moments or at > self._moments[-1] or (at == self._moments[-1] and channels != self._channels[-1]):
+        if not self._moments or at > self._moments[-1] or (at == self._moments[-1] and body.entry != self._in_force[-1].entry):
             self._moments.append(at)
-            self._channels.append(channels)
+            self._in_force.append(body)
         self._bodies.setdefault(body.hash, body)
 
     def pages(self, excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Page]]:
         """The page of a new alarm at `at` (int ns UTC), for each target."""
-        targets = self._channels[max(0, bisect_right(self._moments, at) - 1)]
-        facility, rules, _ = self._judges.of(self._bodies[excursion.config])
-        rule = as_told(next(rule for rule in rules if rule.id == excursion.rule), excursion)
+        page = self.page(excursion, alarm, at)
+        return [(target, page) for target in self._in_force[self._number(at)].entry.get("channels", ())]
+
+    def roster(self, at: int) -> Roster:
+        """Whom the configuration in force at a moment has to tell."""
+        number = self._number(at)
+        if number not in self._rosters:
+            body = self._in_force[number]
+            try:
+                self._rosters[number] = roster_from_entry(body.entry, self._judges.of(body)[0])
+            except (ConfigurationError, Unreadable) as error:
+                log.error("whom to tell cannot be read from the journal (%s): every channel is told", error)
+                self._rosters[number] = Roster(tuple(body.entry.get("channels", ())))
+        return self._rosters[number]
+
+    def subject(self, excursion: Excursion) -> Subject:
+        """What routes ask of an excursion's alarm."""
+        facility, rule = self._judged(excursion)
+        point = OUR_CLOCK if excursion.point == OURS else facility.point_by_id[excursion.point]
+        return subject_of(rule, point, facility)
+
+    def page(self, excursion: Excursion, alarm: str, at: int, language: str = "en") -> Page:
+        """What is told of an excursion's alarm at a moment."""
+        facility, rule = self._judged(excursion)
         kind = LATE if excursion.late else RAISED
-        page = render(excursion, alarm=alarm, rule=rule, facility=facility, letterhead=self.letterhead, at=at, kind=kind)
-        return [(target, page) for target in targets]
+        return render(excursion, alarm=alarm, rule=rule, facility=facility, letterhead=self.letterhead, at=at, kind=kind)
+
+    def drill(self, drill: Drill, at: int, language: str = "en") -> Page:
+        """What is told of a test: please acknowledge, or that nobody did."""
+        link = f"{self.letterhead.public_url.rstrip('/')}/oncall/tests/{drill.id}" if self.letterhead.public_url else ""
+        head = replace(self.letterhead, public_url=link)
+        zone = ZoneInfo(self.letterhead.site.timezone)
+        if drill.missed_at is None:
+            problem = f"Acknowledge this test until {shown(drill.deadline, zone):%H:%M}"
+            page = notice(TEST, problem, letterhead=head, at=at, do=f"Nothing is wrong. Open the link and acknowledge test {drill.id}.")
+            return replace(page, id=f"{drill.id}-test", alarm=drill.id)
+        problem = f"Nobody acknowledged the on-call test of {shown(drill.at, zone):%H:%M} in time"
+        do = f"Find out why it reached nobody: who is on duty, their phones, the channels. Then acknowledge test {drill.id}."
+        return replace(notice(SERVICE, problem, letterhead=head, at=at, do=do), id=f"{drill.id}-missed", alarm=drill.id)
+
+    def _judged(self, excursion: Excursion) -> tuple[Facility, Rule]:
+        """The facility and the rule that judged it."""
+        facility, rules, _ = self._judges.of(self._bodies[excursion.config])
+        return facility, as_told(next(rule for rule in rules if rule.id == excursion.rule), excursion)
+
+    def _number(self, at: int) -> int:
+        """Which configuration is in force at a moment."""
+        return max(0, bisect_right(self._moments, at) - 1)

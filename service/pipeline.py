@@ -20,6 +20,7 @@ import uvicorn
 from alerts.alarms import Alarms, Answer
 from alerts.delivery import OutboxItem
 from alerts.emergency import Emergency
+from alerts.escalation import Escalation
 from alerts.ledger import Ledger
 from alerts.people.people import People
 from alerts.store import StateStore, StateUnavailable
@@ -43,6 +44,7 @@ from service.connection import connection_of
 from service.continuity.guard import alone
 from service.continuity.presence import Presence
 from service.couriers import STRANDED, Couriers
+from service.drilling import Drilling
 from service.following import Following, prepared_of
 from service.lock import DataDirInUse, DataDirLock
 from service.monitor import ServiceMonitor
@@ -50,6 +52,7 @@ from service.nightly import nightly_of
 from service.opening import listening, note_start
 from service.outbox import ANSWER_S, Outbox
 from service.own_readings import OwnReadings
+from service.reachable import Reachable
 from service.readmitting import Readmitting
 from service.receiving import Ballast, Receiver
 from service.stepping import Stepper
@@ -133,7 +136,9 @@ class Pipeline:
         self.store, self.memory, self.ledger = self._open(folder)
         opened.callback(lambda: self.store.close())  # the one of that time: after a failed step there are others
         opened.callback(lambda: self._series.close())
-        self.emergency = Emergency(self.following.paging.letterhead, dict(self.configuration.oncall.channels), self.spawn)
+        channels = dict(self.configuration.oncall.channels)
+        chosen = self.reachable(self.configuration)
+        self.emergency = Emergency(self.following.paging.letterhead, channels, self.spawn, chosen=chosen)
         self.stepper = Stepper(
             self.journal,
             self.memory,
@@ -207,6 +212,10 @@ class Pipeline:
         with closing(self._reader()) as store:
             return int(store.rows(f"select count(*) from {what}")[0][0])
 
+    def reachable(self, configuration: Configuration) -> Reachable:
+        """Who is told when nothing can be recorded."""
+        return Reachable(configuration.oncall.roster, configuration.oncall.everyone, self._reader)
+
     def unsent(self) -> int:
         """Pages that are not delivered yet."""
         return self.count("outbox where sent_at is null")
@@ -221,7 +230,8 @@ class Pipeline:
         store = open_state(folder)
         self._series = open_series(folder, int(store.get("cursor", 0)))
         memory = Recollection(self._series)
-        ledger = Ledger(store, memory, self.following.plan, Alarms(store, lambda *alarm: self.following.paging.pages(*alarm)))
+        paging = self.following.paging
+        ledger = Ledger(store, memory, self.following.plan, Alarms(store, paging.pages, Escalation(store, paging)))
         with closing(self.journal.reader()) as reader:
             ledger.load(reader)
         return store, memory, ledger
@@ -277,6 +287,8 @@ class Pipeline:
             self._historian = self._thread("historian", partial(self._feeding.run, self.stopping))
         self._thread("nightly", partial(self._nightly.run, self.stopping))
         self._thread("own readings", partial(self._own.run, self.stopping))
+        drilling = Drilling(lambda: self.configuration.oncall.roster, self._reader, self.stepper.ask, self._clock)
+        self._thread("oncall", lambda: drilling.run(self.stopping))
         if self.people is not None:
             self._thread("people", lambda: self._attendance.run(self.stopping))
         settings = self.configuration.settings

@@ -40,10 +40,17 @@ class Running:
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """The answer to a POST; raises NotDone."""
+        return self._answer(path, json.dumps(body).encode())
+
+    def get(self, path: str) -> Any:
+        """The answer to a GET; raises NotDone."""
+        return self._answer(path, None)
+
+    def _answer(self, path: str, body: bytes | None) -> Any:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token.reveal()}"
-        request = urllib.request.Request(f"{self.url.rstrip('/')}{path}", json.dumps(body).encode(), headers)
+        request = urllib.request.Request(f"{self.url.rstrip('/')}{path}", body, headers)
         try:
             with self.opener.open(request, timeout=_PATIENCE_S) as answer:
                 return json.loads(answer.read())

@@ -33,6 +33,7 @@ class Shown:
         self.facility, self.number_of = facility, dict(number_of)
         self.identity = m.Identity(settings.environment, site.id, site.name, site.timezone, version, configuration.judging_hash)
         self.targets = tuple(configuration.oncall.channels)
+        self.roster = configuration.oncall.roster
         self.evaluate_every_ns = settings.evaluate_every_ns
         self.words = Words(configuration.rules, facility)
         plan = plan_of(facility, configuration.rules, configuration.tables, self.number_of, configuration.judging_hash)

@@ -221,11 +221,13 @@ class Stepper:
         self._waiting[entry.seq] = request
 
     def _anything_new(self) -> bool:
-        """Whether a step could change anything: news in the journal, readings that settle, or a silence that is due."""
+        """Whether a step could change anything: news in the journal, readings that settle, a silence or a page that is due."""
         if self._waiting or self._journal.head.seq > self.ledger.cursor:
             return True
         if not self.ledger.judgement.epochs:
             return False
+        if (due := self.ledger.next_due()) is not None and due <= self._stamp_ns():
+            return True
         deadline, settling = self.ledger.judgement.wakes_at(self._stamp_ns())
         return settling or (deadline is not None and self._heard_ns() > deadline)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from alerts.channels import Email, Local, Webhook
-from alerts.oncall import OnCall, Person, load_oncall, read_oncall
+from alerts.duty.roster import Person, Way
+from alerts.oncall import OnCall, load_oncall, read_oncall
 from facility.files import Files
 from facility.problems import ConfigurationError, Problem
 from facility.secret import Secret
@@ -43,13 +44,16 @@ def test_channels_of_every_kind(tmp_path: Path) -> None:
         "people:\n  - {id: anna, name: Anna Berg, language: sv, reach: [phone, {email: anna@x.se}]}\n  - {id: bo}\n",
     )
     password = Secret(SECRET)
-    assert set(oncall.channels) == {"duty/a@x.se", "duty/b@x.se", "relay", "hook", "hidden", "phone/1", "phone/2", "sink"}
+    assert set(oncall.everyone) == {"duty/a@x.se", "duty/b@x.se", "relay", "hook", "hidden", "phone/1", "phone/2", "sink"}
+    assert set(oncall.channels) == {*oncall.everyone, "duty/anna@x.se"}
+    assert oncall.channels["duty/anna@x.se"] == Email("smtp", 587, "em@x.se", "anna@x.se", "starttls", "em", password)
     assert oncall.channels["duty/b@x.se"] == Email("smtp", 587, "em@x.se", "b@x.se", "starttls", "em", password)
     assert oncall.channels["relay"] == Email("smtp", 2525, "em@x.se", "a@x.se", "none")
     assert oncall.channels["hook"] == Webhook(Secret("https://hook.example.org/em"), password)
     assert oncall.channels["hidden"] == Webhook(password)
     assert oncall.channels["sink"] == Local(tmp_path / "data/pages.jsonl")
-    assert oncall.people == (Person("anna", "Anna Berg", "sv", ("phone", "anna@x.se")), Person("bo", "bo"))
+    ways = Way(("phone/1", "phone/2"), frozenset({"phone", "apprise"})), Way(("duty/anna@x.se",), frozenset({"duty", "email"}))
+    assert oncall.roster.people == {"anna": Person("anna", "Anna Berg", "sv", ways), "bo": Person("bo", "bo")}
     assert SECRET not in repr(oncall)
 
 

@@ -10,6 +10,8 @@ acknowledge  -       yes       yes         -               acknowledging alarms
 comment      -       yes       yes         -               writing to the record of an excursion
 assess       -       -         yes         -               assessing, closing and reopening excursions, signed
 review_audit -       -         yes         -               the periodic review of the audit trail, signed
+swap         -       yes       yes         -               swapping the duty of a rotation, for oneself or for others
+drill        -       -         yes         yes             sending a page that tests who is on call
 readmit      -       -         yes         -               taking in again what lies in quarantine
 apply        -       -         yes         yes             putting changed files in force: facility, rules, limits, sources, on-call
 review       -       -         yes         yes             the list of people and tokens, with their roles
@@ -19,6 +21,7 @@ administer   -       -         -           yes             people, their roles a
 
 READ, AUDIT, ACKNOWLEDGE, READMIT, APPLY = "read", "audit", "acknowledge", "readmit", "apply"
 COMMENT, ASSESS, REVIEW_AUDIT = "comment", "assess", "review_audit"
+SWAP, DRILL = "swap", "drill"
 REVIEW, ADMINISTER = "review", "administer"
 OPEN, KNOWN, PERSON = "open", "known", "person"
 """Beside the table: what needs no leave (signing in, health), what any session or token may, what only a person who is signed in may."""

@@ -28,6 +28,7 @@ COMMANDS = {
     "excursions": ("service.cli.excursions:excursions", "List excursions."),
     "alarms": ("service.cli.alarms:alarms", "List alarms."),
     "audit": ("service.cli.audit:audit", "List the audit trail: who changed what, when and why."),
+    "oncall": ("service.cli.oncall:oncall", "Who has the duty; who would be told what of an alarm."),
     "quarantine": ("service.cli.quarantine:quarantine", "List what could not be understood."),
     "users": ("service.cli.users:users", "Who may sign in, with which role; tokens for programs."),
     "backup": ("service.cli.backup:backup", "Back up the journal and the configuration, once or continuously."),

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,7 +22,9 @@ from rules.rule_checks import Unspecified
 from service.applied import in_force, waiting
 from service.cli.listing import Column, Listing
 from service.cli.options import config_option, json_option
+from service.clock import SystemClock
 from service.configuration import Configuration, load_configuration
+from service.on_duty import warnings_of
 
 
 @click.command()
@@ -48,6 +50,7 @@ def check(config: Path, with_coverage: bool, as_json: bool) -> None:
             raise
         click.echo(json.dumps({"ok": False, "problems": [asdict(problem) for problem in error.problems]}, indent=2, ensure_ascii=False))
         raise SystemExit(2) from None
+    configuration = replace(configuration, warnings=(*configuration.warnings, *warnings_of(configuration, SystemClock().now_ns())))
     if as_json:
         document = _document(configuration)
         if with_coverage:

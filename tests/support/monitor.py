@@ -41,6 +41,7 @@ from facility.times import parse_time
 from ingest.histogram import Distribution
 from ingest.readmission import Readmitted, Wanted
 from rules.excursion import CURRENT, Excursion
+from tests.support.duty import FakeDesk
 from tests.support.keeper import FakeKeeper
 
 SECOND = 10**9
@@ -167,6 +168,7 @@ class FakeMonitor:
         self.failure: Exception | None = None
         self.asked: list[ApplyAsked] = []
         self.answers = ApplyAnswered(UNCHANGED)
+        self.desk = FakeDesk(NOW)
         self.events = EventHub(f"{NOW:x}", self.text_of)
         self.keeper = FakeKeeper(lambda: self.excursion_rows, self.now)
         self._lock = threading.Lock()

@@ -1,0 +1,205 @@
+"""Escalation: who is told of an alarm, one after another, until somebody acknowledges. State in state.db, by the step's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+
+from alerts.drills import DRILL, TESTS, Drill, drills
+from alerts.duty.course import Course, Notice, everyone, go_on, next_way, told_by
+from alerts.duty.roster import Policy, Roster, Step, Subject
+from alerts.duty.rotation import Override
+from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED
+from alerts.page import Page, encode
+from alerts.store import StateStore
+from ingest.entries import DeliveryBody
+from rules.excursion import Excursion
+
+TESTED = Subject("critical", "technical", "oncall-test")
+"""What is asked of the ways of those who are tested: those that they are woken by."""
+QUEUE = "insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')"
+
+
+class Telling(Protocol):
+    """What the configurations that the journal keeps say of telling people; all times are int ns UTC."""
+
+    def roster(self, at: int) -> Roster:
+        """Whom there is to tell at a moment."""
+
+    def subject(self, excursion: Excursion) -> Subject:
+        """What routes ask of an excursion's alarm."""
+
+    def page(self, excursion: Excursion, alarm: str, at: int, language: str) -> Page:
+        """What is told of an alarm at a moment, in a person's language where there is one."""
+
+    def drill(self, drill: Drill, at: int, language: str) -> Page:
+        """What is told of a test at a moment: please acknowledge, or that nobody did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is told as one: an alarm as it stands, or a test that nobody acknowledged.
+
+    `page` makes what is told at a moment in a language. `over` says why nobody needs to be told any more, empty where somebody does.
+    """
+
+    subject: Subject
+    page: Callable[[int, str], Page]
+    over: str = ""
+    returned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    unit: str
+    alarm: str
+    course: Course | None
+    notices: int
+
+
+class Escalation:
+    """Every change is made within the step's transaction, and none is kept in memory."""
+
+    def __init__(self, store: StateStore, telling: Telling) -> None:
+        self._store, self._telling = store, telling
+
+    def begin(self, unit: str, alarm: str, at: int) -> bool:
+        """Somebody is to be told of an alarm, again if they were; False where nobody is chosen at that moment, so that everyone is."""
+        if not self._telling.roster(at).chooses:
+            return False
+        self._store.execute(
+            "insert into escalations values (?, ?, '', 0, 0, 0, ?, '')"
+            " on conflict (unit) do update set alarm = excluded.alarm, policy = '', since = 0, given = 0, due = excluded.due, ended = ''",
+            (unit, alarm, at),
+        )
+        return True
+
+    def next_due(self) -> int | None:
+        """When somebody is to be told next, or to be chosen anew; a step is taken then."""
+        due: int | None = self._store.rows("select min(due) from escalations where due is not null")[0][0]
+        return due
+
+    def go_on(self, at: int, changed: Collection[str]) -> None:
+        """At a step's clock: end what is over of the alarms that changed, tell what is due."""
+        self._drill(at)
+        roster = None
+        for row, due in self._going(at, changed):
+            unit = self._unit(row)
+            if unit is None or unit.over:
+                self._end(row, "gone" if unit is None else unit.over)
+            elif due:
+                roster = roster or self._telling.roster(at)
+                self._tell(row, unit, roster, at)
+            elif unit.returned and row.course is not None:
+                roster = roster or self._telling.roster(at)
+                if roster.policies.get(row.course.policy, Policy("", ())).until_returned:
+                    self._end(row, "returned")
+
+    def failed(self, body: DeliveryBody, at: int) -> None:
+        """The first try of a way failed: whoever was to be told by it is told by their next one, while that goes on."""
+        if body.ok or body.attempt != 1:
+            return
+        told = self._store.rows(
+            "select n.unit, n.alarm, n.policy, n.step, n.person, n.named from notices n join escalations e on e.unit = n.unit"
+            " where n.page = ? and n.target = ? and n.person != '' and e.ended in ('', 'told')",
+            (body.page, body.target),
+        )
+        if not told:
+            return
+        roster = self._telling.roster(at)
+        for unit, alarm, policy, step, person, named in told:
+            found = self._unit(_Row(unit, alarm, None, 0))
+            if person not in roster.people or found is None or found.over:
+                continue
+            tried = [
+                target for (target,) in self._store.rows("select target from notices where page = ? and person = ?", (body.page, person))
+            ]
+            way = next_way(roster.people[person], found.subject.priority, tried)
+            page = self._store.rows("select page from outbox where page_id = ? and target = ?", (body.page, body.target))
+            for target in way.targets if way is not None and page else ():
+                self._store.execute(QUEUE, (body.page, alarm, target, page[0][0], at))
+                self._note(unit, alarm, at, policy, Notice(step, person, named, target), body.page, f"{body.target} failed")
+
+    def _going(self, at: int, changed: Collection[str]) -> list[tuple[_Row, bool]]:
+        """Those that are due, and those that go on and whose alarm changed."""
+        columns = "unit, alarm, policy, since, given, notices, due"
+        found = self._store.rows(f"select {columns} from escalations where due <= ? order by due, length(unit), unit", (at,))
+        seen = {row[0] for row in found}
+        for alarm in dict.fromkeys(changed):
+            rows = self._store.rows(f"select {columns} from escalations where alarm = ? and ended in ('', 'told')", (alarm,))
+            found += [row for row in rows if row[0] not in seen]
+        return [
+            (_Row(unit, alarm, Course(policy, since, given) if policy else None, notices), due is not None and due <= at)
+            for unit, alarm, policy, since, given, notices, due in found
+        ]
+
+    def _unit(self, row: _Row) -> Unit | None:
+        """The unit as it stands: the one place that asks the life of alarms."""
+        if row.alarm.startswith(TESTS):
+            drill = drills(self._store, "id = ?", row.alarm)[0]
+            over = f"acknowledged by {drill.acknowledged_by}" if drill.acknowledged_at is not None else ""
+            return Unit(Subject("high", "technical", "oncall-test"), partial(self._telling.drill, drill), over)
+        rows = self._store.rows("select excursion, priority, state, acknowledged_by from alarms where id = ?", (row.alarm,))
+        if not rows:
+            return None
+        id_, priority, state, by = rows[0]
+        excursion = self._store.excursions("id = ?", (id_,))[-1]
+        subject = replace(self._telling.subject(excursion), priority=priority, level=excursion.level)
+        over = f"acknowledged by {by}" if state in (ACKNOWLEDGED, NORMAL) else ""
+        return Unit(subject, partial(self._telling.page, excursion, row.alarm), over, state == RETURNED)
+
+    def _drill(self, at: int) -> None:
+        """Tell tests to those who are tested; of one that nobody acknowledged tell whom a technical alarm is told to."""
+        for drill in drills(self._store, "told_at is null"):
+            roster = self._telling.roster(at)
+            step = Step(0, drill.names)
+            found = told_by(roster, TESTED, step, 1, at, swaps(self._store, at)) if drill.names else list(everyone(roster, 1))
+            row = _Row(drill.id, drill.id, None, 0)
+            self._queue(row, partial(self._telling.drill, drill), found or list(everyone(roster, 1)), DRILL, "", at)
+            self._store.execute("update drills set told_at = ? where id = ?", (at, drill.id))
+        for drill in drills(self._store, "missed_at is not null and raised_at is null"):
+            self._store.execute("update drills set raised_at = ? where id = ?", (at, drill.id))
+            self._store.execute("insert into escalations values (?, ?, '', 0, 0, 0, ?, '')", (drill.id, drill.id, at))
+
+    def _tell(self, row: _Row, unit: Unit, roster: Roster, at: int) -> None:
+        going = go_on(roster, unit.subject, row.course, at, swaps(self._store, at))
+        policy = roster.policies.get(going.course.policy)
+        if unit.returned and policy is not None and policy.until_returned and row.course is not None:
+            self._end(row, "returned")
+            return
+        if going.notices:
+            self._queue(row, unit.page, going.notices, going.course.policy, "; ".join(going.remarks), at)
+        ended = "" if going.due is not None else "told"
+        given = row.notices + bool(going.notices)
+        self._store.execute(
+            "update escalations set policy = ?, since = ?, given = ?, notices = ?, due = ?, ended = ? where unit = ?",
+            (going.course.policy, going.course.since, going.course.given, given, going.due, ended, row.unit),
+        )
+
+    def _queue(self, row: _Row, written: Callable[[int, str], Page], notices: Sequence[Notice], policy: str, remark: str, at: int) -> None:
+        """The page of this moment, once in each language, for each target; all but the first have a number."""
+        pages: dict[str, Page] = {}
+        for notice in notices:
+            if notice.language not in pages:
+                page = written(at, notice.language)
+                pages[notice.language] = replace(page, id=f"{page.id}-{row.notices + 1}") if row.notices else page
+            page = pages[notice.language]
+            self._store.execute(QUEUE, (page.id, row.alarm, notice.target, encode(page).decode(), at))
+            self._note(row.unit, row.alarm, at, policy, notice, page.id, remark)
+
+    def _note(self, unit: str, alarm: str, at: int, policy: str, notice: Notice, page: str, remark: str) -> None:
+        self._store.execute(
+            "insert into notices values (null, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (unit, alarm, at, policy, notice.step, notice.person, notice.named, notice.target, page, remark),
+        )
+
+    def _end(self, row: _Row, why: str) -> None:
+        self._store.execute("update escalations set due = null, ended = ? where unit = ?", (why, row.unit))
+
+
+def swaps(store: StateStore, since: int = 0) -> tuple[Override, ...]:
+    """The swaps that end after a moment (int ns UTC), the newest last; raises StateUnavailable."""
+    rows = store.rows("select rotation, start, until, person, instead_of, reason from overrides where until > ? order by entry", (since,))
+    return tuple(Override(*row) for row in rows)
