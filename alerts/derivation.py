@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facility.reading import BAD, Readings
-from rules.derived import BEGINNING, END, Derivation, First, before
+from rules.derived import BEGINNING, END, SLICE_ROWS, Derivation, First, before
 from rules.plan import Plan
 
 Ints = NDArray[np.int64]
@@ -111,9 +111,25 @@ class ReadingsOf:
                 break
         return Readings.concatenate(parts).take(slice(count))
 
+    def slices(self, point: int, start: int | None = None) -> Iterator[Readings]:
+        """All readings of a point number from `start` on in time order, in pieces."""
+        while len(readings := self.first(point, SLICE_ROWS, start)):
+            yield readings
+            start = int(readings.time[-1]) + 1
+
     def _pieces(self, point: int, start: int, end: int, count: int) -> Iterator[Readings]:
         for low, high, derivation in self._spans.of(point, start, end):
             if derivation is None:
                 yield self._stored(point, count, low if low > BEGINNING else None, high if high < END else None)
             else:
                 yield from derivation.slices(self._stored, low, high, self._settled)
+
+
+def newest_derived(plan: Plan, stored: First, newest: Readings) -> Iterator[Readings]:
+    """The newest reading of each derived point; `newest` are readings among which is the newest of each point that is measured."""
+    readings = ReadingsOf(stored, [(BEGINNING, plan)])
+    for number, derivation in plan.derived.items():
+        times = newest.time[np.isin(newest.point, derivation.origins)]
+        if len(times):
+            last = int(times.max())
+            yield readings.first(number, END, before(last, derivation.derived.reach_ns), last + 1).take(slice(-1, None))

@@ -26,7 +26,6 @@ from rules.stale import Heard, Life, StaleState, next_deadline, open_silences, s
 from rules.transition import reconfigured, reconfigured_silence
 from rules.windows import Windows
 
-
 SETTLING = 1
 """The stream of the groups that wait for other streams."""
 
@@ -253,7 +252,8 @@ class Judgement:
         spans = [(number, max(time, int(newest[number]) + 1), upto[number] + 1) for number, time in sorted(changed.items())]
         spans = [span for span in spans if span[1] < span[2]]
         if spans:
-            self.derived = self.derivations.read_all(*(np.array(column, np.int64) for column in zip(*spans, strict=True)), settled)
+            numbers, start, end = (np.array(column, np.int64) for column in zip(*spans, strict=True))
+            self.derived = self.derivations.read_all(numbers, start, end, settled)
         for number, time in upto.items():
             newest[number] = max(int(newest[number]), time, begin - 1 if time < begin else BEGINNING)
         return self.derived

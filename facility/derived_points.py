@@ -123,9 +123,7 @@ class _Deriving:
         periods = [origin.period_ns for origin in origins if origin.period_ns is not None]
         point = replace(point, unit=self._unit(kinds[0], origins), period_ns=point.period_ns or min(periods, default=None))
         ages = [self._max_age(origin) for origin in origins]
-        derived = Derived(
-            kinds[0], tuple(Origin(origin.id, age, origin.retired_ns) for origin, age in zip(origins, ages, strict=True))
-        )
+        derived = Derived(kinds[0], tuple(Origin(origin.id, age, origin.retired_ns) for origin, age in zip(origins, ages, strict=True)))
         return replace(point, derived=self._summed(derived, point, origins[0]) if kinds[0] == SUM else derived)
 
     def _origins(self, kind: str) -> list[Point]:
@@ -164,7 +162,9 @@ class _Deriving:
         quantity = over.quantity or self.asked.point.quantity
         inside = [point for point in self.measured.values() if point.quantity == quantity and point.place == place]
         if place not in self.places:
-            self.refuse(over.at(key), shown(place), f"a room or zone: {one_of(tuple(self.places))}", did_you_mean(place, tuple(self.places)))
+            self.refuse(
+                over.at(key), shown(place), f"a room or zone: {one_of(tuple(self.places))}", did_you_mean(place, tuple(self.places))
+            )
         elif not inside:
             self.refuse(over.at(), f"no measured point of {quantity} in {place}", "a room or zone that has some", "")
         return inside

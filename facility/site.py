@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from facility.derived import Derived
@@ -120,6 +120,11 @@ class Facility:
     def measured(self) -> tuple[Point, ...]:
         """The points that have readings of their own: all but the derived ones."""
         return tuple(point for point in self.points if point.derived is None)
+
+    @property
+    def as_measured(self) -> Facility:
+        """The site without its derived points."""
+        return self if len(self.measured) == len(self.points) else replace(self, points=self.measured)
 
     @cached_property
     def point_by_id(self) -> dict[str, Point]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ LARGEST = 1e300
 SLICE_ROWS = 65_536
 """So many readings of each origin are looked at at a time."""
 
-_NOTHING = Readings(*(np.zeros(1, kind) for kind in COLUMN_TYPES))
+_ZEROS: list[Any] = [np.zeros(1, dtype) for dtype in COLUMN_TYPES]
+_NOTHING = Readings(*_ZEROS)
 
 First = Callable[[int, int, int | None, int | None], Readings]
 """The first so many readings of a point number with start <= time < end (None: no bound), in time order."""
@@ -79,11 +81,11 @@ class Derivation:
             np.array([getattr(word.said, name) for word in words]) for name in ("value", "quality", "received", "heard")
         )
         if self.derived.how == DIFFERENCE:
-            computed, known = value[0] - value[1], there.all(axis=0)
+            computed, known = value[0] - value[1], there[0] & there[1]
         elif self.derived.how == MAXIMUM:
-            computed, known = np.where(there, value, -np.inf).max(axis=0), there.any(axis=0)
+            computed, known = np.where(there, value, -np.inf).max(axis=0), np.logical_or.reduce(there)
         else:
-            computed, known = np.where(there, value, np.inf).min(axis=0), there.any(axis=0)
+            computed, known = np.where(there, value, np.inf).min(axis=0), np.logical_or.reduce(there)
         worst = np.where(there, quality, GOOD).max(axis=0)
         worst[np.any([~word.there & word.asked for word in words], axis=0)] = UNCERTAIN
         latest = [np.where(there, column, BEGINNING).max(axis=0) for column in (received, heard)]

@@ -179,7 +179,7 @@ def matches(select: Selection, point: Point) -> bool:
 
 
 def judges(rule: Rule, point: Point) -> bool:
-    """Whether a rule judges a point: it selects it, where it counts in periods the point has one, and an instrument where it is of those."""
+    """Whether a rule judges a point: it selects it, and the point has a period, or an instrument, where the rule asks for one."""
     durations = (rule.on_delay, rule.off_delay, rule.max_gap, rule.after, rule.window, rule.duration)
     by_period = point.period_ns is None and any(duration is not None and duration.periods for duration in durations)
     no_instrument = point.derived is not None and rule.kind in OF_INSTRUMENTS

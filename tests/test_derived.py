@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,9 +118,7 @@ def _others(story: Story, count: int) -> list[object]:
         if point.derived is None
         else replace(
             point,
-            derived=replace(
-                point.derived, origins=tuple(replace(origin, max_age_ns=SECOND_NS // 2) for origin in point.derived.origins)
-            ),
+            derived=replace(point.derived, origins=tuple(replace(origin, max_age_ns=SECOND_NS // 2) for origin in point.derived.origins)),
         )
         for point in points
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from facility.derived import Derived, Origin
 from facility.site import Facility, Point
@@ -61,7 +62,7 @@ def volume(derived: Derived, usable: Sequence[Reading], time: int) -> tuple[floa
     samples = samples[-derived.samples :]
     if len(samples) < derived.samples or samples[-1].time != time:
         return None
-    if any(later.time - earlier.time > origin.max_age_ns for earlier, later in zip(samples, samples[1:], strict=False)):
+    if any(later.time - earlier.time > origin.max_age_ns for earlier, later in pairwise(samples)):
         return None
     counted = math.fsum(float(round(sample.value * derived.per_value)) for sample in samples)
     return counted / derived.per_volume, "uncertain" if any(sample.quality == "uncertain" for sample in samples) else "good"

@@ -89,7 +89,10 @@ def facilities(draw: st.DrawFn, *, untimely: bool = True, on_change: bool = Fals
 @st.composite
 def with_derived_points(draw: st.DrawFn, facility: Facility) -> Facility:
     """The facility with one or two points, d0 and d1, that are derived of its measured ones."""
-    ages, ends = st.sampled_from((1, HALF_NS, SECOND_NS, 2 * SECOND_NS, 100 * SECOND_NS)), st.sampled_from((None, None, START_NS + SECOND_NS))
+    ages, ends = (
+        st.sampled_from((1, HALF_NS, SECOND_NS, 2 * SECOND_NS, 100 * SECOND_NS)),
+        st.sampled_from((None, None, START_NS + SECOND_NS)),
+    )
     points = list(facility.points)
     for number in range(draw(st.integers(1, 2))):
         how = draw(st.sampled_from(("difference", "minimum", "maximum", "sum") if len(facility.points) > 1 else ("minimum", "sum")))
@@ -98,7 +101,10 @@ def with_derived_points(draw: st.DrawFn, facility: Facility) -> Facility:
         derived = Derived(how, tuple(Origin(name, draw(ages), draw(ends)) for name in names))
         if how == "sum":
             derived = replace(
-                derived, samples=draw(st.integers(1, 4)), per_value=draw(st.sampled_from((1.0, 0.3))), per_volume=draw(st.sampled_from((1.0, 3.0)))
+                derived,
+                samples=draw(st.integers(1, 4)),
+                per_value=draw(st.sampled_from((1.0, 0.3))),
+                per_volume=draw(st.sampled_from((1.0, 3.0))),
             )
         of = facility.point_by_id[names[0]]
         points.append(replace(of, id=f"d{number}", range=None, on_change=False, derived=derived))
