@@ -64,6 +64,8 @@ def restore(judgement: Judgement, newest_blob: bytes, under_way_blob: bytes, sin
         readings = Readings.concatenate([_readings(kept.waiting[which]), arrived])
         settled = readings.received <= clock - judgement.plan.groups[which].settle_ns
         np.maximum.at(stream.newest, readings.point[settled], readings.time[settled])
+        for number, time in judgement.derivations.news(readings.take(settled))[1].items():
+            stream.newest[number] = max(int(stream.newest[number]), time)
         stream.waiting = readings.take(~settled)
     for pairs, state, rows in zip(judgement.plan.groups, judgement.states, going.groups, strict=True):
         _put(pairs, state, rows)

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.derivation import Derivations
 from alerts.rewind import BEGINNING, NEAR_NS, Epoch, Lookback, Past, looking_back
 from alerts.suspensions import Suspensions
 from facility.reading import Readings
@@ -24,6 +25,9 @@ from rules.runs import RunState
 from rules.stale import Heard, Life, StaleState, next_deadline, open_silences, silence
 from rules.transition import reconfigured, reconfigured_silence
 from rules.windows import Windows
+
+SETTLING = 1
+"""The stream of the groups that wait for other streams."""
 
 
 class Record(Protocol):
@@ -82,6 +86,9 @@ class Judgement:
         """Of each group of the plan; those of even number wait for nothing, those of odd number for other streams."""
         self.streams = [Stream(np.empty(0, np.int64), Readings.empty()) for _ in range(2)]
         self._suspensions = Suspensions(memory)
+        self.derivations = Derivations(memory)
+        self.derived = Readings.empty()
+        """What was derived in the last stretch and is newer than all before."""
         self.silences = StaleState.since(0, 0, 0)
         self._states: dict[str, list[tuple[int, str]]] = {}
 
@@ -93,6 +100,7 @@ class Judgement:
         """Know all configurations so far, without judging anything: the start, before the states are put in place."""
         self._states = self._memory.states()
         self.epochs = [self._epoch(begin, plan) for begin, plan in epochs]
+        self.derivations.know(epochs)
         self._begin(self.plan)
         self.silences = StaleState.since(len(self.plan.stale), 0, 0)
 
@@ -105,6 +113,7 @@ class Judgement:
             self._begin(plan)
             self.silences = StaleState.since(len(plan.stale), at, heard)
             self.epochs.append(self._epoch(BEGINNING, plan))
+            self.derivations.know([(BEGINNING, plan)])
             return [], []
         before = self.epochs[-1]
         findings: list[Finding] = []
@@ -118,8 +127,11 @@ class Judgement:
             (before.plan, before.plan.stale), self.silences, (plan, plan.stale), at, heard, before.occupancy
         )
         self.epochs.append(self._epoch(at, plan))
+        self.derivations.know([(epoch.begin, epoch.plan) for epoch in self.epochs])
         revisions: list[tuple[int, int, Revision]] = []
         for which, stream in enumerate(self.streams):
+            for number, derivation in plan.derived.items():
+                stream.newest[number] = stream.newest[[number, *derivation.origins]].max()
             ahead = dict.fromkeys(np.flatnonzero(stream.newest >= at).tolist(), at)
             revisions += self._again(which, ahead, at - plan.groups[which].settle_ns)
         return [self._signed(finding) for finding in findings + closed], _in_order(revisions)
@@ -127,6 +139,7 @@ class Judgement:
     def judge(self, stretch: Stretch) -> tuple[list[Finding], list[Revision]]:
         """Judge what a stretch of the journal brought, up to its last moment; `memory` has its readings already."""
         clock = int(stretch.heard.at[-1])
+        self.derived = Readings.empty()
         touched = self._take_states(stretch.states)
         suspended = self._take_conditions(stretch.readings)
         findings: list[Finding] = []
@@ -199,22 +212,28 @@ class Judgement:
         stream.waiting = readings.take(~settled) if not settled.all() else Readings.empty()
         readings = readings if settled.all() else readings.take(settled)
         judging = [index for index in range(which, len(self.states), 2) if any(len(epoch.plan.groups[index]) for epoch in self.epochs)]
+        changed, upto = self.derivations.news(readings) if which == SETTLING else ({}, {})
         if not judging:
             time = readings.time if begin == BEGINNING else np.where(readings.time < begin, begin - 1, readings.time)
             np.maximum.at(stream.newest, readings.point, time)
+            self._derive(stream, changed, upto, settled_at)
             return [], []
         readings = readings.take(np.lexsort((readings.time, readings.point)))
         late = readings.time <= stream.newest[readings.point]
         if begin != BEGINNING:
             late |= readings.time < begin
         revisions: list[tuple[int, int, Revision]] = []
-        if late.any() or touched:
+        overtaken = {number: time for number, time in changed.items() if time <= stream.newest[number] or time < begin}
+        if late.any() or touched or overtaken:
             overdue = readings.take(late)
             points, first = np.unique(overdue.point, return_index=True)
-            earliest = dict(zip(points.tolist(), overdue.time[first].tolist(), strict=True))
+            earliest = dict(zip(points.tolist(), overdue.time[first].tolist(), strict=True)) | overtaken
             touched = {number: time for number, time in touched.items() if time <= stream.newest[number] or number in earliest}
             revisions = self._again(which, _earliest(touched, earliest), settled_at)
             readings = readings.take(readings.time > stream.newest[readings.point])
+        if changed:
+            readings = Readings.concatenate([readings, self._derive(stream, changed, upto, settled_at)])
+            readings = readings.take(np.lexsort((readings.time, readings.point)))
         findings: list[Finding] = []
         for index in judging if len(readings) else ():
             pairs = self.plan.groups[index]
@@ -224,8 +243,20 @@ class Judgement:
             findings += found
         if len(readings):
             last = np.append(np.diff(readings.point) != 0, True)
-            stream.newest[readings.point[last]] = readings.time[last]
+            np.maximum.at(stream.newest, readings.point[last], readings.time[last])
         return [self._signed(finding) for finding in findings], revisions
+
+    def _derive(self, stream: Stream, changed: dict[int, int], upto: dict[int, int], settled: int) -> Readings:
+        """The readings of derived points from where they changed on that are newer than all evaluated; counts them as evaluated."""
+        newest, begin = stream.newest, self.epochs[-1].begin
+        spans = [(number, max(time, int(newest[number]) + 1), upto[number] + 1) for number, time in sorted(changed.items())]
+        spans = [span for span in spans if span[1] < span[2]]
+        if spans:
+            numbers, start, end = (np.array(column, np.int64) for column in zip(*spans, strict=True))
+            self.derived = self.derivations.read_all(numbers, start, end, settled)
+        for number, time in upto.items():
+            newest[number] = max(int(newest[number]), time, begin - 1 if time < begin else BEGINNING)
+        return self.derived
 
     def _again(self, which: int, since: dict[int, int], settled: int) -> list[tuple[int, int, Revision]]:
         """Judge points again, each from before its time, up to the newest time evaluated before; revisions with group and point number."""
@@ -248,7 +279,7 @@ class Judgement:
                     revisions.extend(self._revised(past, some.of(some.numbers[chosen]), quiet[chosen]))
             return enough
 
-        looking_back(self._memory, points, settled, look)
+        looking_back(self.derivations, points, settled, look)
         return revisions
 
     def _starts(self, which: int, since: dict[int, int]) -> dict[int, int]:
@@ -295,7 +326,7 @@ class Judgement:
             numbers = {number for pairs in groups for number in pairs.point.tolist() if stream.newest[number] != NO_TIME}
             newest = {number: int(stream.newest[number]) for number in numbers}
             points = [(number, time + 1, time - self._near_ns(which), time) for number, time in newest.items()]
-            looking_back(self._memory, points, clock - self.plan.groups[which].settle_ns, partial(self._recall, which))
+            looking_back(self.derivations, points, clock - self.plan.groups[which].settle_ns, partial(self._recall, which))
 
     def _recall(self, which: int, lookback: Lookback) -> NDArray[np.bool_]:
         enough = np.ones(len(lookback.numbers), np.bool_)
@@ -318,8 +349,8 @@ class Judgement:
 
     def _of_group(self, index: int, rows: list[Excursion]) -> list[Excursion]:
         """Those that the group judged: a rule may stand in another group in another configuration."""
-        ids = {epoch.plan.config: epoch.plan.rule_ids[index] for epoch in self.epochs}
-        return [row for row in rows if row.rule in ids[row.config]]
+        keys = {epoch.plan.config: epoch.plan.keys[index] for epoch in self.epochs}
+        return [row for row in rows if (row.rule, row.point) in keys[row.config]]
 
     def _epoch(self, begin: int, plan: Plan) -> Epoch:
         self._ids = {number: point for point, number in self._numbers.items()}

@@ -275,6 +275,8 @@ class Ledger:
             return
         heard = Heard(np.array([entry.at for entry in entries]), np.array([entry.heard for entry in entries]))
         findings, revisions = self.judgement.judge(Stretch(readings, states, heard, lives))
+        if len(self.judgement.derived):
+            applied.readings = Readings.concatenate([applied.readings, self.judgement.derived])
         findings += self._clocks.judge(ingested, readings, self.number_of, last.at)
         self._record(revisions, findings, last, applied)
 

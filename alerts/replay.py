@@ -114,12 +114,19 @@ class Replay:
         groups = [pairs for pairs in self._plan.groups if len(pairs)]
         states = [RunState.initial(len(pairs)) for pairs in groups]
         done = 0
-        for readings in self._series.in_order(BATCH_ROWS) if groups else ():
+
+        def take(readings: Readings) -> None:
             for index, pairs in enumerate(groups):
                 states[index], findings = advance(pairs, states[index], readings, self._occupancy)
                 self._found.add(_ended(findings))
+
+        for readings in self._series.in_order(BATCH_ROWS) if groups else ():
+            take(readings)
             done += len(readings)
             progress(done / self.sums.stored)
+        for derivation in self._plan.derived.values() if groups else ():
+            for readings in derivation.slices(self._series.first):
+                take(readings)
         for pairs, state in zip(groups, states, strict=True):
             self._found.add(open_excursions(pairs, state, self._occupancy))
         progress(1.0)

@@ -6,6 +6,7 @@ import re
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from facility.derived_points import Asked, derive
 from facility.document import Block, Document, Path, did_you_mean, one_of, read_document, shown
 from facility.facility_sections import FacilitySection, InstrumentSection, PointSection, RoomSection, ZoneSection
 from facility.files import FilePath, Files, Unreadable, beside
@@ -108,6 +109,7 @@ class _Building:
         self.zone = ZoneInfo(section.site.timezone)
         self.place_ids = tuple(dict.fromkeys(zone.id for room in section.rooms for zone in (room, *room.zones)))
         self.points: list[Point] = []
+        self.derived: dict[str, Asked] = {}
         self.seen: dict[tuple[str, str], Path] = {}
 
     def facility(self) -> Facility:
@@ -119,6 +121,7 @@ class _Building:
             for zone in room.zones:
                 self._once("room or zone", zone.id, zone.at("id"))
                 places.append(self._place(room, zone))
+        self.points = derive(self.points, self.derived, self.place_ids, self._refuse)
         return Facility(Site(site.id, site.name or site.id, site.timezone), tuple(places), tuple(self.points), self._systems())
 
     def _refuse(self, path: Path, found: str, allowed: str, hint: str = "") -> None:
@@ -207,6 +210,9 @@ class _Building:
                 reference=instrument.reference if instrument else None,
             )
         )
+        if point.derived is not None:
+            belongs = instrument.id if instrument else None
+            self.derived.setdefault(id_, Asked(self.points[-1], point.derived, point.at(), belongs, frozenset(point.model_fields_set)))
 
     def _retired(self, point: PointSection) -> int | None:
         try:
@@ -224,6 +230,8 @@ class _Building:
             self._refuse(point.at("quantity"), shown(point.quantity), allowed, f"Did you mean {near}?")
         units = fitting_units(point.quantity, declared)
         if point.unit is None:
+            if point.derived is not None and point.derived.sum is None and declared is None:
+                return ""  # that of what it is derived of
             if declared is not None or (units is not None and len(units) == 1):
                 return unit_name(declared or (units or ("",))[0])
             self._refuse(point.at(), "no key 'unit'", f"a unit of {point.quantity}" + (f": {one_of(units)}" if units else ""))

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field
 
+from facility.derived_points import DerivedSection
 from facility.document import did_you_mean
 from facility.sections import Id, PeriodNs, Section, SpanNs, refused
 
@@ -81,6 +82,8 @@ class PointSection(Section):
     """Time of its retirement; a point is never deleted."""
     unmonitored: Annotated[str, Field(min_length=1)] | None = None
     """Why no rule watches it."""
+    derived: DerivedSection | None = None
+    """How it is computed from other points; without, it is measured."""
 
 
 class TypeSection(Section):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+from facility.derived import Derived
 
 SECOND_NS = 1_000_000_000
 OCCUPANCIES = ("in_operation", "at_rest", "cleaning", "maintenance", "shutdown")
@@ -58,6 +60,8 @@ class Point:
     unmonitored: str | None = None
     reference: str | None = None
     on_change: bool = False
+    derived: Derived | None = None
+    """How it is computed from other points; None for a point that is measured."""
 
     @property
     def place(self) -> str:
@@ -111,6 +115,16 @@ class Facility:
     @cached_property
     def place_by_id(self) -> dict[str, Place]:
         return {place.id: place for place in self.places}
+
+    @cached_property
+    def measured(self) -> tuple[Point, ...]:
+        """The points that have readings of their own: all but the derived ones."""
+        return tuple(point for point in self.points if point.derived is None)
+
+    @property
+    def as_measured(self) -> Facility:
+        """The site without its derived points."""
+        return self if len(self.measured) == len(self.points) else replace(self, points=self.measured)
 
     @cached_property
     def point_by_id(self) -> dict[str, Point]:

@@ -45,7 +45,7 @@ class MappedDecoder:
         self._sources = [source for source in sources if isinstance(source, JsonSource)]
         self._points = {
             point.id: Addressed(number_of[point.id], point, NEVER_NS if point.retired_ns is None else point.retired_ns)
-            for point in facility.points
+            for point in facility.measured
         }
         self._found: dict[str, tuple[JsonSource, dict[str, str]] | None] = {}
         self._instants = Instants()

@@ -41,6 +41,6 @@ class Prepared:
             decoder=Decoder(measured, number_of, accept_simulated, sources, host),
             new_decoder=partial(Decoder, measured, number_of, accept_simulated, sources, again),
             host=host,
-            points={number_of[point.id]: point for point in facility.points},
+            points={number_of[point.id]: point for point in facility.measured},
             ids={number: point for point, number in number_of.items()},
         )

@@ -36,7 +36,7 @@ _POINT_UNKNOWN, _UNIT_UNKNOWN, _UNIT_MISMATCH = 1, 2, 3
 _VERDICTS = np.array([0, 0, *(_WHY.index(reason) for reason in REASONS.values())], np.uint8)
 """By verdict of admission: the index into _WHY."""
 _DETAILS = {
-    Reason.POINT_UNKNOWN: "the facility has no such point, or it was retired before this time",
+    Reason.POINT_UNKNOWN: "the facility has no such point, or it is derived, or it was retired before this time",
     Reason.UNIT_UNKNOWN: "a unit that is not known",
     Reason.UNIT_MISMATCH: "a unit of another quantity than the point's",
     "conflict": "another value or quality was stored before for this point and time",
@@ -93,7 +93,7 @@ class RecordedIntake:
     def __init__(self, facility: Facility, series: Series, refuse: Callable[[Refused], None] | None = None) -> None:
         self._facility, self._series, self._refuse = facility, series, refuse
         points = facility.points
-        self._number_of = {point.id: number for number, point in enumerate(points)}
+        self._number_of = {point.id: number for number, point in enumerate(points) if point.derived is None}
         self._names = np.empty(0, np.int64)
         self._retired = np.array([np.iinfo(np.int64).max if point.retired_ns is None else point.retired_ns for point in points], np.int64)
         units = list(dict.fromkeys(point.unit for point in points))

@@ -43,7 +43,7 @@ class Topics:
         self._facility = facility
         root = f"renrum/{facility.site.id}"
         self.points: dict[str, Addressed] = {}
-        for point in facility.points:
+        for point in facility.measured:
             retired_ns = NEVER_NS if point.retired_ns is None else point.retired_ns
             addressed = Addressed(number_of[point.id], point, retired_ns)
             for place in {point.room, point.place}:
@@ -65,4 +65,6 @@ class Topics:
             return NotUnderstood(Reason.PLACE_UNKNOWN, f"no room or zone {place} in the facility file")
         if point is None:
             return NotUnderstood(Reason.POINT_UNKNOWN, f"no point {leaf} in the facility file")
+        if point.derived is not None:
+            return NotUnderstood(Reason.POINT_UNKNOWN, f"{leaf} is derived of other points: nobody can report it")
         return NotUnderstood(Reason.PLACE_MISMATCH, f"{point.id} stands in {point.place}, not in {place}")

@@ -24,13 +24,18 @@ class Coverage:
     stale: tuple[str, ...]
     quality: tuple[str, ...]
     unmonitored: str
+    derived: bool = False
 
     @property
     def holes(self) -> tuple[str, ...]:
-        """What nobody looks for at a point that is monitored: an action limit, silence, quality. An alert level is the site's choice."""
+        """What nobody looks for at a point that is monitored: an action limit, silence, quality. An alert level is the site's choice.
+
+        Silence and quality are those of instruments, which derived points do not have.
+        """
         if self.unmonitored:
             return ()
-        return tuple(name for name in ("action", "stale", "quality") if not getattr(self, name))
+        wanted = ("action",) if self.derived else ("action", "stale", "quality")
+        return tuple(name for name in wanted if not getattr(self, name))
 
 
 def coverage_of(facility: Facility, rules: Iterable[Rule], tables: Mapping[str, LimitTable]) -> tuple[Coverage, ...]:
@@ -46,7 +51,8 @@ def _of(point: Point, rules: tuple[Rule, ...], tables: Mapping[str, LimitTable])
             what = rule.level if rule.kind in _ENVIRONMENTAL and _has_limit(rule, point, tables) else rule.kind
             if what in found:
                 found[what].append(rule.id)
-    return Coverage(point.id, unmonitored=point.unmonitored or "", **{what: tuple(ids) for what, ids in found.items()})
+    derived = point.derived is not None
+    return Coverage(point.id, unmonitored=point.unmonitored or "", derived=derived, **{what: tuple(ids) for what, ids in found.items()})
 
 
 def _has_limit(rule: Rule, point: Point, tables: Mapping[str, LimitTable]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from facility.own import OWN
 from facility.site import OCCUPANCIES, SECOND_NS, Facility, Point
+from rules.derived import Derivation
 from rules.passing import Condition
 from rules.rule import Bound, Rule, Selection
 
@@ -21,6 +22,8 @@ SETTLE_NS = 2 * SECOND_NS
 """How long a judgement that needs another stream waits for it (docs/rules.md, Settling)."""
 KINDS = ("limit", "quality", "rate", "flatline", "count", "mean")
 """Kinds that are judged on measuring time. Each has two groups in a plan: of rules that wait for no other stream, and of those that do."""
+OF_INSTRUMENTS = ("stale", "quality", "flatline", "clock_ahead")
+"""Kinds that judge instruments; a derived point has none."""
 WINDOWED = ("rate", "flatline", "count", "mean")
 LIMITED = ("limit", "count", "mean")
 STALE_PERIODS = 3
@@ -134,6 +137,8 @@ class Plan:
     stale: Pairs
     ahead: tuple[tuple[Rule, dict[int, Point]], ...] = ()
     """Rules of the kind clock_ahead, each with the points that it selects by number."""
+    derived: Mapping[int, Derivation] = field(default_factory=dict)
+    """How points that are not measured are computed, by number."""
 
     @cached_property
     def rule_by_id(self) -> dict[str, Rule]:
@@ -141,9 +146,9 @@ class Plan:
         return {rule.id: rule for pairs in (*self.groups, self.stale) for rule in pairs.rules} | {rule.id: rule for rule, _ in self.ahead}
 
     @cached_property
-    def rule_ids(self) -> tuple[frozenset[str], ...]:
-        """The ids of the rules in each group."""
-        return tuple(frozenset(rule.id for rule in pairs.rules) for pairs in self.groups)
+    def keys(self) -> tuple[frozenset[tuple[str, str]], ...]:
+        """The ids of rule and point of the pairs in each group."""
+        return tuple(frozenset(pairs.key(row) for row in range(len(pairs))) for pairs in self.groups)
 
     def fingerprint(self, pairs: Pairs, row: int) -> tuple[object, ...]:
         """What judges a pair: equal fingerprints judge the same (docs/rules.md, Configuration in time)."""
@@ -152,7 +157,7 @@ class Plan:
         sides = (pairs.above[row].tobytes(), pairs.below[row].tobytes(), bool(pairs.above_inclusive[row]), bool(pairs.below_inclusive[row]))
         others = (pairs.during[row].tobytes(), pairs.conditions[pairs.unless[row]] if pairs.unless[row] >= 0 else None)
         point = pairs.points[row]
-        return (pairs.kind, pairs.rules[row].level, point.unit, point.range, point.place, *numbers, *sides, *others)
+        return (pairs.kind, pairs.rules[row].level, point.unit, point.range, point.place, point.derived, *numbers, *sides, *others)
 
 
 def matches(select: Selection, point: Point) -> bool:
@@ -174,10 +179,11 @@ def matches(select: Selection, point: Point) -> bool:
 
 
 def judges(rule: Rule, point: Point) -> bool:
-    """Whether a rule judges a point: it selects it, and where it counts in periods the point has one."""
+    """Whether a rule judges a point: it selects it, and the point has a period, or an instrument, where the rule asks for one."""
     durations = (rule.on_delay, rule.off_delay, rule.max_gap, rule.after, rule.window, rule.duration)
     by_period = point.period_ns is None and any(duration is not None and duration.periods for duration in durations)
-    return matches(rule.select, point) and not by_period
+    no_instrument = point.derived is not None and rule.kind in OF_INSTRUMENTS
+    return matches(rule.select, point) and not by_period and not no_instrument
 
 
 def _fits(globs: Sequence[str], value: str | None) -> bool:
@@ -203,20 +209,26 @@ def plan_of(
     ahead: list[tuple[Rule, dict[int, Point]]] = []
     for rule in rules:
         if rule.kind == "clock_ahead":
-            ahead.append((rule, {number: point for number, point in points if matches(rule.select, point)}))
+            ahead.append((rule, {number: point for number, point in points if judges(rule, point)}))
             continue
-        chosen = found[rule.kind, settles(rule)]
-        chosen.extend((number, rule, point) for number, point in points if judges(rule, point))
+        for number, point in points:
+            if judges(rule, point):
+                found[rule.kind, settles(rule, point)].append((number, rule, point))
     laid = _Laid(facility, tables, number_of)
     groups = {key: laid.pairs(*key, sorted(rows, key=lambda row: row[0])) for key, rows in found.items()}
     stale = groups.pop(("stale", False))
-    return Plan(facility, config, tuple(groups.values()), stale, tuple(ahead))
+    derived = {
+        number: Derivation(number, point.derived, tuple(number_of[origin.point] for origin in point.derived.origins))
+        for number, point in points
+        if point.derived is not None
+    }
+    return Plan(facility, config, tuple(groups.values()), stale, tuple(ahead), derived)
 
 
-def settles(rule: Rule) -> bool:
-    """Whether judging by the rule needs another stream: a room's state, or another point."""
+def settles(rule: Rule, point: Point) -> bool:
+    """Whether judging a point by the rule needs another stream: a room's state, or other points."""
     table = any(side is not None and isinstance(side.value, str) for side in (rule.above, rule.below))
-    return table or bool(rule.during) or rule.unless is not None
+    return table or bool(rule.during) or rule.unless is not None or point.derived is not None
 
 
 @dataclass(frozen=True, slots=True)

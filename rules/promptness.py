@@ -31,8 +31,9 @@ def worst_case(rule: Rule, point: Point, evaluate_every_ns: int) -> tuple[Term, 
     It is that of a breach which begins just after a reading, is one whole from then on, and lasts.
     """
     terms = list(_detection(rule, point))
-    if settles(rule):
-        terms.append(Term("settling", SETTLE_NS, "the state of the room is waited for"))
+    if settles(rule, point):
+        awaited = "the state of the room" if point.derived is None else "what the point is derived of"
+        terms.append(Term("settling", SETTLE_NS, f"{awaited} is waited for"))
     terms.append(Term("evaluation", evaluate_every_ns, "evaluate_every"))
     terms.append(Term("first page", FIRST_PAGE_NS, "pages are looked for once a second"))
     return tuple(terms)

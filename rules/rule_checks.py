@@ -13,7 +13,7 @@ from facility.limits import LimitTable
 from facility.problems import Problem
 from facility.site import OCCUPANCIES, Facility, Point
 from facility.units import UnknownUnit
-from rules.plan import judges, matches
+from rules.plan import OF_INSTRUMENTS, judges, matches
 from rules.rule import Bound, Rule, Selection
 
 _DURATIONS = ("on_delay", "off_delay", "max_gap", "after", "window", "duration", "unless.at_most", "notify_within")
@@ -90,7 +90,10 @@ class _Check:
         self.unspecified: list[Unspecified] = []
 
     def _selected(self, rule: Rule) -> list[Point]:
-        fits = judges if rule.pack else lambda rule, point: matches(rule.select, point)  # a pack fits what it finds
+        def fits(rule: Rule, point: Point) -> bool:
+            of_instruments = point.derived is not None and rule.kind in OF_INSTRUMENTS
+            return judges(rule, point) if rule.pack else matches(rule.select, point) and not of_instruments  # a pack fits what it finds
+
         return [point for point in self.points if fits(rule, point)]
 
     def rule(self, written: Written) -> None:
@@ -125,6 +128,10 @@ class _Check:
             found = f"the unknown point {name!r}" if named == [name] * len(named) else f"{name!r}, which is no point: {one_of(named, 3)}"
             hint = next((hint for one in named if (hint := did_you_mean(one, known))), "")
             self.problems.append(written.problem("unless.point", found, f"a point of the facility: {one_of(known, 5)}", hint))
+        derived = [self.facility.point_by_id.get(name.replace("{room}", room)) for room in rooms]
+        for other in (point for point in derived if point is not None and point.derived is not None):
+            hint = f"Name what {other.id} is derived of."
+            self.problems.append(written.problem("unless.point", f"{other.id}, which is derived", "a point that is measured", hint))
 
     def _one_unit(self, written: Written, points: list[Point]) -> None:
         units = {point.unit: point.id for point in points}

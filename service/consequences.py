@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from alerts.backtest import Backtest
+from alerts.derivation import ReadingsOf
 from ingest.journal import JournalReader
 from ingest.series import SeriesReader
 from rules.difference import ADDED, MOVED, REMOVED, differences
 from rules.excursion import Excursion
-from rules.plan import Plan, plan_of
+from rules.plan import SETTLE_NS, Plan, plan_of
 from service.archive import SERIES, Archive
 from service.impact import lead_ns
 from service.judging import Judge
@@ -44,7 +45,8 @@ def consequences(archive: Archive, old: Judge, new: Judge, start: int, progress:
     plans = [plan_of(*judge, number_of) for judge in (old, new)]
     judged = [_judged(plan) for plan in plans]
     changed = {pair for pair in judged[0].keys() | judged[1].keys() if judged[0].get(pair) != judged[1].get(pair)}
-    chosen = sorted({point for _, point in changed if point in archive.number_of})
+    computed = {point.id for judge in (old, new) for point in judge[0].points if point.derived is not None}
+    chosen = sorted({point for _, point in changed if point in archive.number_of or point in computed})
     clock, first = int(archive.state.get("clock", 0)), start - max(lead_ns(plan) for plan in plans)
     sides: list[list[Excursion]] = [[], []]
     path = archive.journal.path
@@ -55,9 +57,10 @@ def consequences(archive: Archive, old: Judge, new: Judge, start: int, progress:
         stored = StoredReadings(series, journal)
         states = {place: list(told) for place, told in stored.states().items()}
         tests = [Backtest([(0, plan)], number_of, states, stored.slices) for plan in plans]
+        readings = [ReadingsOf(stored.first, [(0, plan)], clock - SETTLE_NS) for plan in plans]
         for done, id_ in enumerate(chosen):
-            for rows, test in zip(sides, tests, strict=True):
-                rows += test.judge(number_of[id_], stored.slices(number_of[id_], first), clock, clock + 1)
+            for rows, test, own in zip(sides, tests, readings, strict=True):
+                rows += test.judge(number_of[id_], own.slices(number_of[id_], first), clock, clock + 1)
             progress((done + 1) / len(chosen))
         if {rule for rule, _ in changed} & {rule.id for plan in plans for rule in plan.stale.rules}:
             seq = max(archive.before(first), archive.configurations[0][0].seq - 1)

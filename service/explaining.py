@@ -10,6 +10,7 @@ import numpy as np
 
 from alerts.alarms import Alarms
 from alerts.backtest import Walk
+from alerts.derivation import ReadingsOf
 from alerts.lifecycle import Alarm
 from alerts.suspensions import passing_along
 from facility.durations import Duration
@@ -129,10 +130,10 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
         states = {place: list(known) for place, known in stored.states().items()}
         judges, number = Judges(), archive.number_of[point]
         epochs: list[tuple[int, Plan, Occupancy]] = []
-        for entry, body in archive.configurations:
-            plan = judges.plan(body, archive.number_of, entry.at)
+        plans = [(entry.at, judges.plan(body, archive.number_of, entry.at)) for entry, body in archive.configurations]
+        for begun, plan in plans:
             if epochs or point in plan.facility.point_by_id:
-                epochs.append((entry.at, plan, occupancy_of(plan.facility, states, passing_along((plan,), stored.slices))))
+                epochs.append((begun, plan, occupancy_of(plan.facility, states, passing_along((plan,), stored.slices))))
         if not epochs:
             raise ArchiveUnavailable(f"{archive.data_dir}: no configuration in its journal has the point {point}.")
         known = [epoch for epoch in epochs if point in epoch[1].facility.point_by_id]
@@ -140,7 +141,7 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
         the_point = plan.facility.point_by_id[point]
         recorded = tuple(_recorded(archive, point, at, begin=at - LEAD_NS))
         start = min([at - LEAD_NS, *(one.excursion.onset - 1 for one in recorded)])
-        some = _read(stored, number, start, at, readings)
+        some = _read(ReadingsOf(stored.first, plans), number, start, at, readings)
         steps, standing = _judged(number, epochs, some, at, readings)
         applied = tuple(
             _applied(pairs, row, _silence(pairs, row, some, at, recorded) if pairs is plan.stale else standing, evaluate_every_ns)
@@ -173,7 +174,7 @@ def _stored(archive: Archive) -> Iterator[StoredReadings]:
         yield StoredReadings(series, journal)
 
 
-def _read(stored: StoredReadings, number: int, start: int, at: int, wanted: int) -> Readings:
+def _read(stored: ReadingsOf, number: int, start: int, at: int, wanted: int) -> Readings:
     """The readings from `start` to a few after `at`."""
     parts = []
     while len(part := stored.first(number, _READ_ROWS, start, at + 1)):

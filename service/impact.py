@@ -11,6 +11,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from alerts.backtest import Backtest
+from alerts.derivation import ReadingsOf
 from alerts.replay import Found, Replay
 from facility.document import did_you_mean, one_of
 from facility.problems import ConfigurationError, Problem
@@ -32,7 +33,7 @@ from rules.difference import (
     most_within_an_hour,
 )  # fmt: skip
 from rules.excursion import CURRENT, Excursion
-from rules.plan import Plan, plan_of
+from rules.plan import SETTLE_NS, Plan, plan_of
 from rules.trial import AFTER, BEFORE, RuleSet, changed_rules, parted, side_by_side
 from service.archive import SERIES, Archive
 from service.changing import Change
@@ -283,11 +284,12 @@ def _judge(
     ):
         stored = StoredReadings(series, journal)
         backtest = Backtest(epochs, archive.number_of, {place: list(states) for place, states in stored.states().items()}, stored.slices)
+        readings = ReadingsOf(stored.first, epochs, clock - SETTLE_NS)
         names = {number: id_ for id_, number in archive.number_of.items()}
         points = [number for number in backtest.points if number in numbers]
         for done, number in enumerate(points):
             begin = earliest.get(names[number], first)
-            found.add(backtest.judge(number, stored.slices(number, begin), clock, end))
+            found.add(backtest.judge(number, readings.slices(number, begin), clock, end))
             progress((done + 1) / (len(points) + backtest.judges_silence))
         if backtest.judges_silence:
             silent = {parted(rule.id)[1] for _, plan in epochs for rule in plan.stale.rules}

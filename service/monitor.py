@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from alerts.alarms import Answer
+from alerts.derivation import ReadingsOf, newest_derived
 from alerts.kpis import SPAN_NS, Kpis, kpis_on_record
 from alerts.ledger import Applied
 from alerts.lifecycle import ACKNOWLEDGE
@@ -15,7 +16,7 @@ from alerts.store import StateStore, StateUnavailable
 from dashboards import monitor as m
 from dashboards.counts import Counts, Sums, TargetCounts
 from dashboards.events import EventHub
-from facility.reading import quality_name
+from facility.reading import Readings, quality_name
 from ingest.entries import ActionBody, RecordBody
 from ingest.journal import JournalReader, JournalUnavailable
 from ingest.readmission import Readmitted, Wanted
@@ -136,6 +137,7 @@ class ServiceMonitor:
     def _begin(self, shown: Shown) -> None:
         """Know the newest of everything, from what is stored."""
         readings = self._stored.newest()
+        readings = Readings.concatenate([readings, *newest_derived(shown.plan, self._stored.first, readings)])
         with self._store.borrowed() as store:
             shown.board.fill(readings, records.open_excursions(store))
 
@@ -158,7 +160,7 @@ class ServiceMonitor:
         number = self._shown.number_of.get(point)
         if number is None:
             return None
-        found = self._stored.first(number, limit, start, end)
+        found = ReadingsOf(self._stored.first, [(0, self._shown.plan)]).first(number, limit, start, end)
         known = self._shown.facility.point_by_id.get(point)
         quality = [quality_name(code) for code in found.quality.tolist()]
         unit = known.unit if known is not None else ""

@@ -129,7 +129,7 @@ def _columns(line: int, names: list[str], facility: Facility) -> list[str]:
             line, " ".join(names), "`at` first, then points and PLACE/occupancy, each once, and `received` for what comes late"
         )
     places = [f"{place}{OCCUPANCY_SUFFIX}" for place in facility.place_by_id]
-    known = [*facility.point_by_id, *places]
+    known = [*(point.id for point in facility.measured), *places]
     columns = [name for name in names[1:] if name != "received"]
     for name in columns:
         if name not in known:

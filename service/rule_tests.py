@@ -79,8 +79,13 @@ class Case:
 
     @property
     def points(self) -> frozenset[str]:
-        """The points that the test is about: those in its tables."""
+        """The points that the test is about: those in its tables, and what is derived of them."""
         named = {one.point for one in self.happened if not one.point.endswith(OCCUPANCY_SUFFIX)}
+        named |= {
+            point.id
+            for point in self.plan.facility.points
+            if point.derived is not None and named.intersection(origin.point for origin in point.derived.origins)
+        }
         return frozenset(named | {expected.cells["point"] for expected in self.expected if "point" in expected.cells})
 
     def wants(self, row: Excursion) -> bool:

@@ -37,6 +37,7 @@ class Shown:
         self.evaluate_every_ns = settings.evaluate_every_ns
         self.words = Words(configuration.rules, facility)
         plan = plan_of(facility, configuration.rules, configuration.tables, self.number_of, configuration.judging_hash)
+        self.plan = plan
         self._limits = LimitsInForce(plan, self.number_of)
         self._points = [point for point in facility.points if point.retired_ns is None]
         place_row = {place.id: row for row, place in enumerate(facility.places)}

@@ -54,7 +54,7 @@ def play(
     """
     if not (math.isfinite(speed) and speed >= 0):
         raise ValueError(f"speed: a number of at least 0 (0: as fast as the broker takes it), not {speed}")
-    playback = _Playback(outlet, facility, clock, speed, shift_ns, max(1, batch))
+    playback = _Playback(outlet, facility.as_measured, clock, speed, shift_ns, max(1, batch))
     for chunk in chunks:
         playback.chunk(chunk, progress)
     playback.flush()

@@ -33,6 +33,7 @@ class Outline:
     @classmethod
     def of(cls, facility: Facility, rules: Iterable[Rule], tables: Mapping[str, Table], console: str) -> Outline:
         """The outline of a checked configuration."""
+        facility = facility.as_measured  # InfluxDB has what was measured
         numbers = {point.id: number for number, point in enumerate(facility.points)}
         points = tuple(replace(point, id=tag_value(point.id)) for point in facility.points)
         return cls(replace(facility, points=points), plan_of(facility, rules, tables, numbers), console)

@@ -57,7 +57,7 @@ def read_sources(files: Files, name: str, facility: Facility) -> SourcesRead:
     if problems and not document.value:
         return SourcesRead(problems=tuple(problems))
     outline, faults = validated(SourcesOutline, document, stand_ins={"sources": []})
-    reading = Reading(files, name, document, facility, problems=[*problems, *faults])
+    reading = Reading(files, name, document, facility.as_measured, problems=[*problems, *faults])
     sources: list[tuple[Path, Source]] = []
     ids: dict[str, Path] = {}
     for number, block in enumerate(outline.sources if outline else []):
@@ -117,7 +117,7 @@ def _check_points(reading: Reading, sources: list[Source], facility: Facility) -
                 reading.warn(("sources",), found, "one source for a point", "The first reading of a time stands, another is a conflict.")
             fed[point] = source.id
     places = {point.zone or point.room for point in facility.points if point.id in fed}
-    points = (point for point in facility.points if (point.zone or point.room) in places)
+    points = (point for point in facility.measured if (point.zone or point.room) in places)
     left = tuple(point.id for point in points if point.id not in fed and point.retired_ns is None)
     if left:
         many = f"{len(left)} points that no source feeds: {one_of(left, 8)}" if len(left) > 1 else f"{left[0]}, which no source feeds"

@@ -19,7 +19,7 @@ class Births:
     def __init__(self, facility: Facility, number_of: Mapping[str, int]) -> None:
         self._points = {
             point.id: Addressed(number_of[point.id], point, NEVER_NS if point.retired_ns is None else point.retired_ns)
-            for point in facility.points
+            for point in facility.measured
         }
         self._taken: dict[int, tuple[str, str]] = {}
 

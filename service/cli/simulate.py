@@ -90,11 +90,11 @@ def simulate(
     _fit(out, broker, speed, gap_ns, points, batch, facility_out, facility_path, truth)
     if gap_ns is not None:
         assert broker is not None
-        facility = load_site(points, gap_ns) if points else load_facility(facility_path or EXAMPLE_FACILITY)
+        facility = load_site(points, gap_ns) if points else load_facility(facility_path or EXAMPLE_FACILITY).as_measured
         said = _load(facility, gap_ns, duration_ns, batch or 10, broker, facility_out)
         click.echo(json.dumps(said) if as_json else _account(said))
         return
-    facility, scenario = load_facility(facility_path or EXAMPLE_FACILITY), load_scenario(scenario_name)
+    facility, scenario = load_facility(facility_path or EXAMPLE_FACILITY).as_measured, load_scenario(scenario_name)
     try:
         if out is not None:
             said = _record(facility, scenario, seed, _start(start, facility, RECORDING_START), duration_ns, out, truth)

@@ -159,7 +159,7 @@ def state_messages(facility: Facility, states: Sequence[tuple[str, int, str]]) -
 def unknown_spans(facility: Facility, known: Mapping[str, NDArray[np.int64]], since: int, until: int) -> list[Span]:
     """Where a point with a period said nothing for several of them between two times, int ns UTC; `known` are its times there."""
     found = []
-    for point in without_own(facility).points:
+    for point in without_own(facility).measured:
         if not point.period_ns or (point.retired_ns is not None and point.retired_ns <= since):
             continue
         times = np.sort(known.get(point.id, np.empty(0, np.int64)))

@@ -115,7 +115,7 @@ def unintelligible(facility: Facility, row: Row) -> str:
         if row.point.removesuffix(STATE_SUFFIX) not in facility.place_by_id:
             return "unknown_place"
         return "" if row.value in OCCUPANCIES else "unknown_state"
-    if row.point not in facility.point_by_id:
+    if row.point not in facility.point_by_id or facility.point_by_id[row.point].derived:
         return "unknown_point"
     if isinstance(row.value, str):
         return "not_a_number"

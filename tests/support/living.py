@@ -12,6 +12,7 @@ from alerts.alarms import Alarms
 from alerts.ledger import Ledger
 from alerts.store import StateStore
 from facility.reading import QUALITIES, Readings
+from facility.site import Facility
 from ingest.admission import CLOCK_AHEAD, DUPLICATE, STORED, Admission
 from ingest.arrivals import Quarantined
 from ingest.entries import (
@@ -57,6 +58,9 @@ class PlainMemory:
         r = r.take(chosen)
         return r.take(np.argsort(r.time, kind="stable"))
 
+    def first(self, point: int, count: int, start: int | None = None, end: int | None = None) -> Readings:
+        return self.read(point, start, end).take(slice(count))
+
     def read_all(self, points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Readings:
         spans = zip(points.tolist(), start.tolist(), end.tolist(), strict=True)
         return Readings.concatenate([self.read(point, first, last) for point, first, last in spans])
@@ -90,10 +94,10 @@ class Life:
         self.settle = settle
         self.store = StateStore(":memory:")
         self.journal = PlainJournal()
-        self.rules_by_hash = {"hash": story.rules}
+        self.by_hash = {"hash": (story.facility, story.rules)}
         self._begin()
         self.admission = Admission(0, np.empty(0, np.int64), lambda point, time: None)
-        self.admission.limits_of({self.number_of[point.id]: point for point in story.facility.points})
+        self.admission.limits_of({self.number_of[point.id]: point for point in story.facility.measured})
         self.states: dict[tuple[str, int], str] = {}
         self.start = min((row.received or 0 for row in story.rows), default=0) if start is None else start
         self.pending = [self._entry(CONFIGURATION, ConfigurationBody("hash", 1, self.number_of, {}), self.start)]
@@ -119,9 +123,9 @@ class Life:
         self._begin()
         self.ledger.load(self.journal)  # type: ignore[arg-type]
 
-    def reconfigure(self, rules: tuple[Rule, ...], at: int) -> None:
-        """Other rules take force at a moment between two arrivals."""
-        self.rules_by_hash["other"] = rules
+    def reconfigure(self, rules: tuple[Rule, ...], at: int, facility: Facility | None = None) -> None:
+        """Other rules, and perhaps another facility, take force at a moment between two arrivals."""
+        self.by_hash["other"] = facility or self.story.facility, rules
         self.pending.append(self._entry(CONFIGURATION, ConfigurationBody("other", 1, {}, {}), at))
 
     def current(self) -> list[Excursion]:
@@ -133,7 +137,8 @@ class Life:
         self.ledger = Ledger(self.store, self.memory, self._plan, Alarms(self.store))  # type: ignore[arg-type]
 
     def _plan(self, body: ConfigurationBody, number_of: dict[str, int], at: int) -> Plan:
-        plan = plan_of(self.story.facility, self.rules_by_hash[body.hash], self.story.tables, number_of, body.hash)
+        facility, rules = self.by_hash[body.hash]
+        plan = plan_of(facility, rules, self.story.tables, number_of, body.hash)
         return plan if self.settle else replace(plan, groups=tuple(replace(group, settle_ns=0) for group in plan.groups))
 
     def _entry(self, kind: str, body: Body, at: int, readings: int = 0) -> Entry:

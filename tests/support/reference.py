@@ -17,6 +17,7 @@ from facility.site import Facility, Point
 from rules.excursion import Excursion
 from rules.rule import Bound, Rule
 from tests.support.admitted import Admitted, Reading, Row, State, admit, arrived, occupancy, occupancy_of_limits, with_received
+from tests.support.reference_derived import with_derived
 from tests.support.reference_received import Lived, Span, clocks, silences
 
 __all__ = ["Lived", "Outcome", "Row", "Sides", "Table", "evaluate"]
@@ -54,17 +55,18 @@ def evaluate(
 ) -> Outcome:
     """All excursions of a recording at the moment of its largest `received`, sorted by onset, rule, point."""
     rows = with_received(rows)
-    admitted = admit(facility, rows)
+    admitted = with_derived(facility, admit(facility, rows))
     excursions: list[Excursion] = []
     for rule in rules:
         for point in facility.points:
-            if selects(rule, point) and rule.kind != "clock_ahead":
+            of_instruments = point.derived and rule.kind in ("stale", "quality", "flatline")
+            if selects(rule, point) and rule.kind != "clock_ahead" and not of_instruments:
                 excursions += judge(facility, rule, point, tables, admitted, rows, lives)
         if rule.kind == "clock_ahead":
-            points = [point for point in facility.points if selects(rule, point)]
+            points = [point for point in facility.points if selects(rule, point) and not point.derived]
             excursions += clocks(rule, points, admitted, max(map(arrived, rows), default=0))
     excursions.sort(key=lambda e: (e.onset, e.rule, e.point))
-    stored = len(admitted.readings) + len(admitted.states)
+    stored = len([reading for reading in admitted.readings if not facility.point_by_id[reading.point].derived]) + len(admitted.states)
     return Outcome(excursions, stored, len(admitted.duplicates), len(admitted.quarantined))
 
 

@@ -13,6 +13,7 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
+from facility.derived import Derived, Origin
 from facility.durations import Duration
 from facility.site import OCCUPANCIES, SECOND_NS, Facility, Place, Point, Site
 from rules.rule import ZERO, Bound, Rule, Selection, Unless
@@ -83,6 +84,32 @@ def facilities(draw: st.DrawFn, *, untimely: bool = True, on_change: bool = Fals
         points.append(point)
     placed = [replace(place, points=tuple(p.id for p in points if p.place == place.id)) for place in places]
     return Facility(Site("site", "Site"), tuple(placed), tuple(points))
+
+
+@st.composite
+def with_derived_points(draw: st.DrawFn, facility: Facility) -> Facility:
+    """The facility with one or two points, d0 and d1, that are derived of its measured ones."""
+    ages, ends = (
+        st.sampled_from((1, HALF_NS, SECOND_NS, 2 * SECOND_NS, 100 * SECOND_NS)),
+        st.sampled_from((None, None, START_NS + SECOND_NS)),
+    )
+    points = list(facility.points)
+    for number in range(draw(st.integers(1, 2))):
+        how = draw(st.sampled_from(("difference", "minimum", "maximum", "sum") if len(facility.points) > 1 else ("minimum", "sum")))
+        count = {"difference": 2, "sum": 1}.get(how, len(facility.points))
+        names = draw(st.permutations([point.id for point in facility.points]))[:count]
+        derived = Derived(how, tuple(Origin(name, draw(ages), draw(ends)) for name in names))
+        if how == "sum":
+            derived = replace(
+                derived,
+                samples=draw(st.integers(1, 4)),
+                per_value=draw(st.sampled_from((1.0, 0.3))),
+                per_volume=draw(st.sampled_from((1.0, 3.0))),
+            )
+        of = facility.point_by_id[names[0]]
+        points.append(replace(of, id=f"d{number}", range=None, on_change=False, derived=derived))
+    placed = [replace(place, points=tuple(point.id for point in points if point.place == place.id)) for place in facility.places]
+    return replace(facility, places=tuple(placed), points=tuple(points))
 
 
 @st.composite
@@ -261,7 +288,7 @@ def phases(draw: st.DrawFn, name: str, rows_max: int) -> list[Row]:
 @st.composite
 def recordings(draw: st.DrawFn, facility: Facility, *, size: int = 40, conflicts: bool = True) -> tuple[Row, ...]:
     """Rows in the order of time, without `received`; without `conflicts` no two rows share point and time, and all are understood."""
-    rows = [row for point in facility.points for row in draw(phases(point.id, size // len(facility.points)))]
+    rows = [row for point in facility.measured for row in draw(phases(point.id, size // len(facility.measured)))]
     places = [place.id + STATE_SUFFIX for place in facility.places]
     moments = st.sampled_from([row.time for row in rows] or [START_NS])
     for _ in range(draw(st.integers(0, 5))):
@@ -319,13 +346,16 @@ def stories(
     late: bool = False,
     conditions: bool = False,
     on_change: bool = False,
+    derived: bool = False,
 ) -> Story:
     """A facility, rules, a table and a recording; with `late` the rows are in an order of arrival and carry `received`.
 
     `conflicts=False, untimely=False` make every order of arrival store the same readings. `conditions` lets rules have `while` and
-    `unless`, `on_change` lets points report only what changes.
+    `unless`, `on_change` lets points report only what changes, `derived` adds points that are derived of the others.
     """
     facility = draw(facilities(untimely=untimely, on_change=on_change))
+    if derived:
+        facility = draw(with_derived_points(facility))
     rows = draw(recordings(facility, size=size, conflicts=conflicts))
     if late:
         rows = draw(arriving(rows, ahead=untimely))
