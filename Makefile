@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-SERVERS := mosquitto chromium prometheus prometheus-alertmanager node
+SERVERS := mosquitto chromium prometheus prometheus-alertmanager victoria-metrics node
 ARGS ?=
 
 .DEFAULT_GOAL := help

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import historian, journal, judging, messages, start, step
+from benchmarks import historian, journal, judging, messages, month, start, step
 from benchmarks.bench import Bench, machine
 from benchmarks.figure import Figure, as_json, table
 
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "messages": messages.run,
     "journal": journal.run,
     "judging": judging.run,
+    "month": month.run,
     "start": start.run,
     "step": step.run,
     "historian": historian.run,

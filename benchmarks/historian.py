@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -21,12 +21,10 @@ from facility.secret import Secret
 from facility.wire import Published, encode_reading, topic_of
 from historian.feed import Feed
 from historian.influx import Influx
-from historian.lines import BATCH_LINES, Batch, batches, heads
 from historian.progress import FILE, Progress
-from historian.schema import READING
+from historian.sender import Writes
 from historian.target import Target
 from ingest.broker import mosquitto_binary
-from ingest.entries import INGEST, gathered, ingest_body
 from service.clock import SystemClock
 from service.configuration import Configuration, load_configuration
 from service.feeding import DataDir, side_by_side
@@ -54,7 +52,7 @@ def run(bench: Bench) -> Iterator[Figure]:
 
 
 def _rates(bench: Bench) -> Iterator[Figure]:
-    """Feed and bare client in turn, each turn into a bucket of its own."""
+    """Feed and bare client write by write in turn, each into a bucket of its own, so that other work on the machine slows both alike."""
     points, rounds = bench.size(100, 20), bench.size(3600, 10)
     folder = bench.place("historian")
     configuration = site(folder, points)
@@ -63,44 +61,51 @@ def _rates(bench: Bench) -> Iterator[Figure]:
     for _ in range(0, rounds, 10):
         installed.arrive(10, points)
         installed.step()
-    readings = points * rounds
     ours, theirs, lines = [], [], 0
     with closing(DataDir(folder / "data", configuration)) as sources, _server(bench, "rates") as server:
-        ready = _ready(sources, [point.id for point in configuration.facility.points], configuration.facility.site.id)
         for turn in range(bench.size(5, 1)):
-            theirs.append(readings / _bare(_bucket(server, f"bare-{turn}"), ready))
-            took_s, lines = _fed(sources, folder, _bucket(server, f"fed-{turn}"))
-            ours.append(readings / took_s)
+            with Influx(_bucket(server, f"fed-{turn}")) as influx, Influx(_bucket(server, f"bare-{turn}")) as bare:
+                fed_s, bare_s, lines = _fed(sources, folder / FILE, influx, bare)
+            ours.append(lines / fed_s)
+            theirs.append(lines / bare_s)
     installed.close()
     share = ratio(ours, theirs)
-    note = f"of a bare client that sends ready-made lines, {number(median(theirs))}/s; {spread(ours)}"
-    yield Figure("readings out of the journal into InfluxDB", median(ours), "readings/s", note, Limit(share, SHARE_MIN, at_least=True))
-    yield Figure("  lines of minutes, hours, points and excursions with them", lines - readings, "lines")
+    note = f"of a bare client that sends the same lines ready-made, {number(median(theirs))}/s; {spread(ours)}"
+    yield Figure("lines out of the journal into InfluxDB", median(ours), "lines/s", note, Limit(share, SHARE_MIN, at_least=True))
+    yield Figure("  readings among them", points * rounds, "lines", f"of {lines:,} with those of minutes, hours and points")
 
 
-def _ready(sources: DataDir, points: list[str], site: str) -> list[Batch]:
-    entries = list(sources.journal.entries(kinds=(INGEST,)))
-    readings = gathered(entries, [ingest_body(entry) for entry in entries])
-    return list(batches(heads(READING, points, site), readings, BATCH_LINES))
-
-
-def _bare(target: Target, ready: list[Batch]) -> float:
-    with Influx(target) as influx:
+def _fed(sources: DataDir, file: Path, influx: Influx, bare: Influx) -> tuple[float, float, int]:
+    """Seconds of a feed from the journal's beginning to its end, seconds of its texts written once more, its lines."""
+    for old in file.parent.glob(f"{FILE}*"):
+        old.unlink()
+    texts: list[bytes] = []
+    with closing(Progress(file)) as progress, side_by_side() as beside:
         begun = time.perf_counter()
-        for batch in ready:
-            influx.write(batch.text)
-        return time.perf_counter() - begun
+        feed = Feed(sources, Noted(influx, texts), progress, "bench", SystemClock().now_ns, beside)
+        fed_s, bare_s, more = time.perf_counter() - begun, 0.0, True
+        while more:
+            begun = time.perf_counter()
+            more = feed.turn()
+            sent = time.perf_counter()
+            for text in texts:
+                bare.write(text)
+            fed_s, bare_s = fed_s + sent - begun, bare_s + time.perf_counter() - sent
+            texts.clear()
+        assert feed.sender.refused == feed.sender.beyond == 0
+        return fed_s, bare_s, feed.sender.written
 
 
-def _fed(sources: DataDir, folder: Path, target: Target) -> tuple[float, int]:
-    for file in folder.glob(f"{FILE}*"):
-        file.unlink()
-    with closing(Progress(folder / FILE)) as progress, Influx(target) as influx:
-        begun = time.perf_counter()
-        feed = Feed(sources, influx, progress, target.name, SystemClock().now_ns, side_by_side)
-        while feed.turn():
-            pass
-        return time.perf_counter() - begun, feed.sender.written
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Implements Writes: hands on, and notes in `texts`."""
+
+    writes: Writes
+    texts: list[bytes]
+
+    def write(self, text: bytes) -> None:
+        self.writes.write(text)
+        self.texts.append(text)
 
 
 def _latencies(bench: Bench) -> Iterator[Figure]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from facility.site import Facility
 from historian.aggregation import GRACE_NS, Aggregation
 from historian.judged import Judged, Row, excursion_line, transition_line
-from historian.lines import BATCH_LINES, Batch
+from historian.lines import BATCH_LINES, Batch, packed
 from historian.progress import Progress
 from historian.recall import Recall
 from historian.register import Register
@@ -83,7 +83,7 @@ class Feed:
         self._following: Stretch | None = None
         self._at = 0
         self._recall = Recall(sources.journal, sources.series, self._cursor)
-        self._aggregation = Aggregation(self._recall, self._register, self.sender.send)
+        self._aggregation = Aggregation(self._recall, self._register)
         self._mark_again(int(kept.get("settled", 0)))
         self._looked_for_windows, self._windows_left = 0, True
         self._saved: dict[str, object] = {}
@@ -98,7 +98,7 @@ class Feed:
     @property
     def windows(self) -> int:
         """Minutes and hours that are still to be summed up."""
-        return len(self._aggregation.minutes) + len(self._aggregation.hours)
+        return len(self._aggregation)
 
     def turn(self) -> bool:
         """Write some of what is new; True when there is more. Raises InfluxFault, and then the turn may be taken again."""
@@ -106,17 +106,19 @@ class Feed:
         if not more:
             more = self._send_judged()
             self._at = max(self._at, self._now_ns())
-        more |= self._send_windows(caught_up=not more)
+            self._sum_up(caught_up=not more)
+            while batches := self._aggregation.underway():
+                self._send(batches)
+                self._aggregation.done()
+            more |= self._windows_left
         self._save()
         return more
 
-    def _send_windows(self, *, caught_up: bool) -> bool:
+    def _sum_up(self, *, caught_up: bool) -> None:
         """Windows that are over, looked for now and then: there may be hundreds of thousands that are not."""
-        if not self._windows_left and self._at - self._looked_for_windows < (GRACE_NS if caught_up else MINUTE_NS):
-            return False
-        self._windows_left = self._aggregation.send_over(self._at, caught_up=caught_up)
-        self._looked_for_windows = self._at
-        return self._windows_left
+        if self._windows_left or self._at - self._looked_for_windows >= (GRACE_NS if caught_up else MINUTE_NS):
+            self._windows_left = self._aggregation.sum_up(self._at, caught_up=caught_up)
+            self._looked_for_windows = self._at
 
     def _taken_up(self, target: str) -> Mapping[str, Any]:
         """What was kept, or nothing when it is of another bucket or another journal."""
@@ -142,33 +144,39 @@ class Feed:
     # The journal
 
     def _send_entries(self) -> bool:
-        """Send a stretch, and make the next one meanwhile; what could not be sent is sent as it was made."""
+        """Send a stretch, and make what comes next meanwhile; what could not be sent is sent as it was made."""
         looked_at = self._now_ns()
-        if self._stretch is None:
-            self._stretch = self._stretches.next()
-        stretch = self._stretch
+        stretch = self._stretch = self._stretch or self._next()
         if stretch is None:
             self.waiting_since, self.looked_at = None, looked_at
             return False
         self.waiting_since = stretch.first.at
-        self._beside(partial(self._send, stretch), self._look_ahead)
+        self._beside(partial(self._send, packed([*stretch.batches, *self._aggregation.underway()])), self._look_ahead)
+        self._aggregation.done()
         if stretch.configuration:
             self._configurations.append(stretch.first.seq)
-        elif len(stretch.readings):
-            self._aggregation.mark(stretch.readings, stretch.first.seq)
-        self._recall.add(stretch.readings, stretch.last.seq, stretch.last.at)
         self._cursor, self._head, self._at = stretch.last.seq, stretch.last.hash.hex(), stretch.last.at
         self._stretch, self._following = self._following, None
         self.waiting_since = None if self._stretch is None else self._stretch.first.at
         return stretch.more
 
-    def _send(self, stretch: Stretch) -> None:
-        for batch in stretch.batches:
+    def _send(self, batches: Sequence[Batch]) -> None:
+        for batch in batches:
             self.sender.send(batch)
 
     def _look_ahead(self) -> None:
-        if self._following is None and self._stretch is not None and self._stretch.more:
-            self._following = self._stretches.next()
+        if self._stretch is not None and self._stretch.more:
+            self._following = self._following or self._next()
+            self._sum_up(caught_up=False)
+
+    def _next(self) -> Stretch | None:
+        """The next stretch; the windows that it touches are known before it is sent, and sent after it."""
+        stretch = self._stretches.next()
+        if stretch is not None:
+            if len(stretch.readings):
+                self._aggregation.mark(stretch.readings, stretch.first.seq)
+            self._recall.add(stretch.readings, stretch.last.seq, stretch.last.at)
+        return stretch
 
     # What was computed from it
 

@@ -18,7 +18,7 @@ from influxdb_client.domain.dialect import Dialect
 from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
-from facility.secret import Secret
+from facility.files import Unreadable
 from historian.target import Target
 
 PATIENCE_S = 60.0
@@ -63,11 +63,17 @@ class BeyondRetention(InfluxFault):
 
 
 class Influx:
-    """A connection for one thread; `reading` takes the token that reads. A context manager."""
+    """A connection for one thread; `reading` takes the token that reads. A context manager.
+
+    Raises InfluxMisconfigured when the token's file cannot be read.
+    """
 
     def __init__(self, target: Target, *, reading: bool = False, patience_s: float = PATIENCE_S) -> None:
         self.target = target
-        token = (target.read_token if reading else None) or target.token or Secret("")
+        try:
+            token = target.right(reading=reading)
+        except Unreadable as error:
+            raise InfluxMisconfigured(f"the token for {target.url} is looked for in {error}; `renrum historian setup` makes it") from None
         self._client = InfluxDBClient(
             url=target.url,
             token=token.reveal(),

@@ -20,6 +20,8 @@ from historian.schema import Measurement
 
 BATCH_LINES = 10_000
 """So many lines are written at once: 1 MB. Half as many were 4 % slower against a real server, twice as many 2 % faster."""
+LARGEST_LINES = BATCH_LINES * 5 // 4
+"""So many at the most, where a few more spare a write of their own."""
 Field = float | int | bool | str | None
 _TAG = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ ", "\\": "/", "\n": " ", "\r": " "})
 _STRING = str.maketrans({'"': '\\"', "\\": "\\\\"})
@@ -116,6 +118,19 @@ def joined(*columns: pa.Array | str) -> bytes:
     _, ends, text = rows.buffers()
     last = np.frombuffer(ends, np.int32)[rows.offset + len(rows)]
     return memoryview(text)[:last].tobytes()
+
+
+def packed(some: Sequence[Batch]) -> list[Batch]:
+    """The same lines in fewer batches: what is small goes along with the one before."""
+    result = list(some[:1])
+    for batch in some[1:]:
+        if result[-1].count + batch.count > LARGEST_LINES:
+            result.append(batch)
+            continue
+        before = result[-1]
+        made = (*before.lines(), *batch.lines()) if before.made or batch.made else ()
+        result[-1] = Batch(before.text + batch.text, before.count + batch.count, made)
+    return result
 
 
 def batches(by_point: pa.Array, readings: Readings, size: int) -> Iterator[Batch]:

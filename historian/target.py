@@ -7,12 +7,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from facility.secret import Secret
+from facility.secret import Secret, read_secret
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A bucket of an InfluxDB 2: `token` writes; `read_token` reads where it is another. `ca_file` None: the system's authorities."""
+    """A bucket of an InfluxDB 2: `token` writes; `read_token` reads where it is another. `ca_file` None: the system's authorities.
+
+    `token_file` and `read_token_file` are given where their token could not be read yet: then it is looked for when it is needed.
+    """
 
     url: str
     org: str
@@ -20,6 +23,16 @@ class Target:
     token: Secret | None = None
     read_token: Secret | None = None
     ca_file: Path | None = None
+    token_file: Path | None = None
+    read_token_file: Path | None = None
+
+    def right(self, *, reading: bool = False) -> Secret:
+        """The token that writes, or the one that reads; empty without one. Raises facility.files.Unreadable."""
+        if reading and (self.read_token or self.read_token_file):
+            return self.read_token or read_secret(self.read_token_file or Path())
+        if self.token is None and self.token_file is not None:
+            return read_secret(self.token_file)
+        return self.token or Secret("")
 
     @property
     def name(self) -> str:

@@ -138,18 +138,20 @@ class SeriesReader:
 
         Of a series of its own: not of one that readings have left.
         """
-        parts: list[Readings] = []
+        points_of: list[int] = []
+        parts: list[tuple[int, bytes]] = []
         held, before = 0, None
         chosen = "" if points is None else f"where point in ({','.join(map(str, map(int, points)))})"
         stored = self._connection.execute(f"select point, hour, readings, body from parts {chosen} order by point, hour, cursor")
         for point, hour, count, body in stored:
             if held >= rows and (point, hour) != before:
-                yield _by_point_and_time(parts)
-                parts, held = [], 0
-            parts.append(_decode(point, count, body))
+                yield _by_point_and_time(_decode_parts(points_of, parts))
+                points_of, parts, held = [], [], 0
+            points_of.append(point)
+            parts.append((count, body))
             held, before = held + count, (point, hour)
         if parts:
-            yield _by_point_and_time(parts)
+            yield _by_point_and_time(_decode_parts(points_of, parts))
 
     def first(self, point: int, count: int, start: int | None = None, end: int | None = None) -> Readings:
         """The first `count` of what `read` gives; the rest is not decoded."""
@@ -313,8 +315,7 @@ def _ordered(readings: Readings, start: int | None, end: int | None) -> Readings
     return readings.take(np.argsort(readings.time, kind="stable"))
 
 
-def _by_point_and_time(parts: list[Readings]) -> Readings:
-    readings = Readings.concatenate(parts)
+def _by_point_and_time(readings: Readings) -> Readings:
     return readings.take(np.lexsort((readings.time, readings.point)))
 
 
@@ -330,14 +331,20 @@ def _decode(point: int, count: int, body: bytes) -> Readings:
 
 
 def _decode_all(point: int, parts: list[tuple[int, bytes]]) -> Readings:
-    """The readings of parts of one point, one part after the other; column by column, for there may be hundreds of small ones."""
+    return _decode_parts([point] * len(parts), parts)
+
+
+def _decode_parts(points: list[int], parts: list[tuple[int, bytes]]) -> Readings:
+    """The readings of parts, each of its point, one after the other; column by column, for there may be thousands of small ones."""
     plain = [(count, body if len(body) == count * _READING_BYTES else zlib.decompress(body)) for count, body in parts]
-    if any(len(data) != count * _READING_BYTES for count, data in plain):
-        raise ValueError(f"a part of point number {point} has another length than its readings")
+    for point, (count, data) in zip(points, plain, strict=True):
+        if len(data) != count * _READING_BYTES:
+            raise ValueError(f"a part of point number {point} has another length than its readings")
     columns, offset = [], 0
     for width, _ in _WIDTHS:
         end = offset + np.dtype(width).itemsize
         columns.append(np.frombuffer(b"".join(data[offset * count : end * count] for count, data in plain), width))
         offset = end
     time, value, quality, received, heard, sequence = columns
-    return Readings(np.full(len(time), point, np.uint32), time, value, quality, received, heard, sequence)
+    point_of = np.repeat(np.array(points, np.uint32), [count for count, _ in parts])
+    return Readings(point_of, time, value, quality, received, heard, sequence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def at_broker(mqtt: Mqtt, tls: Tls, at: int) -> Finding:
             trust.wrap_socket(bare, server_hostname=mqtt.host) as secured,
         ):
             shown = x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
+            with suppress(OSError):
+                secured.unwrap()  # a proper end: without it the broker logs an error
     except ssl.SSLCertVerificationError as error:
         remedy = "The broker needs a certificate for that very name, signed by the authority of mqtt.tls.ca_file."
         return Finding("certificates", "problem", f"{where}: {error.verify_message}", remedy)

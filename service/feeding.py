@@ -7,15 +7,16 @@ import random
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from alerts.store import StateStore, StateUnavailable
 from facility.problems import ConfigurationError
 from facility.site import Facility
-from historian.feed import Feed
+from historian.feed import Beside, Feed
 from historian.influx import Influx, InfluxFault, InfluxMisconfigured, InfluxUnavailable
 from historian.progress import FILE, Progress, ProgressDamaged, ProgressUnavailable
 from historian.target import Target
@@ -41,24 +42,20 @@ _OWN = (JournalUnavailable, SeriesUnavailable, StateUnavailable, ProgressUnavail
 log = logging.getLogger(__name__)
 
 
-def side_by_side(first: Callable[[], None], second: Callable[[], None]) -> None:
-    """Implements historian.feed.Beside: the first on a thread of its own, which no end of the process waits for."""
-    failed: list[Exception] = []
+@contextmanager
+def side_by_side() -> Iterator[Beside]:
+    """The first on the calling thread, so that no write waits for a thread to start; the second on another."""
+    with ThreadPoolExecutor(1, "historian-ahead") as ahead:
 
-    def run() -> None:
-        try:
-            first()
-        except Exception as error:
-            failed.append(error)
+        def beside(first: Callable[[], None], second: Callable[[], None]) -> None:
+            following = ahead.submit(second)
+            try:
+                first()
+            finally:
+                wait([following])
+            following.result()
 
-    thread = threading.Thread(target=run, name="historian's write", daemon=True)
-    thread.start()
-    try:
-        second()
-    finally:
-        thread.join()
-    if failed:
-        raise failed[0]
+        yield beside
 
 
 class DataDir:
@@ -89,7 +86,7 @@ class Feeding:
         self._target, self._data_dir, self._configuration, self._clock = target, data_dir, configuration, clock
         self._errors: Counter[str] = Counter()
         self._failure, self._misconfigured, self._alive = "", False, False
-        self._failures = 0
+        self._failures, self._failing_since = 0, 0
         self._refusals = 0
         self._feed: Feed | None = None
         self._before = (0, 0, 0)
@@ -101,6 +98,8 @@ class Feeding:
             try:
                 with ExitStack() as opened:
                     self._feed_until(stop, opened)
+            except InfluxMisconfigured as fault:  # before there is a feed: the token is not there yet
+                self._failed("misconfigured", str(fault), 0.0, stop)
             except ProgressDamaged as error:
                 with suppress(OSError):
                     for file in self._data_dir.glob(f"{FILE}*"):
@@ -117,7 +116,8 @@ class Feeding:
         sources = opened.enter_context(closing(DataDir(self._data_dir, self._configuration)))
         progress = opened.enter_context(closing(Progress(self._data_dir / FILE)))
         influx = opened.enter_context(Influx(self._target, patience_s=PATIENCE_S))
-        feed = Feed(sources, influx, progress, self._target.name, self._clock.now_ns, side_by_side)
+        beside = opened.enter_context(side_by_side())
+        feed = Feed(sources, influx, progress, self._target.name, self._clock.now_ns, beside)
         opened.callback(partial(self._let_go, feed))
         self._feed, self._refusals = feed, progress.refused()
         while not stop.is_set():
@@ -147,6 +147,8 @@ class Feeding:
             log.error("historian: %s. Readings are stored and judged all the same", words)
         elif not self._failure:
             log.warning("historian: %s. It is tried again; readings are stored and judged all the same", words)
+        if not self._failure:
+            self._failing_since = self._clock.now_ns()
         self._errors[kind] += 1
         self._failure, self._misconfigured = words, kind == "misconfigured"
         wait_s = min(FIRST_WAIT_S * 2**self._failures, LONGEST_WAIT_S) * random.uniform(0.5, 1.0)
@@ -170,6 +172,8 @@ class Feeding:
             since, windows = feed.waiting_since, feed.windows
             if since is None and feed.looked_at is not None and self._clock.now_ns() - feed.looked_at > LOOK_NS:
                 since = feed.looked_at  # a write of something else does not end: what came since then waits, too
+        elif self._failure:
+            since = self._failing_since  # at least: there is no feed to ask
         lag_ns = 0 if since is None else max(0, self._clock.now_ns() - since)
         return HistorianVitals(
             target=self._target.name,

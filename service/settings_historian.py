@@ -61,9 +61,11 @@ def read_historian(
     reading = _Reading(section.influxdb, document, folder, environment)
     influx = section.influxdb
     token = reading.secret("token_file", TOKEN)
-    if token is None and not reading.problems:
+    if token is None and not reading.awaited:
         reading.refuse("token_file", "no token", f"a file with the token, or {TOKEN} in the environment")
-    target = Target(influx.url, influx.org, influx.bucket, token, reading.secret("read_token_file", READ_TOKEN), reading.ca_file())
+    read_token, ca_file = reading.secret("read_token_file", READ_TOKEN), reading.ca_file()
+    awaited = [reading.awaited.get(key) for key in ("token_file", "read_token_file")]
+    target = Target(influx.url, influx.org, influx.bucket, token, read_token, ca_file, *awaited)
     return target, reading.problems, reading.warnings
 
 
@@ -72,6 +74,8 @@ class _Reading:
         self._section, self._document, self._folder, self._environment = section, document, folder, environment
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.awaited: dict[str, Path] = {}
+        """Files whose token cannot be read yet: no alarm has to wait for that."""
 
     def refuse(self, key: str, found: str, allowed: str, hint: str = "") -> None:
         self.problems.append(self._document.problem(self._section.at(key), found, allowed, hint))
@@ -88,7 +92,9 @@ class _Reading:
             secret = read_secret(path)
         except Unreadable as error:
             hint = "`renrum historian setup` makes the tokens and writes them into these files."
-            self.refuse(key, str(error), f"a file with the token, or {variable} in the environment", hint)
+            allowed = f"a file with the token, or {variable} in the environment; until then InfluxDB gets nothing, and alarms do without"
+            self.warnings.append(self._document.problem(self._section.at(key), str(error), allowed, hint))
+            self.awaited[key] = path
             return None
         if exposed(path):
             found, hint = f"{path}, which every user may read", "Take that right away: chmod o= FILE."

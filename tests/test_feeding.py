@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from historian.influx import InfluxFault, InfluxMisconfigured, InfluxUnavailable
 from historian.target import Target
 from service import feeding
 from service.clock import SystemClock
+from service.diagnosis_historian import historian
 from service.feeding import Feeding
+from service.health import health_of
+from service.vitals import Vitals
 from tests.support.archive_data import Installation, lived
 from tests.support.fed import target_of
 from tests.support.influx import Influx, influx, needs_influxd
@@ -165,6 +169,24 @@ def test_a_wrong_token_is_said_loudly_and_mends_itself(
         assert (feed.vitals().refused, feed.vitals().misconfigured) == (0, False)
     said = [record.message for record in caplog.records if "token_file" in record.message]
     assert len(said) == 1
+
+
+def test_a_token_that_is_not_there_is_waited_for(place: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeding, "FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr(feeding, "LONGEST_WAIT_S", 0.1)
+    file = place.data_dir / "token"
+    with served(Answering()) as target, running(place, replace(target, token=None, token_file=file)) as feed:
+        until(lambda: dict(feed.vitals().errors).get("misconfigured", 0) >= 2)
+        vitals = feed.vitals()
+        assert (vitals.misconfigured, str(file) in vitals.failure, "historian setup" in vitals.failure) == (True, True, True)
+        ready = health_of(replace(Vitals(), historian=vitals), now_ns=0, evaluate_every_ns=10**9, config="").ready
+        check = next(check for check in ready if check.name == "historian")
+        assert (check.ok, str(file) in check.words) == (False, True)
+        until(lambda: feed.vitals().lag_s > 0)
+        found = next(historian(feed._target, place.data_dir, 0))
+        assert (found.verdict, str(file) in found.words) == ("problem", True)
+        file.write_text("token\n")
+        until(lambda: feed.vitals().written > 0 and feed.vitals().lag_s == 0 and not feed.vitals().failure)
 
 
 def test_a_damaged_historian_db_begins_anew(place: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

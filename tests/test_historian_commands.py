@@ -213,7 +213,6 @@ SECTION = "historian: {{influxdb: {{url: {url}, org: site, bucket: em{more}}}}}\
     ("url", "more", "key", "found"),
     [
         ("http://127.0.0.1:8086", "", "token_file", "no token"),
-        ("http://127.0.0.1:8086", ", token_file: none", "token_file", "no such file"),
         ("http://u:p@127.0.0.1:8086", "", "url", "an address with a user"),
         ("127.0.0.1:8086", "", "url", "127.0.0.1:8086"),
         ("http://127.0.0.1:8086/influx", "", "url", "influx"),
@@ -229,6 +228,19 @@ def test_what_is_wrong_in_the_historian_section_is_named(tmp_path: Path, url: st
     with pytest.raises(ConfigurationError) as refused:
         load_configuration(path, {"RENRUM_INFLUX_TOKEN": "t"} if "ca_file" in more or "tokenfile" in more else {})
     assert [(problem.key, found in str(problem)) for problem in refused.value.problems] == [(f"historian.influxdb.{key}", True)]
+
+
+def test_a_token_that_is_not_there_yet_is_a_warning_and_only_who_needs_it_refuses(tmp_path: Path) -> None:
+    example_configuration(tmp_path)
+    path = tmp_path / "renrum.yaml"
+    with path.open("a") as file:
+        file.write(SECTION.format(url="http://127.0.0.1:8086", more=", token_file: none"))
+    loaded = load_configuration(path, {})
+    assert [("no such file" in str(warning), warning.key) for warning in loaded.warnings] == [(True, "historian.influxdb.token_file")]
+    assert loaded.settings.historian is not None
+    assert renrum("check", "--config", str(path)).exit_code == 0
+    refused = renrum("historian", "backfill", "--config", str(path))
+    assert (refused.exit_code, "no such file" in refused.output, "historian setup" in refused.output) == (2, True, True)
 
 
 def test_the_token_comes_from_the_environment_before_the_file(tmp_path: Path) -> None:

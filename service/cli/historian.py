@@ -72,6 +72,12 @@ def settings_of(config: Path | None, *, tokens: bool = True) -> tuple[Settings, 
         if "historian" not in document.value:
             raise Refusal(f"{path} names no InfluxDB. Add `historian: {{influxdb: {{url, org, bucket, token_file}}}}` to it.")
         raise ConfigurationError(read.problems)
+    if tokens:
+        try:
+            for reading in (False, True):
+                read.settings.historian.right(reading=reading)
+        except Unreadable as error:
+            raise Refusal(f"{path}: historian.influxdb: found {error}. `renrum historian setup` makes the tokens.") from None
     return read.settings, read.settings.historian
 
 
