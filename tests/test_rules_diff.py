@@ -268,7 +268,7 @@ def test_the_journal_by_command(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)
-    assert (said["changed_rules"], said["rules_as_before"]) == (["dp-cascade.alert"], 23)
+    assert (said["changed_rules"], said["rules_as_before"]) == (["dp-cascade.alert"], 29)
     assert said["notes"] == ["2 configurations were in force; the change is laid over each"]
     assert sum(row["removed"] for row in said["sums"]) > 0
     some = json.loads(CliRunner().invoke(main, [*arguments, "--point", "pal1.dp1.dp", "--start", "2026-11-20T08:05:00Z"]).stdout)
