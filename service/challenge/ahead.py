@@ -24,7 +24,10 @@ ALL = "ahead/all", "all points ahead at once: it is our own clock, told once"
 
 
 def challenge_ahead(
-    instance: Instance, chosen: Sequence[tuple[Rule, Sequence[Point], Sequence[Point]]], findings: Callable[[], Findings], say: Callable[[str], None]
+    instance: Instance,
+    chosen: Sequence[tuple[Rule, Sequence[Point], Sequence[Point]]],
+    findings: Callable[[], Findings],
+    say: Callable[[str], None],
 ) -> list[Outcome]:
     """Drive each rule at the points chosen, of those that it selects: never more than half of them at once, as that is another case."""
     outcomes: list[Outcome] = []
@@ -62,21 +65,19 @@ def _send(instance: Instance, points: Sequence[Point], ahead_ns: int | None) -> 
 
 def _one_by_one(instance: Instance, rule: Rule, points: Sequence[Point], findings: Callable[[], Findings]) -> list[Outcome]:
     inside = _send(instance, points, -TOLERANCE_NS)
-    _pass(instance, MINUTE_NS + TOLERANCE_NS)
     refused = _send(instance, points, TOLERANCE_NS)
     stored = _send(instance, points, None)
     _pass(instance, MINUTE_NS + TOLERANCE_NS)
     again = _send(instance, points, TOLERANCE_NS)
     _pass(instance, MINUTE_NS + TOLERANCE_NS)
     ended = _send(instance, points, None)
-    _pass(instance, MINUTE_NS + TOLERANCE_NS)
     instance.settle()
     found, outcomes = findings(), []
     for point in points:
         for case, (since, until) in ((INSIDE, inside), (SHORT, (refused[0], stored[1]))):
             rows = found.of(rule.id, point.id, since, until)
-            words = ("an excursion was found, none was expected",) if rows else ()
-            outcomes.append(_outcome(rule, point.id, case, rows_told(rows), words, 1 if case is INSIDE else 2, (since, until)))
+            wrong = ("no excursion was expected",) if rows else ()
+            outcomes.append(_outcome(rule, point.id, case, rows_told(rows), wrong, 1 if case is INSIDE else 2, (since, until)))
         rows = found.of(rule.id, point.id, *again)
         words = tuple(_raised(found, rule, rows, ended))
         outcomes.append(_outcome(rule, point.id, AHEAD, rows_told(rows), words, 2, (again[0], ended[1])))
@@ -87,7 +88,9 @@ def _raised(found: Findings, rule: Rule, rows: Sequence[Excursion], ended: tuple
     if len(rows) != 1:
         return [f"1 excursion expected, {len(rows)} found"]
     row = rows[0]
-    words = [] if row.raised == row.onset + MINUTE_NS else [f"raised {(row.raised - row.onset) / SECOND_NS:g} s after its onset, 60 s expected"]
+    words = (
+        [] if row.raised == row.onset + MINUTE_NS else [f"raised {(row.raised - row.onset) / SECOND_NS:g} s after its onset, 60 s expected"]
+    )
     if row.ended is None or not ended[0] <= row.ended <= ended[1] or row.cleared != row.ended:
         words.append("not ended by the reading that was stored")
     return words + ([why] if (why := found.untold(rule, row)) else [])
@@ -117,10 +120,18 @@ def rows_told(rows: Sequence[Excursion]) -> tuple[dict[str, object], ...]:
 
 
 def _outcome(
-    rule: Rule, point: str, case: tuple[str, str], actual: tuple[dict[str, object], ...], words: tuple[str, ...], readings: int, span: tuple[int, int]
+    rule: Rule,
+    point: str,
+    case: tuple[str, str],
+    actual: tuple[dict[str, object], ...],
+    words: tuple[str, ...],
+    readings: int,
+    span: tuple[int, int],
 ) -> Outcome:
     expected: tuple[dict[str, object], ...] = ()
     if case in (AHEAD, ALL):
-        expected = ({"onset": "the arrival of the first refused reading", "raised": "a minute later" if case is AHEAD else "at once, over half"},)
+        expected = (
+            {"onset": "the arrival of the first refused reading", "raised": "a minute later" if case is AHEAD else "at once, over half"},
+        )
     status = FAIL if words else PASS
     return Outcome(rule.id, point, *case, status, expected=expected, actual=actual, differences=words, readings=readings, span=span)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +18,12 @@ from service.challenge.instance import Instance, head_of
 from service.challenge.meaning import selects
 from service.challenge.schedule import Schedule, scheduled
 from service.challenge.silence import challenge_silence
-from service.challenge.subject import FAIL, NOT_APPLICABLE, NOT_TESTED, PASS, Outcome, Trial
+from service.challenge.subject import FAIL, NOT_APPLICABLE, NOT_TESTED, PASS, Gap, Outcome, Trial
 from service.clock import Clock
 from service.configuration import Configuration
 
 TOLERANCE_NS = SECOND_NS // 10
-SETTLED_NS = 5 * SECOND_NS
-LATE_PAUSE_S = 0.0
+"""How far tests stay from a delay."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ class Record:
     ended: int
     span: tuple[int, int] | None
     sent: int
+    lost: int
     broker: str
     journal: tuple[int, str]
     config: str
@@ -80,8 +80,11 @@ def conduct(
     challenged: Configuration | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Record:
-    """Challenge an instance in `folder`. What has to come is taken from `configuration`; the instance is given `challenged` instead, if there
-    is one: that is how the challenge itself is challenged."""
+    """Challenge an instance in `folder`, and return what came of it.
+
+    What has to come is taken from `configuration`; the instance is given `challenged` instead, if there is one: that is how the challenge
+    itself is challenged. Raises Hangs and what a service raises that cannot start.
+    """
     begun = clock.now_ns()
     outcomes, trials = _planned(configuration, chosen, tolerance_ns)
     schedule = scheduled(trials, configuration.facility, begun)
@@ -99,6 +102,7 @@ def conduct(
         ahead = [(one.rule, one.points, one.selected) for one in chosen if one.rule.kind == "clock_ahead" and one.points]
         outcomes += challenge_ahead(instance, ahead, findings, say)
         sent, pages = instance.sent, instance.pages()
+        lost = sent - instance.pipeline.intake.sums.received + instance.pipeline.intake.sums.lost
         known = set(instance.alarm_of().values())
     strangers = tuple(page["subject"] for page in pages if page["alarm"] not in known)
     order = {one.rule.id: number for number, one in enumerate(chosen)}
@@ -106,7 +110,7 @@ def conduct(
     spans = [outcome.span for outcome in outcomes if outcome.span is not None]
     span = (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
     return Record(
-        tuple(outcomes), tuple(chosen), begun, clock.now_ns(), span, sent, broker, head_of(folder), config, len(pages), strangers
+        tuple(outcomes), tuple(chosen), begun, clock.now_ns(), span, sent, lost, broker, head_of(folder), config, len(pages), strangers
     )  # fmt: skip
 
 
@@ -143,10 +147,7 @@ def _counts(rule: Rule, point: Point) -> bool:
     return point.period_ns is not None or not any(duration is not None and duration.periods for duration in durations)
 
 
-def _gap(rule: Rule, point: Point, gap: object, state: str) -> Outcome:
-    from service.challenge.subject import Gap
-
-    assert isinstance(gap, Gap)
+def _gap(rule: Rule, point: Point, gap: Gap, state: str) -> Outcome:
     return Outcome(rule.id, point.id, gap.case, gap.title, gap.status, gap.reason, state)
 
 
@@ -162,7 +163,6 @@ def _by_times(instance: Instance, schedule: Schedule, say: Callable[[str], None]
         say(f"{count:,} readings of {len(streams)} points{', late' if late else ''}")
         for point, readings in streams.items():
             instance.send(point, readings)
-        instance.wait(SETTLED_NS / SECOND_NS)
         instance.settle()
     findings = _findings(instance)
     return [outcome_of(trial, findings) for trial in schedule.trials]
@@ -192,7 +192,3 @@ def _findings(instance: Instance) -> Findings:
 def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
     """How many lines of each status."""
     return {status: sum(outcome.status == status for outcome in outcomes) for status in (PASS, FAIL, NOT_TESTED, NOT_APPLICABLE)}
-
-
-def failed(outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
-    return (outcome for outcome in outcomes if outcome.status in (FAIL, NOT_TESTED))

@@ -23,7 +23,8 @@ from service.challenge.hastened import Hastened
 from service.clock import SystemClock
 from service.configuration import Configuration
 from service.pipeline import Pipeline
-from service.settings import Http, Mqtt
+from service.settings import Mqtt
+from service.settings_http import Http
 from simulators.broker import parse_broker
 from simulators.outlet import Outlet
 
@@ -53,8 +54,8 @@ def own(configuration: Configuration, folder: Path) -> Configuration:
     """The configuration with all that reaches outside replaced: folder, broker, recipients, console, historian, foreign sources."""
     settings = replace(
         configuration.settings,
-        environment="validation", data_dir=folder, mqtt=Mqtt(embedded=True, client_id="renrum-challenge"), http=Http(port=0), historian=None,
-        grafana="", sources="", evaluate_every_ns=EVALUATE_EVERY_NS, apply="on_start",
+        environment="validation", data_dir=folder, mqtt=Mqtt(embedded=True, client_id="renrum-challenge"), http=Http(port=0),
+        historian=None, grafana="", sources="", evaluate_every_ns=EVALUATE_EVERY_NS, apply="on_start",
     )  # fmt: skip
     return replace(configuration, settings=settings, sources=(), oncall=OnCall({"sink": Local(folder / "pages.jsonl")}))
 
@@ -133,7 +134,9 @@ class Instance:
         self._outlet.drain()
         pipeline = self.pipeline
         self.until(lambda: pipeline.intake.sums.received >= self.sent, "receives what was sent")
-        self.until(lambda: pipeline.stepper.ledger.cursor >= pipeline.intake.cursor and not self._settling(), "judges what it received")
+        for _ in range(2):  # a step that is under way shows neither
+            self.until(lambda: pipeline.stepper.ledger.cursor >= pipeline.intake.cursor and not self._settling(), "judges what it received")
+            self.wait(2 * EVALUATE_EVERY_NS / 1e9)
         self.until(lambda: not pipeline.unsent(), "tells of what it found")
 
     def _settling(self) -> bool:

@@ -1,4 +1,4 @@
-"""What must come of the readings of a test, by docs/rules.md: written from its text, and sharing nothing with the engine that is challenged."""
+"""What must come of the readings of a test: written from the text of docs/rules.md, sharing nothing with the engine."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def selects(rule: Rule, point: Point) -> bool:
     """Whether all given attributes of the selection match; `room` means the room's own points, not its zones'."""
     select = rule.select
     given = (
-        (select.point, [point.id]), (select.room, [] if point.zone else [point.room]), (select.zone, [point.zone]), (select.grade, [point.grade]),
-        (select.quantity, [point.quantity]), (select.type, [point.type]), (select.tag, point.tags),
+        (select.point, [point.id]), (select.room, [] if point.zone else [point.room]), (select.zone, [point.zone]),
+        (select.grade, [point.grade]), (select.quantity, [point.quantity]), (select.type, [point.type]), (select.tag, point.tags),
     )  # fmt: skip
     return all(not globs or any(value and fnmatchcase(value, glob) for value in values for glob in globs) for globs, values in given)
 

@@ -9,6 +9,7 @@ from typing import Any
 from facility.durations import Duration
 from facility.times import format_time
 from rules.rule import Bound, Rule
+from service.challenge.ahead import SPEED
 from service.challenge.compared import COLUMNS
 from service.challenge.conduct import Chosen, Record, counted
 from service.challenge.requirements import Requirement, result_of, traced, untraced_rules
@@ -38,17 +39,18 @@ def document(
     configuration: Configuration, record: Record, circumstances: Circumstances, requirements: Sequence[Requirement] | None
 ) -> dict[str, Any]:
     """The protocol, JSON-able."""
-    outcomes, rules = record.outcomes, [one.rule for one in record.chosen]
+    outcomes = record.outcomes
     counts = counted(outcomes)
-    wrong = bool(counts[FAIL] or counts[NOT_TESTED])
+    failed = counts[FAIL] or record.lost or record.config != configuration.judging_hash
+    verdict = FAIL if failed else NOT_TESTED if counts[NOT_TESTED] else PASS if counts[PASS] else NOT_APPLICABLE
     site = configuration.facility.site
     return {
         "format": FORMAT,
         "title": circumstances.title,
         "site": {"id": site.id, "name": site.name},
-        "verdict": FAIL if counts[FAIL] else NOT_TESTED if counts[NOT_TESTED] else PASS if counts[PASS] else NOT_APPLICABLE,
-        "passed": not wrong and bool(counts[PASS]),
+        "verdict": verdict,
         "counts": counts,
+        "partial": _partial(configuration, record, circumstances),
         "begun": format_time(record.begun),
         "ended": format_time(record.ended),
         "lasted_s": round((record.ended - record.begun) / 1e9, 1),
@@ -64,6 +66,7 @@ def document(
         "instance": {
             "broker": record.broker,
             "readings_sent": record.sent,
+            "readings_lost": record.lost,
             "pages": record.pages,
             "other_pages": list(record.strangers),
             "first_reading": None if record.span is None else format_time(record.span[0]),
@@ -75,30 +78,40 @@ def document(
         "method": _method(record, circumstances),
         "not_covered": _not_covered(configuration),
         "rules": [_rule(one, outcomes) for one in record.chosen],
-        "requirements": None if requirements is None else _requirements(requirements, rules, outcomes),
+        "requirements": None if requirements is None else _requirements(requirements, configuration.rules, outcomes),
         "outcomes": [_outcome(number, outcome) for number, outcome in enumerate(outcomes, 1)],
         "columns": list(COLUMNS),
     }
+
+
+def _partial(configuration: Configuration, record: Record, circumstances: Circumstances) -> str:
+    """What was left out by choice; empty for nothing."""
+    left = len(configuration.rules) - len(record.chosen)
+    words = [f"{len(record.chosen)} of {len(configuration.rules)} rules were chosen"] if left else []
+    some = sum(len(one.points) < len(one.selected) for one in record.chosen)
+    words += [f"{some} rules were challenged at {circumstances.sample} of their points only"] if some else []
+    return "; ".join(words)
 
 
 def _method(record: Record, circumstances: Circumstances) -> list[str]:
     """How it was done, for people who must judge whether it proves anything."""
     sample = "every point that a rule selects" if circumstances.sample is None else f"at most {circumstances.sample} points per rule"
     return [
-        "An instance of the service of its own was started on this machine with the configuration named above: its own temporary folder, its own "
-        f"broker ({record.broker}) on the loopback interface, its own journal, and a local file as the only recipient. The running system, "
-        "its broker, its recipients, console and historian were not used. Its environment is validation.",
+        "An instance of the service of its own was started on this machine with the configuration named above: its own temporary folder, "
+        f"its own broker ({record.broker}) on the loopback interface, its own journal, and a local file as the only recipient. The running "
+        "system, its broker, its recipients, console and historian were not used. Its environment is validation.",
         f"Driven: {sample}. Readings were published to the broker and went the whole way: broker, ingest, journal, rules, alarms, pages.",
-        "What had to come was computed from the text of each rule by a program that shares nothing with the engine that judges; it is what docs/rules.md "
-        "says of the readings that were sent. A test passes when exactly the excursions that had to come are there, each equal in onset, raised, "
-        "ended, cleared, peak, limit and number of readings, and when a page of each lies in the recipient's file.",
-        f"Delays: tests stay {circumstances.tolerance_ns / 1e9:g} s (or half of a shorter delay) from each delay, and lie exactly on it. Values: one "
-        "resolution of the point below, at and above each limit; where the point declares none, a thousandth of the limit.",
-        "Compressed time: rules are judged on the times that readings carry. These lie in the past, and were published as fast as the broker "
-        "takes them; delays and windows are therefore whole, and waiting is not. Readings of a long stretch stand further apart than the "
-        "point's period, never further than max_gap.",
-        f"Hastened time: silence and clocks that are ahead are judged on arrival. For these tests the instance's clock (wall and monotonic) ran up to "
-        f"{FASTEST:g} (silence) and 20 (clocks ahead) times as fast as the machine's. Moments of arrival are those of the instance's journal.",
+        "What had to come was computed from the text of each rule by a program that shares nothing with the engine that judges: it is what "
+        "docs/rules.md says of the readings that were sent. A test passes when exactly the excursions that had to come are there, each "
+        "equal in onset, raised, ended, cleared, peak, limit and number of readings, and when a page of each lies in the recipient's file.",
+        f"Delays: tests stay {circumstances.tolerance_ns / 1e9:g} s (or half of a shorter delay) from each delay, and lie exactly on it. "
+        "Values: one resolution of the point below, at and above each limit; where the point declares none, a thousandth of the limit.",
+        "Compressed time: rules are judged on the times that readings carry. These lie in the past, and were published as fast as "
+        "the broker takes them; delays and windows are therefore whole, and waiting is not. Readings of a long stretch stand further apart "
+        "than the point's period, never further than max_gap.",
+        "Hastened time: silence and clocks that are ahead are judged on arrival. For these tests the instance's clock (wall and monotonic) "
+        f"ran up to {FASTEST:g} (silence) and {SPEED:g} (clocks ahead) times as fast as the machine's. Moments of arrival are those of the "
+        "instance's journal; a silence counts as raised in time within a quarter of a second of the machine's time.",
         "Late arrival: readings marked late were published when everything else was received, judged and told of.",
     ]
 

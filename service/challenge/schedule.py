@@ -37,7 +37,7 @@ def scheduled(trials: Sequence[Trial], facility: Facility, end: int) -> Schedule
         placed, begin = _side_by_side(members, begin + MARGIN_NS + (clean_up if state == "at_rest" else 0))
         laid += placed
         begin += MARGIN_NS
-    shift = end - MARGIN_NS - begin
+    shift = (end - MARGIN_NS - begin) // SECOND_NS * SECOND_NS  # whole seconds read better
     moved = [replace(trial, begin=trial.begin + shift) for trial in laid]
     fits, refused = _late_enough(moved)
     return Schedule(tuple(fits), tuple((time + shift, state) for time, state in states), tuple(refused))

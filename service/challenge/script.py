@@ -13,7 +13,7 @@ Made = Trial | Gap
 
 @dataclass
 class Script:
-    """The readings of one test, from time 0 on; `since` is where what is looked at begins, after the readings that bring the rule to rest."""
+    """The readings of one test, from time 0 on; what is looked at begins at `since`, after those that bring the rule to rest."""
 
     subject: Subject
     now: int = 0
@@ -67,7 +67,9 @@ class Script:
         outside = [one for one in self.samples if not one.point and one.quality != "bad" and is_bad(subject.point, one)]
         if outside and not bad:
             low, high = subject.point.range or (0.0, 0.0)
-            reason = f"{outside[0].value:g} lies outside the point's range [{low:g}, {high:g}]: it would be bad, and not judged by this rule"
+            reason = (
+                f"{outside[0].value:g} lies outside the point's range [{low:g}, {high:g}]: it would be bad, and not judged by this rule"
+            )
             return Gap(case, title, NOT_APPLICABLE, reason)
         samples = tuple(sorted(self.samples, key=lambda one: one.at))
         due = due_of(subject, samples, self.since)

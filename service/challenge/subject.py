@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from facility.site import SECOND_NS, Point
@@ -72,7 +72,7 @@ class Subject:
         return pause if self.max_gap is None else min(pause, self.max_gap)
 
     def spacing(self, span: int) -> int:
-        """Between two readings of a stretch of that length: wide, as delays are judged on the times of readings, unless that means a gap."""
+        """Between two readings of a stretch of that length: wide, as delays are judged by time, unless that means a gap."""
         if self.point.on_change:
             return self.pause
         wide = max(self.pause, span // 6)
@@ -163,7 +163,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A line of the protocol. `expected` and `actual` are excursions in words for people, `sent` when the first and last reading are (ns)."""
+    """A line of the protocol; `expected` and `actual` are excursions as programs read them, `span` from the first reading to the last."""
 
     rule: str
     point: str
@@ -176,4 +176,4 @@ class Outcome:
     actual: tuple[dict[str, object], ...] = ()
     differences: tuple[str, ...] = ()
     readings: int = 0
-    span: tuple[int, int] | None = field(default=None)
+    span: tuple[int, int] | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 
 from facility.site import Point
 from service.challenge.limit_cases import back, calm
@@ -21,14 +22,15 @@ def unless_cases(subject: Subject) -> Iterator[Made]:
     if unless is None or subject.limits is None or not subject.full:
         return
     if other is None:
-        yield inapplicable(*PASSED_OVER, f"there is no point {unless.point.replace('{room}', subject.point.room)}: the rule applies to all readings")
+        name = unless.point.replace("{room}", subject.point.room)
+        yield inapplicable(*PASSED_OVER, f"there is no point {name}: the rule applies to all readings")
         return
-    beyond = subject.rule.kind == "limit" and bool(subject.sides) and _beyond(subject, other)
-    if beyond is False or beyond is None or other.id == subject.point.id:
+    beyond = _value(subject, other, inside=False) if subject.rule.kind == "limit" and subject.sides else None
+    if beyond is None or other.id == subject.point.id:
         reason = "no test for `unless` at this kind of rule, or no value of the other point is beyond within its range"
         yield Gap(*PASSED_OVER, NOT_TESTED, reason)
         return
-    yield from _driven(subject, other, float(beyond))
+    yield from _driven(subject, other, beyond)
 
 
 def _driven(subject: Subject, other: Point, beyond: float) -> Iterator[Made]:
@@ -48,8 +50,7 @@ def _driven(subject: Subject, other: Point, beyond: float) -> Iterator[Made]:
     if most is None:
         yield inapplicable(*TOO_LONG, "the rule has no at_most")
     else:
-        whole = most + subject.tolerance_ns + held + 2 * subject.spacing(held)
-        script = begun().beside(beyond, whole, period).wait(most + subject.tolerance_ns).run(breaching, held)
+        script = begun().beside(beyond, most + subject.pause + held, period).run(breaching, most).run(breaching, held)
         yield back(quiet(script), normal).made(*TOO_LONG, 1)
     if other.period_ns is None or other.on_change:
         yield inapplicable(*STALE, "the other point declares no period, or reports on change")
@@ -67,20 +68,18 @@ def quiet(script: Script) -> Script:
     return script
 
 
-def _beyond(subject: Subject, other: Point) -> float | None:
-    return _value(subject, other, inside=False)
-
-
 def _value(subject: Subject, other: Point, *, inside: bool) -> float | None:
+    """A value of the other point that is not beyond, or that is, within its range; None where there is none."""
     unless = subject.rule.unless
     assert unless is not None
     step = other.resolution or 0.001
-    sides: list[tuple[float, int]] = []
-    for bound, sign in ((unless.above, 1), (unless.below, -1)):
-        if bound is not None:
-            sides.append((float(bound.value), sign))
+    given = ((unless.above, 1), (unless.below, -1))
+    sides = [(float(bound.value), sign) for bound, sign in given if bound is not None]
     tried: list[float] = [limit + (-sign if inside else sign) * step for limit, sign in sides]
     tried += list(other.range or ())
-    wanted: Callable[[float], bool] = lambda value: any(sign * value > sign * limit for limit, sign in sides) is not inside  # noqa: E731
-    clear = (value for value in tried if wanted(value) and value not in [limit for limit, _ in sides])
-    return next((value for value in clear if other.range is None or other.range[0] <= value <= other.range[1]), None)
+    low, high = other.range or (-math.inf, math.inf)
+    for value in tried:
+        is_beyond = any(sign * value > sign * limit for limit, sign in sides)
+        if is_beyond is not inside and low <= value <= high and all(value != limit for limit, _ in sides):
+            return value
+    return None

@@ -172,7 +172,7 @@ def rate_cases(subject: Subject) -> Iterator[Made]:
         return
     held = subject.on_delay + subject.tolerable(subject.on_delay)
     if held >= subject.window:
-        yield Gap("step", "a step by more than is allowed", NOT_TESTED, "the on-delay is not shorter than the window: one step does not raise")
+        yield Gap("step", "a step by more than is allowed", NOT_TESTED, "the on-delay is as long as the window: one step does not raise")
         return
     for sign, words in ((1, "up"), (-1, "down")):
         for case, amount, excursions in (("at-limit", change, 0), ("beyond", change + step, 1)):
@@ -197,7 +197,7 @@ def rate_cases(subject: Subject) -> Iterator[Made]:
 def _room(subject: Subject, amount: float) -> tuple[float, str]:
     """A value with room on both sides."""
     low, high = subject.point.range or (-math.inf, math.inf)
-    for value in (0.0, *((low + high) / 2 for _ in range(1) if math.isfinite(low))):
+    for value in (0.0, (low + high) / 2 if math.isfinite(low) else 0.0):
         if low + amount <= value <= high - amount:
             return value, ""
     return 0.0, f"the point's range [{low:g}, {high:g}] has no room for a change by {amount:g}"
@@ -247,7 +247,8 @@ def flatline_cases(subject: Subject) -> Iterator[Made]:
     yield _moving_on(script, base, moved).made("late/found", "what stands still arrives after what came later", 1)
     if subject.max_gap is None:
         script = _moving(subject, base, moved).run(base).after(held).run(base)
-        yield _moving_on(script, base, moved).made("dropout", "silence between two equal readings: it bridges", None if subject.on_delay else 1)
+        excursions = None if subject.on_delay else 1
+        yield _moving_on(script, base, moved).made("dropout", "silence between two equal readings: it bridges", excursions)
     else:
         script = _moving(subject, base, moved).run(base, half).wait(subject.max_gap + subject.tolerance_ns).run(base, half)
         yield _moving_on(script, base, moved).made("dropout", "silence longer than max_gap: it begins anew", 0)

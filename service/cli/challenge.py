@@ -34,7 +34,7 @@ NAME = "challenge"
 @click.command()
 @config_option
 @click.option("--files", "as_files", is_flag=True, help="Challenge what the files say, in force or not: before `renrum apply`.")
-@click.option("--requirements", "requirements_path", type=FILE, help="A requirements.csv (id,text,rules): the protocol traces each to its tests.")
+@click.option("--requirements", "requirements_path", type=FILE, help="A requirements.csv (id,text,rules), traced to tests.")
 @click.option("--rule", "globs", multiple=True, metavar="GLOB", help="Only rules with such an id; may be given several times.")
 @click.option("--sample", type=click.IntRange(min=1), help="At most so many points per rule.  [default: every point]")
 @click.option("--tolerance", "tolerance_ns", type=Span(), default="100ms", show_default=True, help="How far tests stay from each delay.")
@@ -82,7 +82,7 @@ def challenge(
         click.echo(json.dumps(protocol, indent=1, ensure_ascii=False))
     else:
         _tell(protocol, written)
-    raise SystemExit(0 if protocol["passed"] else 1)
+    raise SystemExit(0 if protocol["verdict"] == "PASS" else 1)
 
 
 def _applied(config: Path, as_files: bool) -> tuple[Configuration, str]:
