@@ -3,48 +3,61 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from facility.durations import parse_duration
+from rules.rule import Selection
 from service.challenge import ahead, silence
-from service.challenge.conduct import choose, conduct
+from service.challenge.conduct import Record, choose, conduct
 from service.challenge.hastened import Hastened
-from service.challenge.subject import FAIL, NOT_TESTED, PASS
+from service.challenge.subject import FAIL, NOT_APPLICABLE, NOT_TESTED, PASS
 from service.clock import SystemClock
-from tests.support.challenged import ARRIVAL, challenged, configured, lines, otherwise
+from tests.support.challenged import ARRIVAL, configured, lines, otherwise
 from tests.support.hands import Hands
 
 
-@pytest.fixture(autouse=True)
-def _faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "SPEED", 60.0)
-    monkeypatch.setattr(silence, "REAL_S", 3.0)
-
-
-def test_a_right_configuration_passes(tmp_path: Path) -> None:
-    record = challenged(configured(tmp_path / "site", ARRIVAL), tmp_path / "own")
-    assert [(outcome, outcome.differences) for outcome in record.outcomes if outcome.status in (FAIL, NOT_TESTED)] == []
-    cases = sorted((outcome.rule, outcome.point, outcome.case) for outcome in record.outcomes if outcome.status == PASS)
-    points = ("cp1.door", "cp1.dp")
-    assert cases == [
-        ("ahead", "$clock", "ahead/all"),
-        *(("ahead", point, f"ahead/{case}") for point in points for case in ("inside", "raised", "short")),
-        *(("silent", point, f"silence/{case}") for point in points for case in ("raised", "short")),
-    ]
-
-
-def test_whatever_is_wrong_is_found(tmp_path: Path) -> None:
-    configuration = configured(tmp_path / "site", ARRIVAL)
-    silent, clocks = configuration.rules
-    none = replace(clocks, select=replace(clocks.select, point=("bsc1.p05",), room=()))
-    wrong = otherwise(configuration, [replace(silent, after=parse_duration("3s")), none])
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    """Of an instance of which two of four rules are wrong."""
+    folder = tmp_path_factory.mktemp("arrival")
+    configuration = configured(folder / "site", ARRIVAL)
+    silent, impatient, clocks, elsewhere = configuration.rules
+    wrong = [silent, replace(impatient, after=parse_duration("3s")), clocks, replace(elsewhere, select=Selection(point=("bsc1.p05",)))]
     clock = SystemClock()
-    chosen = [replace(one, points=one.points[:1]) for one in choose(configuration, None, clock.now_ns())]
-    record = conduct(configuration, tmp_path / "own", clock, chosen, challenged=wrong)
-    assert {outcome.case for outcome in lines(record, "silent", FAIL)} == {"silence/short", "silence/raised"}
-    assert {outcome.case for outcome in lines(record, "ahead", FAIL)} == {"ahead/raised", "ahead/all"}
+    chosen = [replace(one, points=one.points[:1]) if one.rule is elsewhere else one for one in choose(configuration, None, clock.now_ns())]
+    with pytest.MonkeyPatch.context() as faster:
+        faster.setattr(ahead, "SPEED", 60.0)
+        faster.setattr(silence, "REAL_S", 3.0)
+        return conduct(configuration, folder / "own", clock, chosen, challenged=otherwise(configuration, wrong))
+
+
+def cases(record: Record, rule: str, status: str) -> list[tuple[str, str]]:
+    return sorted((outcome.point, outcome.case) for outcome in lines(record, rule, status))
+
+
+def test_a_right_silence_passes(record: Record) -> None:
+    assert lines(record, "silent", FAIL) + lines(record, "silent", NOT_TESTED) == []
+    assert cases(record, "silent", PASS) == [(point, f"silence/{case}") for point in ("cp1.door", "cp1.dp") for case in ("raised", "short")]
+
+
+def test_a_wrong_silence_is_found(record: Record) -> None:
+    assert cases(record, "impatient", FAIL) == [("cp1.temp", "silence/raised"), ("cp1.temp", "silence/short")]
+
+
+def test_right_clocks_pass(record: Record) -> None:
+    assert cases(record, "ahead", PASS) == [("cp1.dp", f"ahead/{case}") for case in ("inside", "raised", "short")]
+    assert [outcome.reason for outcome in lines(record, "ahead", NOT_APPLICABLE)] == ["the rule selects a single point"]
+
+
+def test_wrong_clocks_are_found(record: Record) -> None:
+    assert cases(record, "elsewhere", FAIL) == [("$clock", "ahead/all"), ("cp1.temp", "ahead/raised")]
+
+
+def test_all_clocks_at_once(record: Record) -> None:
+    """Of the points that the instance's rule selects none is ahead; what had to come is told."""
+    (line,) = lines(record, "elsewhere", FAIL)[-1:]
+    assert line.differences == ("1 excursion of $clock expected, 0 found",)
 
 
 def test_the_hastened_clock_never_steps() -> None:

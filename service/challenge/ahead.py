@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 
 from facility.site import SECOND_NS, Point
 from facility.wire import Published
@@ -49,21 +50,31 @@ def _pass(instance: Instance, span_ns: int) -> None:
     instance.wait(span_ns / SECOND_NS / SPEED)
 
 
-def _send(instance: Instance, points: Sequence[Point], ahead_ns: int | None) -> tuple[int, int]:
-    """A reading of each point, so much further ahead than it may be (None: not ahead); from when to when that took, ns UTC."""
+@dataclass(frozen=True)
+class _Sent:
+    """A reading of each point: the times that they carry, and from when to when sending and receiving took; ns UTC."""
+
+    times: Mapping[str, int]
+    begin: int
+    end: int
+
+
+def _send(instance: Instance, points: Sequence[Point], ahead_ns: int | None) -> _Sent:
+    """A reading of each point, so much further ahead than it may be (None: not ahead at all)."""
     instance.clock.speed = 1.0
-    begin = instance.clock.now_ns()
+    begin, times = instance.clock.now_ns(), dict[str, int]()
     for point in points:
-        time = instance.clock.now_ns() + (0 if ahead_ns is None else point.max_ahead_ns + ahead_ns)
+        times[point.id] = instance.clock.now_ns() + (0 if ahead_ns is None else point.max_ahead_ns + ahead_ns)
         value = 0.0 if point.range is None else (point.range[0] + point.range[1]) / 2
-        instance.send(point.id, [Published(time, value)])
+        instance.send(point.id, [Published(times[point.id], value)])
     instance.until(lambda: instance.pipeline.intake.sums.received >= instance.sent, "receives what was sent")
     end = instance.clock.now_ns()
     instance.clock.speed = SPEED
-    return begin, end
+    return _Sent(times, begin, end)
 
 
 def _one_by_one(instance: Instance, rule: Rule, points: Sequence[Point], findings: Callable[[], Findings]) -> list[Outcome]:
+    cursor = instance.cursor
     inside = _send(instance, points, -TOLERANCE_NS)
     refused = _send(instance, points, TOLERANCE_NS)
     stored = _send(instance, points, None)
@@ -73,25 +84,34 @@ def _one_by_one(instance: Instance, rule: Rule, points: Sequence[Point], finding
     ended = _send(instance, points, None)
     instance.settle()
     found, outcomes = findings(), []
+    kept = {(one.point, one.time) for one in instance.received(cursor)}
     for point in points:
-        for case, (since, until) in ((INSIDE, inside), (SHORT, (refused[0], stored[1]))):
-            rows = found.of(rule.id, point.id, since, until)
-            wrong = ("no excursion was expected",) if rows else ()
-            outcomes.append(_outcome(rule, point.id, case, rows_told(rows), wrong, 1 if case is INSIDE else 2, (since, until)))
-        rows = found.of(rule.id, point.id, *again)
-        words = tuple(_raised(found, rule, rows, ended))
-        outcomes.append(_outcome(rule, point.id, AHEAD, rows_told(rows), words, 2, (again[0], ended[1])))
+        for case, sent, until in ((INSIDE, inside, inside.end), (SHORT, refused, stored.end)):
+            rows = found.of(rule.id, point.id, sent.begin, until)
+            words = ["no excursion was expected"] if rows else []
+            words += _admitted(kept, point, sent, case is INSIDE)
+            outcomes.append(_outcome(rule, point.id, case, rows_told(rows), words, 1 if case is INSIDE else 2, (sent.begin, until)))
+        rows = found.of(rule.id, point.id, again.begin, again.end)
+        words = _raised(found, rule, rows, ended) + _admitted(kept, point, again, False)
+        outcomes.append(_outcome(rule, point.id, AHEAD, rows_told(rows), words, 2, (again.begin, ended.end)))
     return outcomes
 
 
-def _raised(found: Findings, rule: Rule, rows: Sequence[Excursion], ended: tuple[int, int]) -> list[str]:
+def _admitted(kept: Set[tuple[str, int]], point: Point, sent: _Sent, wanted: bool) -> list[str]:
+    """What is wrong with the admission of a point's reading."""
+    if ((point.id, sent.times[point.id]) in kept) is wanted:
+        return []
+    return ["it was refused, and should have been stored" if wanted else "it was stored, and should have been refused"]
+
+
+def _raised(found: Findings, rule: Rule, rows: Sequence[Excursion], ended: _Sent) -> list[str]:
     if len(rows) != 1:
         return [f"1 excursion expected, {len(rows)} found"]
     row = rows[0]
     words = (
         [] if row.raised == row.onset + MINUTE_NS else [f"raised {(row.raised - row.onset) / SECOND_NS:g} s after its onset, 60 s expected"]
     )
-    if row.ended is None or not ended[0] <= row.ended <= ended[1] or row.cleared != row.ended:
+    if row.ended is None or not ended.begin <= row.ended <= ended.end or row.cleared != row.ended:
         words.append("not ended by the reading that was stored")
     return words + ([why] if (why := found.untold(rule, row)) else [])
 
@@ -104,15 +124,17 @@ def _all_at_once(instance: Instance, rule: Rule, points: Sequence[Point], findin
     ended = _send(instance, points, None)
     instance.settle()
     found = findings()
-    rows = found.of(rule.id, OURS, *refused)
-    own = [row for point in points for row in found.of(rule.id, point.id, *refused)]
+    rows = found.of(rule.id, OURS, refused.begin, refused.end)
+    own = [row for point in points for row in found.of(rule.id, point.id, refused.begin, refused.end)]
     words = [] if len(rows) == 1 else [f"1 excursion of {OURS} expected, {len(rows)} found"]
     words += [f"{len(own)} excursions of single points, none expected"] if own else []
     for row in rows:
-        words += [] if refused[0] <= row.raised <= refused[1] else ["not raised when over half of the points were ahead"]
-        words += [] if row.ended is not None and ended[0] <= row.ended <= ended[1] else ["not ended by the first reading that was stored"]
+        words += [] if refused.begin <= row.raised <= refused.end else ["not raised when over half of the points were ahead"]
+        words += (
+            [] if row.ended is not None and ended.begin <= row.ended <= ended.end else ["not ended by the first reading that was stored"]
+        )
         words += [why] if (why := found.untold(rule, row)) else []
-    return _outcome(rule, OURS, ALL, rows_told(rows), tuple(words), 2 * len(points), (refused[0], ended[1]))
+    return _outcome(rule, OURS, ALL, rows_told(rows), words, 2 * len(points), (refused.begin, ended.end))
 
 
 def rows_told(rows: Sequence[Excursion]) -> tuple[dict[str, object], ...]:
@@ -124,7 +146,7 @@ def _outcome(
     point: str,
     case: tuple[str, str],
     actual: tuple[dict[str, object], ...],
-    words: tuple[str, ...],
+    words: Sequence[str],
     readings: int,
     span: tuple[int, int],
 ) -> Outcome:
@@ -134,4 +156,4 @@ def _outcome(
             {"onset": "the arrival of the first refused reading", "raised": "a minute later" if case is AHEAD else "at once, over half"},
         )
     status = FAIL if words else PASS
-    return Outcome(rule.id, point, *case, status, expected=expected, actual=actual, differences=words, readings=readings, span=span)
+    return Outcome(rule.id, point, *case, status, expected=expected, actual=actual, differences=tuple(words), readings=readings, span=span)

@@ -63,7 +63,9 @@ rules:
 ARRIVAL = """
 rules:
   - {id: silent, kind: stale, select: {point: [cp1.dp, cp1.door]}, after: 5s}
-  - {id: ahead, kind: clock_ahead, select: {point: [cp1.dp, cp1.door]}}
+  - {id: impatient, kind: stale, select: {point: cp1.temp}, after: 5s}
+  - {id: ahead, kind: clock_ahead, select: {point: cp1.dp}}
+  - {id: elsewhere, kind: clock_ahead, select: {point: [cp1.temp, cp1.door]}}
 """
 
 
