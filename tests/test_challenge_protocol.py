@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from facility.problems import ConfigurationError
 from service.challenge.requirements import load_requirements
 from service.challenge.shown import html, pdf, words
 from service.cli import main
+from service.cli.challenge import applied
+from service.configuration import Configuration
 from tests.support.challenged import site
 
 REQUIREMENTS = """id,text,rules
@@ -170,3 +173,21 @@ def test_a_rule_that_is_not_there(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["challenge", "--config", str(site(tmp_path)), "--rule", "nothing", "--out", str(tmp_path)])
     assert result.exit_code == 2
     assert "no rule has such an id" in result.output
+
+
+def test_what_is_in_force_is_challenged_not_what_the_files_say(conducted: tuple[Any, Path], tmp_path: Path, capsys: Any) -> None:
+    main_file = site(tmp_path)
+    copytree(conducted[1] / "kept", tmp_path / "data")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(rules.read_text().replace("below: 12", "below: 13"))
+    configuration, source = applied(main_file, False)
+    assert bound_of(configuration) == 12
+    assert "in force since journal entry 1" in source
+    assert "rules.yaml differs" in source
+    assert "--files challenges the files" in capsys.readouterr().err
+    assert bound_of(applied(main_file, True)[0]) == 13
+
+
+def bound_of(configuration: Configuration) -> object:
+    below = next(rule for rule in configuration.rules if rule.id == "dp.alert").below
+    return None if below is None else below.value

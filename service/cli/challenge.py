@@ -64,7 +64,7 @@ def challenge(
     for_us_alone()
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     requirements = None if requirements_path is None else load_requirements(requirements_path)
-    configuration, source = _applied(config, as_files)
+    configuration, source = applied(config, as_files)
     wanted = [rule.id for rule in configuration.rules if not globs or any(fnmatchcase(rule.id, glob) for glob in globs)]
     if not wanted:
         raise Refusal(f"--rule: no rule has such an id. There are: {', '.join(rule.id for rule in configuration.rules[:20])}.")
@@ -85,8 +85,8 @@ def challenge(
     raise SystemExit(0 if protocol["verdict"] == "PASS" else 1)
 
 
-def _applied(config: Path, as_files: bool) -> tuple[Configuration, str]:
-    """The configuration in force by the journal; that of the files where there is none, or where they are asked for."""
+def applied(config: Path, as_files: bool) -> tuple[Configuration, str]:
+    """The configuration in force by the journal, in words where it is from; else, or if asked for, that of the files."""
     try:
         history = [] if as_files else in_force(data_dir_of(config))
     except JournalUnavailable as error:
