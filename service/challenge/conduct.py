@@ -106,7 +106,7 @@ def conduct(
         known = set(instance.alarm_of().values())
     strangers = tuple(page["subject"] for page in pages if page["alarm"] not in known)
     order = {one.rule.id: number for number, one in enumerate(chosen)}
-    outcomes.sort(key=lambda outcome: order[outcome.rule])
+    outcomes.sort(key=lambda outcome: (order[outcome.rule], outcome.point, outcome.status == NOT_APPLICABLE))
     spans = [outcome.span for outcome in outcomes if outcome.span is not None]
     span = (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
     return Record(

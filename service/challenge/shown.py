@@ -53,7 +53,7 @@ def _sections(protocol: Mapping[str, Any]) -> list[dict[str, Any]]:
             "tested": outcome["result"] in ("PASS", "FAIL"),
             "result": outcome["result"],
             "why": [*filter(None, [outcome["reason"]]), *outcome["differences"]],
-            "when": "" if outcome["first"] is None else f"{outcome['readings']} readings from {_brief(outcome['first'])}",
+            "when": "" if outcome["first"] is None else f"{_readings(outcome['readings'])} from {_brief(outcome['first'])[:23]}",
         }
         by_rule.setdefault(outcome["rule"], []).append(line)
     return [rule | {"lines": by_rule.get(rule["id"], [])} for rule in protocol["rules"]]
@@ -77,8 +77,12 @@ def words(row: Mapping[str, Any]) -> str:
         found.append("still open")
     found += [f"{name} {row[name]:.12g}" for name in ("peak", "limit") if row.get(name) is not None]
     if row.get("readings"):
-        found.append(f"{row['readings']} reading{'' if row['readings'] == 1 else 's'}")
+        found.append(_readings(row["readings"]))
     return ", ".join(found)
+
+
+def _readings(count: int) -> str:
+    return f"{count} reading{'' if count == 1 else 's'}"
 
 
 def _brief(time: str) -> str:
