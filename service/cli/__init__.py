@@ -37,6 +37,7 @@ COMMANDS = {
     "watch": ("service.cli.watch:watch", "On a second machine: page when the service is silent."),
     "manifest": ("service.cli.manifest:manifest", "What is installed here, and whether it is what was shipped."),
     "dashboards": ("service.cli.dashboards:dashboards", "Build Grafana's dashboards from the facility and the rules."),
+    "challenge": ("service.cli.challenge:challenge", "Challenge every rule on an instance of its own: the OQ protocol."),
     "verify": ("service.cli.verify:verify", "Prove that the journal is whole and judged as the rules say."),
 }
 """name -> (module:command, what `renrum --help` says of it)."""

@@ -1,0 +1,179 @@
+"""What is challenged: one rule at one point in one occupancy, and the readings that drive it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from facility.site import SECOND_NS, Point
+from rules.rule import Bound, Rule
+
+PASS, FAIL, NOT_APPLICABLE, NOT_TESTED = "PASS", "FAIL", "NOT APPLICABLE", "NOT TESTED"
+PAUSE_NS = 10 * SECOND_NS
+"""Between readings of a point that declares no period."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits that hold in one occupancy; None where that side has none."""
+
+    above: float | None = None
+    below: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a limit; `sign` is 1 for above, -1 for below."""
+
+    name: str
+    bound: Bound
+    limit: float
+    sign: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A rule at a point in an occupancy.
+
+    `limits` is None where the rule does not judge in that occupancy. `tolerance_ns` is how far tests stay from a delay, `full` whether all
+    cases are driven (in a further occupancy only what differs there). `other` is the point of `unless`.
+    """
+
+    rule: Rule
+    point: Point
+    state: str
+    limits: Limits | None
+    tolerance_ns: int
+    full: bool = True
+    other: Point | None = None
+
+    @cached_property
+    def on_delay(self) -> int:
+        return self.rule.on_delay.of(self.point.period_ns)
+
+    @cached_property
+    def off_delay(self) -> int:
+        return self.rule.off_delay.of(self.point.period_ns)
+
+    @cached_property
+    def max_gap(self) -> int | None:
+        return None if self.rule.max_gap is None else self.rule.max_gap.of(self.point.period_ns)
+
+    @cached_property
+    def window(self) -> int:
+        """The window of a rule that looks back, or the duration of one that waits for standstill; 0 for others."""
+        span = self.rule.window or self.rule.duration
+        return 0 if span is None else span.of(self.point.period_ns)
+
+    @cached_property
+    def pause(self) -> int:
+        """Between two readings at rest."""
+        pause = self.point.period_ns or PAUSE_NS
+        return pause if self.max_gap is None else min(pause, self.max_gap)
+
+    def spacing(self, span: int) -> int:
+        """Between two readings of a stretch of that length: wide, as delays are judged by time, unless that means a gap."""
+        if self.point.on_change:
+            return self.pause
+        wide = max(self.pause, span // 6)
+        return wide if self.max_gap is None else min(wide, self.max_gap)
+
+    @cached_property
+    def resolution(self) -> float:
+        """The point's; where it declares none, a thousandth of the largest limit, or of 1."""
+        if self.point.resolution:
+            return self.point.resolution
+        return max((abs(side.limit) for side in self.sides), default=1.0) / 1000 or 0.001
+
+    @cached_property
+    def sides(self) -> tuple[Side, ...]:
+        limits = self.limits or Limits()
+        given = (("above", self.rule.above, limits.above, 1), ("below", self.rule.below, limits.below, -1))
+        return tuple(Side(name, bound, limit, sign) for name, bound, limit, sign in given if bound is not None and limit is not None)
+
+    def beyond(self, side: Side) -> float:
+        """One resolution beyond a limit; the limit itself where that breaks it and what is beyond lies outside the range."""
+        value = side.limit + side.sign * self.resolution
+        return side.limit if side.bound.inclusive and not self.inside_range(value) else value
+
+    def tolerable(self, span: int) -> int:
+        """How far a test stays from a span of time: the tolerance, or half of a span that is shorter."""
+        return min(self.tolerance_ns, span // 2)
+
+    def inside_range(self, value: float) -> bool:
+        return self.point.range is None or self.point.range[0] <= value <= self.point.range[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One reading to be sent: `at` ns after the test's start; `late` ones are sent when all others were judged; `point` is another's."""
+
+    at: int
+    value: float
+    quality: str = ""
+    late: bool = False
+    point: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An excursion that has to come, times in ns (of the test, or UTC); None while it is open, or where there is none."""
+
+    onset: int
+    raised: int
+    ended: int | None
+    cleared: int | None
+    peak: float | None
+    limit: float | None
+    readings: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A test: what is sent, and which excursions with an onset in [since, until] must come of it, and no others."""
+
+    case: str
+    title: str
+    subject: Subject
+    samples: tuple[Sample, ...]
+    since: int
+    until: int
+    due: tuple[Due, ...]
+    begin: int = 0
+    """When it starts, ns UTC: set when it is scheduled."""
+
+    @property
+    def late(self) -> bool:
+        return any(sample.late for sample in self.samples)
+
+    @property
+    def points(self) -> frozenset[str]:
+        return frozenset(sample.point or self.subject.point.id for sample in self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A test that is not made: `status` says whether it does not apply or could not be made, `reason` why."""
+
+    case: str
+    title: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A line of the protocol; `expected` and `actual` are excursions as programs read them, `span` from the first reading to the last."""
+
+    rule: str
+    point: str
+    case: str
+    title: str
+    status: str
+    reason: str = ""
+    state: str = ""
+    expected: tuple[dict[str, object], ...] = ()
+    actual: tuple[dict[str, object], ...] = ()
+    differences: tuple[str, ...] = ()
+    readings: int = 0
+    span: tuple[int, int] | None = None
