@@ -63,12 +63,24 @@ class Derivations:
         if not derived.any():
             return self._stored(points, start, end, settled)
         parts = [self._stored(points[~derived], start[~derived], end[~derived], settled)]
-        for number, first, last in zip(*(column[derived].tolist() for column in (points, start, end)), strict=True):
-            for low, high, derivation in self._spans.of(number, first, last):
-                asked = np.array([number] if derivation is None else sorted(derivation.origins))
-                reach = 0 if derivation is None else derivation.derived.reach_ns
-                found = self._stored(asked, np.full(len(asked), before(low, reach)), np.full(len(asked), high), settled)
-                parts.append(found if derivation is None else derivation.of(found, low, high))
+        asked = zip(*(column[derived].tolist() for column in (points, start, end)), strict=True)
+        spans = [(number, *span) for number, first, last in asked for span in self._spans.of(number, first, last)]
+        wanted: dict[int, tuple[int, int]] = {}  # all at once: each look into the memory costs the same
+        for number, low, high, derivation in spans:
+            reach = 0 if derivation is None else derivation.derived.reach_ns
+            for origin in (number,) if derivation is None else derivation.origins:
+                known = wanted.get(origin, (END, BEGINNING))
+                wanted[origin] = min(known[0], before(low, reach)), max(known[1], high)
+        numbers = np.array(sorted(wanted), np.int64)
+        since, until = np.array([wanted[number] for number in numbers.tolist()], np.int64).reshape(-1, 2).T
+        found = self._stored(numbers, since, until, settled)
+        edges = dict(zip(numbers.tolist(), np.searchsorted(found.point, [numbers, numbers + 1]).T.tolist(), strict=True))
+        for number, low, high, derivation in spans:
+            if derivation is None:
+                own = found.take(slice(*edges[number]))
+                parts.append(own.take((own.time >= low) & (own.time < high)))
+            else:
+                parts.append(derivation.of([found.take(slice(*edges[origin])) for origin in derivation.origins], low, high))
         both = Readings.concatenate(parts)
         return both.take(np.lexsort((both.time, both.point)))
 

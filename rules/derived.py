@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,11 +42,9 @@ class Derivation:
     derived: Derived
     origins: tuple[int, ...]
 
-    def of(self, readings: Readings, start: int, end: int) -> Readings:
-        """Its readings with start <= time < end, in time order, from all readings of its origins since `reach_ns` before `start`."""
-        seen = readings.take((readings.quality < BAD) & (readings.time < end))
-        columns = [seen.take(seen.point == number) for number in self.origins]
-        columns = [column.take(np.argsort(column.time, kind="stable")) for column in columns]
+    def of(self, origins: Sequence[Readings], start: int, end: int) -> Readings:
+        """Its readings with start <= time < end, from those of each origin since `reach_ns` before `start`; all in time order."""
+        columns = [column.take((column.quality < BAD) & (column.time < end)) for column in origins]
         found = self._sums(columns[0]) if self.derived.how == SUM else self._words(columns, start)
         return found.take((found.time >= start) & (np.abs(found.value) <= LARGEST))
 
@@ -63,8 +61,9 @@ class Derivation:
                 return
             until = min([end, *(int(part.time[-1]) + 1 for part in parts if len(part) == SLICE_ROWS)])
             start = min(begun)
-            readings = Readings.concatenate([*read(END, before(start, self.derived.reach_ns), start), *parts])
-            found = self.of(readings.take(readings.received <= settled), start, until)
+            earlier = read(END, before(start, self.derived.reach_ns), start)
+            readings = [Readings.concatenate(list(both)) for both in zip(earlier, parts, strict=True)]
+            found = self.of([column.take(column.received <= settled) for column in readings], start, until)
             if len(found):
                 yield found
             start = until
