@@ -13,6 +13,7 @@ from ingest.entries import INGEST, decode, ingest_body
 from ingest.flaw import Flaw, Flaws, Progress, unwatched
 from ingest.journal_entry import GENESIS, Entry, Head, JournalUnavailable, chained, read_only
 from ingest.journal_files import files_of
+from ingest.journal_reader import holds_nothing
 
 SLICE = 512
 _WIDTHS = {"point": 4, "time": 8, "value": 8, "quality": 1}
@@ -56,7 +57,7 @@ def inspect_chain(path: Path, witness: Witness | None = None, progress: Progress
     """
     chain = Chain()
     links = _Links(chain, witness)
-    files = [(first, file) for first, file in files_of(path) if first == 1 or not _empty(file)] or [(1, path)]
+    files = [(first, file) for first, file in files_of(path) if first == 1 or not holds_nothing(file, first)] or [(1, path)]
     if files[0][0] > 1:
         chain.first = files[0][0]
         links.begin(before or _sealed_before(path, chain))
@@ -75,15 +76,6 @@ def inspect_chain(path: Path, witness: Witness | None = None, progress: Progress
         except (sqlite3.Error, UnicodeDecodeError) as error:
             chain.flaws.add(Flaw(f"SQLite cannot read it: {error}", file=file.name))
     return chain
-
-
-def _empty(path: Path) -> bool:
-    """A file that was begun, and of which nothing was committed."""
-    with suppress(sqlite3.Error), closing(connect(path)) as connection:
-        if not connection.execute("select 1 from sqlite_schema where name = 'commits'").fetchone():
-            return True
-        return not connection.execute("select 1 from commits union all select 1 from sqlite_sequence").fetchone()
-    return False
 
 
 def _sealed_before(path: Path, chain: Chain) -> Head | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ingest.journal_entry import COLUMNS, FORMAT, GENESIS, SCHEMA, Entry, Head, JournalUnavailable, chained, read_only
 from ingest.journal_files import file_from, files_of, remove
-from ingest.journal_reader import JournalReader
+from ingest.journal_reader import HELD, JournalReader
 from ingest.page_digests import digests_file, record_all, record_logged
 
 _CHECKPOINT_PAGES = 1000
@@ -213,11 +213,14 @@ def _holds(path: Path) -> bool:
 
 
 def _empty(path: Path) -> bool:
-    """Whether a file holds no entry: it was begun, and nothing of that was committed."""
-    with closing(read_only(path)) as connection:
+    """Whether a file holds no entry: it was begun, and nothing of that was committed.
+
+    For the one who writes: what a kill left half done while the file was begun, SQLite undoes here.
+    """
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)) as connection:
         if not connection.execute("select 1 from sqlite_schema where name = 'commits'").fetchone():
             return True
-        return not connection.execute("select 1 from commits limit 1").fetchone()
+        return not connection.execute(HELD).fetchone()
 
 
 __all__ = ["FORMAT", "GENESIS", "SCHEMA", "Entry", "Head", "Journal", "JournalReader", "JournalUnavailable", "chained", "read_only"]

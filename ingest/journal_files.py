@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 _NAME = re.compile(r"-(\d{12})\.db")
-BESIDE = ("", "-wal", "-shm", ".pages")
+BESIDE = ("", "-wal", "-shm", "-journal", ".pages")
 """What belongs to a file, by what follows its name."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ingest.sealed import SealedDays
 
 _END = 1 << 62
+HELD = "select 1 from commits union all select 1 from sqlite_sequence limit 1"
+"""A row where there is an entry, or was one that somebody removed."""
 _ROWS = 512
 
 
@@ -141,14 +143,35 @@ class JournalReader:
             raise JournalUnavailable(f"cannot read {file.path}: {error}") from error
 
 
+def holds_nothing(path: Path, first: int) -> bool:
+    """Whether a kill left a file, named by its first entry, before that entry was in it; False for one that cannot be read."""
+    try:
+        connection = _opened(path, first)
+    except sqlite3.Error:
+        return False
+    if connection is not None:
+        connection.close()
+    return connection is None
+
+
+@contextmanager
+def _begun_only() -> Iterator[None]:
+    """Of a file that is being begun, or was when the writer was killed: no table yet, or not yet a file of ours (a rollback is due)."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY_ROLLBACK):
+            raise
+
+
 def _opened(path: Path, first: int) -> sqlite3.Connection | None:
     """A connection to a file; None for one that has just begun and holds nothing yet, or went away."""
     try:
         connection = read_only(path)
         if first == 1:
             return connection
-        with suppress(sqlite3.OperationalError):  # no such table
-            if connection.execute("select 1 from commits limit 1").fetchone():
+        with _begun_only():
+            if connection.execute(HELD).fetchone():
                 return connection
     except sqlite3.OperationalError:
         if path.exists():

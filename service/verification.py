@@ -21,6 +21,7 @@ from ingest.intake import Sums
 from ingest.journal import JournalReader, JournalUnavailable
 from ingest.journal_file import FileReport, inspect_file
 from ingest.journal_files import files_of
+from ingest.journal_reader import holds_nothing
 from ingest.series import SeriesReader
 from service.archive import JOURNAL, SERIES, STATE
 from service.clock import Clock
@@ -107,12 +108,14 @@ class Verification:
         self.chain = chain = inspect_chain(path, self._witness(), self.watch("entries"))
         speed = _speed(chain.entries, chain.readings, self.clock.monotonic_ns() - begun)
         file = FileReport()
-        for _, one in files_of(path):
+        files = files_of(path)
+        if len(files) > 1 and holds_nothing(files[-1][1], files[-1][0]):
+            files.pop()  # begun when the service was killed: it goes away at the next start
+        for _, one in files:
             file.add(inspect_file(one, self.watch("pages")))
         flaws = chain.flaws
         for flaw in file.flaws:
             flaws.add(flaw)
-        files = files_of(path)
         names = files[0][1].name if len(files) == 1 else f"{_many(len(files), 'file')} from {files[0][1].name} on"
         checked = f"{_many(chain.entries, 'entry')}, {_many(chain.readings, 'reading')}, {_many(file.pages, 'page')} of {names}; {speed}"
         showed = f"chained up to {chain.head.hex()[:16]}…"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from ingest.entries import FILE, FileBody, LinkBody, StepBody, decode, encode
 from ingest.inspection import inspect_chain
-from ingest.journal import Journal, JournalReader, JournalUnavailable
+from ingest.journal import Journal, JournalReader, JournalUnavailable, read_only
 from ingest.journal_file import inspect_file
 from ingest.journal_files import file_from, files_of
 from tests.support.verifying import change, flip
@@ -63,13 +65,32 @@ def test_a_reader_follows_into_a_file_that_begins_meanwhile(tmp_path: Path) -> N
         assert reader.issued() == 6
 
 
-@pytest.mark.parametrize("left", ["nothing", "no table", "no entry"])
+def half_begun(path: Path) -> None:
+    """Killed within the first transaction of a file, with a rollback journal that is still to be played back."""
+    other = path.with_name("other")
+    with closing(sqlite3.connect(other, isolation_level=None)) as connection:
+        connection.execute("pragma cache_size = 1")
+        connection.execute("create table pages (body blob)")
+        connection.execute("begin immediate")
+        for _ in range(50):
+            connection.execute("insert into pages values (randomblob(4096))")
+        for name in (path.name, f"{path.name}-journal"):
+            shutil.copyfile(other.with_name(name.replace(path.name, other.name)), path.with_name(name))
+        connection.execute("rollback")
+    other.unlink()
+    with closing(read_only(path)) as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        connection.execute("select 1 from pages").fetchone()
+
+
+@pytest.mark.parametrize("left", ["nothing", "half begun", "no table", "no entry"])
 def test_a_file_that_a_kill_left_empty_goes_away(tmp_path: Path, left: str) -> None:
     journal = grown(tmp_path, files=1, each=5)
     journal.close()
     path = file_from(journal.path, 6)
     if left == "nothing":
         path.touch()
+    elif left == "half begun":
+        half_begun(path)
     else:
         with closing(Journal(tmp_path / "other.db")):
             pass
@@ -84,6 +105,7 @@ def test_a_file_that_a_kill_left_empty_goes_away(tmp_path: Path, left: str) -> N
         assert again.head.seq == 5
         again.append("step", encode(StepBody(6)), 100)
     assert [file for _, file in files_of(journal.path)] == [journal.path]
+    assert not list(tmp_path.glob(f"{path.name}*")), "also nothing that would be played back into a file of that name"
 
 
 def test_where_no_file_can_begin_the_old_one_goes_on(tmp_path: Path) -> None:
