@@ -34,6 +34,9 @@ class Telling(Protocol):
     def page(self, excursion: Excursion, alarm: str, at: int, language: str) -> Page:
         """What is told of an alarm at a moment, in a person's language where there is one."""
 
+    def looks_after_tests(self, at: int) -> bool:
+        """Whether a rule in force finds tests that nobody acknowledged: its alarm is told then."""
+
     def drill(self, drill: Drill, at: int, language: str) -> Page:
         """What is told of a test at a moment: please acknowledge, or that nobody did."""
 
@@ -161,6 +164,8 @@ class Escalation:
             self._store.execute("update drills set told_at = ? where id = ?", (at, drill.id))
         for drill in drills(self._store, "missed_at is not null and raised_at is null"):
             self._store.execute("update drills set raised_at = ? where id = ?", (at, drill.id))
+            if self._telling.looks_after_tests(at):
+                continue
             self._store.execute("insert into escalations values (?, ?, '', 0, 0, 0, ?, '')", (drill.id, drill.id, at))
 
     def _tell(self, row: _Row, unit: Unit, roster: Roster, at: int) -> None:
