@@ -91,7 +91,7 @@ class Paging:
         head = replace(self.letterhead, public_url=link)
         zone = ZoneInfo(self.letterhead.site.timezone)
         if drill.missed_at is None:
-            problem = f"Acknowledge this test until {shown(drill.deadline, zone):%H:%M}"
+            problem = f"Acknowledge this test by {shown(drill.deadline, zone):%H:%M}"
             page = notice(TEST, problem, letterhead=head, at=at, do=f"Nothing is wrong. Open the link and acknowledge test {drill.id}.")
             return replace(page, id=f"{drill.id}-test", alarm=drill.id)
         problem = f"Nobody acknowledged the on-call test of {shown(drill.at, zone):%H:%M} in time"
