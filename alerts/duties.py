@@ -62,7 +62,7 @@ class Duties:
         id_, names = f"{TESTS}{entry.seq}", [name for name in body.target.split(",") if name]
         values = (id_, entry.at, body.by, json.dumps(names), body.until_ns)
         self._store.execute("insert into drills values (?, ?, ?, ?, ?, null, null, '', null, null)", values)
-        new = f"to {', '.join(names) or 'everyone'}, to be acknowledged until {format_time(body.until_ns)}"
+        new = f"to {', '.join(names) or 'everyone'}, to be acknowledged by {format_time(body.until_ns)}"
         audit.append(entry.at, body.by, DRILL, id_, "", new, body.comment, entry.seq)
         return Answer("accepted", id_, body.by, entry.at)
 

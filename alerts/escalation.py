@@ -19,6 +19,7 @@ from rules.excursion import Excursion
 
 TESTED = Subject("critical", "technical", "oncall-test")
 """What is asked of the ways of those who are tested: those that they are woken by."""
+NEVER = Policy("", ())
 QUEUE = "insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')"
 
 
@@ -33,6 +34,9 @@ class Telling(Protocol):
 
     def page(self, excursion: Excursion, alarm: str, at: int, language: str) -> Page:
         """What is told of an alarm at a moment, in a person's language where there is one."""
+
+    def looks_after_tests(self, at: int) -> bool:
+        """Whether a rule in force finds tests that nobody acknowledged: its alarm is told then."""
 
     def drill(self, drill: Drill, at: int, language: str) -> Page:
         """What is told of a test at a moment: please acknowledge, or that nobody did."""
@@ -84,18 +88,18 @@ class Escalation:
     def go_on(self, at: int, changed: Collection[str]) -> None:
         """At a step's clock: end what is over of the alarms that changed, tell what is due."""
         self._drill(at)
-        roster = None
-        for row, due in self._going(at, changed):
+        going = self._going(at, changed)
+        if not going:
+            return
+        roster, made = self._telling.roster(at), swaps(self._store, at)
+        for row, due in going:
             unit = self._unit(row)
             if unit is None or unit.over:
                 self._end(row, "gone" if unit is None else unit.over)
             elif due:
-                roster = roster or self._telling.roster(at)
-                self._tell(row, unit, roster, at)
-            elif unit.returned and row.course is not None:
-                roster = roster or self._telling.roster(at)
-                if roster.policies.get(row.course.policy, Policy("", ())).until_returned:
-                    self._end(row, "returned")
+                self._tell(row, unit, roster, made, at)
+            elif unit.returned and row.course is not None and roster.policies.get(row.course.policy, NEVER).until_returned:
+                self._end(row, "returned")
 
     def failed(self, body: DeliveryBody, at: int) -> None:
         """The first try of a way failed: whoever was to be told by it is told by their next one, while that goes on."""
@@ -161,10 +165,12 @@ class Escalation:
             self._store.execute("update drills set told_at = ? where id = ?", (at, drill.id))
         for drill in drills(self._store, "missed_at is not null and raised_at is null"):
             self._store.execute("update drills set raised_at = ? where id = ?", (at, drill.id))
+            if self._telling.looks_after_tests(at):
+                continue
             self._store.execute("insert into escalations values (?, ?, '', 0, 0, 0, ?, '')", (drill.id, drill.id, at))
 
-    def _tell(self, row: _Row, unit: Unit, roster: Roster, at: int) -> None:
-        going = go_on(roster, unit.subject, row.course, at, swaps(self._store, at))
+    def _tell(self, row: _Row, unit: Unit, roster: Roster, made: Sequence[Override], at: int) -> None:
+        going = go_on(roster, unit.subject, row.course, at, made)
         policy = roster.policies.get(going.course.policy)
         if unit.returned and policy is not None and policy.until_returned and row.course is not None:
             self._end(row, "returned")

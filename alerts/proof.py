@@ -117,6 +117,7 @@ def prove(
                 _compare(both, "stood", ("audit",), proof.flaws)
                 _compare(both, "remarks", ("entry",), proof.flaws)
                 _compare(both, "reviews", ("entry",), proof.flaws)
+                _compare(both, "overrides", ("entry",), proof.flaws)
                 _compare(both, "audit", ("seq",), proof.audit)
             for key in _PROGRESS:
                 stored, computed = recorded.get(key), store.get(key)
@@ -193,6 +194,7 @@ def _difference(table: str, which: tuple[Any, ...], stored: dict[str, Any] | Non
         "stood": "level at audit row",
         "remarks": "remark of entry",
         "reviews": "review of entry",
+        "overrides": "swap of entry",
     }[table]
     about = [str(row[name]) for name in ("rule", "point", "action", "object") if row.get(name)]
     name = f"{noun} {which[0]}{f' revision {which[1]}' if len(which) > 1 else ''} ({' '.join(about)})"

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from alerts.store import StateStore, StateUnavailable
-from facility.own import PERIOD_NS, PLACE
+from facility.own import PERIOD_NS, PLACE, TESTS_MISSED
 from historian.vitals import HistorianVitals
 from ingest.journal import JournalUnavailable
 from service.archive import Archive, ArchiveUnavailable
@@ -23,6 +23,9 @@ SECOND_NS, DAY_NS = 10**9, 86_400 * 10**9
 GROWTH_EVERY_NS = 3600 * SECOND_NS
 """How fast the disk fills is found out once an hour: that looks through the journal."""
 FAILING = "select count(*) from outbox where sent_at is null and attempts > 0"
+"""Pages that were tried and are not delivered."""
+MISSED = "select count(*) from drills where missed_at is not null and acknowledged_at is null"
+"""Tests of who is on call that nobody acknowledged."""
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +81,8 @@ class OwnReadings:
         yield "$steps.lag", (now - parts.stepper.vitals.ended_ns) / SECOND_NS
         historian = self._historian()
         yield "$historian.lag", None if historian is None else historian.lag_s
-        yield "$deliveries.failing", self._failing()
+        yield "$deliveries.failing", self._counted(FAILING)
+        yield TESTS_MISSED, self._counted(MISSED)
         disk = shutil.disk_usage(self._data_dir)
         yield "$disk.free", 100 * disk.free / disk.total
         growth = self._bytes_a_day(now)
@@ -90,12 +94,12 @@ class OwnReadings:
         yield "$verify.ok", None if verified is None else verified.ok
         yield "$verify.age", None if verified is None else max(0, self._clock.now_ns() - verified.ended_ns) / SECOND_NS
 
-    def _failing(self) -> float | None:
-        """Pages that were tried and are not delivered."""
+    def _counted(self, query: str) -> float | None:
+        """What a query counts."""
         try:
             store = self._store()
             try:
-                return float(store.rows(FAILING)[0][0])
+                return float(store.rows(query)[0][0])
             finally:
                 store.close()
         except StateUnavailable:

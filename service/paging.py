@@ -13,11 +13,13 @@ from alerts.duty.calendar import shown
 from alerts.duty.roster import Roster, Subject, subject_of
 from alerts.page import LATE, OUR_CLOCK, RAISED, SERVICE, TEST, Letterhead, Page, notice, render
 from facility.files import Unreadable
+from facility.own import TESTS_MISSED
 from facility.problems import ConfigurationError
 from facility.site import Facility
 from ingest.entries import ConfigurationBody
 from rules.ahead import OURS, as_told
 from rules.excursion import Excursion
+from rules.plan import judges
 from rules.rule import Rule
 from service.configuration import roster_from_entry
 from service.judging import Judges
@@ -77,13 +79,19 @@ class Paging:
         kind = LATE if excursion.late else RAISED
         return render(excursion, alarm=alarm, rule=rule, facility=facility, letterhead=self.letterhead, at=at, kind=kind)
 
+    def looks_after_tests(self, at: int) -> bool:
+        """Whether a rule in force finds tests that nobody acknowledged."""
+        facility, rules, _ = self._judges.of(self._in_force[self._number(at)])
+        point = facility.point_by_id.get(TESTS_MISSED)
+        return point is not None and any(judges(rule, point) for rule in rules)
+
     def drill(self, drill: Drill, at: int, language: str = "en") -> Page:
         """What is told of a test: please acknowledge, or that nobody did."""
         link = f"{self.letterhead.public_url.rstrip('/')}/oncall/tests/{drill.id}" if self.letterhead.public_url else ""
         head = replace(self.letterhead, public_url=link)
         zone = ZoneInfo(self.letterhead.site.timezone)
         if drill.missed_at is None:
-            problem = f"Acknowledge this test until {shown(drill.deadline, zone):%H:%M}"
+            problem = f"Acknowledge this test by {shown(drill.deadline, zone):%H:%M}"
             page = notice(TEST, problem, letterhead=head, at=at, do=f"Nothing is wrong. Open the link and acknowledge test {drill.id}.")
             return replace(page, id=f"{drill.id}-test", alarm=drill.id)
         problem = f"Nobody acknowledged the on-call test of {shown(drill.at, zone):%H:%M} in time"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ingest.entries import ActionBody
-from tests.support.night import Night, with_oncall
+from tests.support.night import FILES, Night, with_oncall
 
 STEPS = """
 policies:
@@ -259,3 +259,14 @@ def test_a_test_does_not_move_on_to_the_next_way(night: Begin) -> None:
     here.broken = {"anna-sms"}
     here.drill("anna")
     here.told({"03:30": "anna-voice", "03:35": "anna-voice"}, "2026-01-06T03:40")
+
+
+def test_with_a_rule_for_it_a_missed_test_is_that_rule_s_alarm_and_told_once(night: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = (
+        FILES["rules.yaml"] + "  - {id: tests, kind: limit, select: {point: $oncall.missed}, level: technical, priority: high, above: 0}\n"
+    )
+    monkeypatch.setitem(FILES, "rules.yaml", rules)
+    here = night()
+    here.drill("duty")
+    here.told({"03:00": "anna-sms"}, "2026-01-06T04:00")
+    assert here.ended() == []

@@ -50,7 +50,7 @@ def test(names: tuple[str, ...], within: int, wait: bool, config: Path, url: str
     try:
         found = service.post("/api/v1/oncall/tests", body)
         if wait and not as_json:
-            click.echo(f"{found['id']} is sent, to be acknowledged until {found['deadline']}", err=True)
+            click.echo(f"{found['id']} is sent, to be acknowledged by {found['deadline']}", err=True)
         while wait and found["state"] == "sent":
             SystemClock().sleep(LOOK_EVERY_S)
             found = service.get(f"/api/v1/oncall/tests/{found['id']}")
@@ -59,6 +59,6 @@ def test(names: tuple[str, ...], within: int, wait: bool, config: Path, url: str
             raise Refusal(f"{service.url} wants to know who asks. {TOKEN_NEEDED}") from None
         raise Refusal(str(error)) from None
     by = f" by {found['acknowledged_by']}" if found["acknowledged_by"] else ""
-    until = f", to be acknowledged until {found['deadline']}" if found["state"] == "sent" else ""
+    until = f", to be acknowledged by {found['deadline']}" if found["state"] == "sent" else ""
     click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else f"{found['id']}: {found['state']}{by}{until}")
     sys.exit(1 if wait and found["state"] != "acknowledged" else 0)
