@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from typing import Any
 
-from alerts.audit import SYSTEM, AuditTrail
+from alerts.audit import SYSTEM
 from alerts.escalation import Escalation
-from alerts.levels import RANK, Levels
-from alerts.lifecycle import ACKNOWLEDGE, ACKNOWLEDGED, FALL, RAISE, RETURN, RISE, UNACKNOWLEDGED, Alarm, after
+from alerts.flags import ACCEPTED, ALREADY, REFUSED, UNKNOWN, Answer, Flags
+from alerts.levels import RANK
+from alerts.lifecycle import (
+    ACKNOWLEDGE,
+    FALL,
+    LATCH,
+    LATCHED_UNACKNOWLEDGED,
+    NORMAL,
+    RAISE,
+    RESET,
+    RETURN,
+    RISE,
+    SHELVE,
+    UNACKNOWLEDGED,
+    UNSHELVE,
+    Alarm,
+)  # fmt: skip
 from alerts.page import Page, encode
+from alerts.standing import Moment, Standing
 from alerts.store import StateStore
 from ingest.entries import ActionBody, DeliveryBody
-from ingest.journal import Entry
 from rules.excursion import Excursion
 from rules.rule import Rule
 
-_COLUMNS = ", ".join(field.name for field in fields(Alarm))
-
-_ANEW: dict[str, Any] = {"returned_at": None, "acknowledged_at": None, "acknowledged_by": "", "comment": ""}
+__all__ = ["Alarms", "Answer", "Paging", "nobody"]
 
 Paging = Callable[[Excursion, str, int], Sequence[tuple[str, Page]]]
 """Which page goes to which target for an excursion's alarm at a moment."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of an action: `result` is accepted, already or unknown; `by` and `at` name who was faster."""
-
-    result: str
-    alarm: str
-    by: str = ""
-    at: int | None = None
 
 
 def nobody(excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Page]]:
@@ -48,20 +51,23 @@ class Alarms:
         self._escalation = escalation
         self._store = store
         self._paging = paging
-        self._levels = Levels(store)
-        self._untold: dict[str, Excursion] = {}
-        """By alarm of `levels` the excursion that its page will be about."""
+        self._standing = Standing(store)
+        self._levels = self._standing.levels
+        self.flags = Flags(store, self._standing)
 
-    def raised(self, excursion: Excursion, rule: Rule, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
-        """A new alarm, and a page to every target; one of `levels` belongs to the alarm of those that it overlaps."""
-        if rule.alarm:
-            alarm_id = self._levels.overlapped(excursion, rule.alarm)
-            self._levels.add(excursion, alarm_id or _own_alarm(excursion.id), rule)
+    def raised(self, excursion: Excursion, rule: Rule, moment: Moment) -> None:
+        """A new alarm, and a page to every target; of `levels` that of what it overlaps, of a rule that latches the one that stands."""
+        own = _own_alarm(excursion.id)
+        if rule.alarm or rule.latch:
+            alarm_id = self._levels.overlapped(excursion, rule.alarm) if rule.alarm else None
+            if alarm_id is None and rule.latch:
+                alarm_id = self._levels.latched(rule, excursion.point)
+            self._levels.add(excursion, alarm_id or own, rule)
             if alarm_id is not None:
-                self._joined(excursion, rule.priority, entry, audit, changed)
+                self._joined(excursion, rule, moment)
                 return
         alarm = Alarm(
-            id=_own_alarm(excursion.id),
+            id=own,
             excursion=excursion.id,
             rule=rule.alarm or rule.id,
             point=excursion.point,
@@ -69,79 +75,109 @@ class Alarms:
             priority=rule.priority,
             state=UNACKNOWLEDGED,
             late=excursion.late,
-            raised_at=entry.at,
+            raised_at=moment.at,
         )
-        self._write(alarm)
-        changed.append(alarm.id)
+        alarm = replace(alarm, **self.flags.of_new(alarm, rule, excursion, moment))
         reason = "found in late readings" if excursion.late else "excursion raised"
-        audit.append(entry.at, SYSTEM, RAISE, alarm.id, "", alarm.state, reason, entry.seq)
-        self._levels.stood(audit.seq, alarm)
-        if rule.alarm:
-            self._untold[alarm.id] = excursion
-        else:
-            self._page(excursion, alarm.id, entry.at)
+        self._standing.begin(alarm, RAISE, SYSTEM, reason, moment)
+        self.flags.outgrown(alarm, rule, moment)
+        self._standing.tell_of(alarm.id, excursion)
 
-    def _joined(self, excursion: Excursion, priority: str, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
-        """An alarm of `levels` got another excursion: a higher level than it has is told anew."""
+    def _joined(self, excursion: Excursion, rule: Rule, moment: Moment) -> None:
+        """An alarm got another excursion: a higher level than it has is told anew, and so is one that finds it over."""
         alarm = self._of(excursion)
-        stands = alarm.state in (UNACKNOWLEDGED, ACKNOWLEDGED)
-        if stands and RANK[excursion.level] <= RANK[alarm.level]:
+        if alarm.active and RANK.get(excursion.level, 0) <= RANK.get(alarm.level, 0):
             return
-        event, reason = (RISE, f"from {alarm.level} to {excursion.level}") if stands else (RAISE, "excursion raised")
-        now = _ANEW | {"excursion": excursion.id, "level": excursion.level, "priority": priority, "risen_at": entry.at}
-        if self._change(alarm, event, SYSTEM, reason, entry, audit, changed, **now):
-            untold = self._untold.get(alarm.id)
-            if untold is None or RANK[untold.level] < RANK[excursion.level]:
-                self._untold[alarm.id] = excursion
+        event, reason = (RISE, f"from {alarm.level} to {excursion.level}") if alarm.active else (RAISE, "excursion raised")
+        now = {"excursion": excursion.id, "level": excursion.level, "priority": rule.priority, "risen_at": moment.at, "returned_at": None}
+        now |= self._anew(alarm, rule, excursion, moment)
+        changed = self._standing.change(alarm, event, SYSTEM, reason, moment, **now)
+        if changed is not None:
+            self._standing.tell_of(alarm.id, excursion)
+            self.flags.outgrown(changed, rule, moment)
 
     def tell(self, at: int) -> None:
-        """Page of what rose: an alarm that changed more than once in a step is told once, of the highest level that it reached."""
-        untold, self._untold = self._untold, {}
-        for alarm, excursion in untold.items():
-            self._page(excursion, alarm, at)
+        """Page of what there is to tell: an alarm that changed more than once in a step is told once, of the highest level reached."""
+        untold, self._standing.untold = self._standing.untold, {}
+        for id, (excursion, again) in untold.items():
+            alarm = self.find(id)
+            assert alarm is not None, id
+            if alarm.annunciated and (not again or alarm.state in (UNACKNOWLEDGED, LATCHED_UNACKNOWLEDGED)):
+                self._page(excursion or self._standing.excursion(alarm), alarm, at, again)
 
     def forget(self) -> None:
         """A step begins: nothing of one that failed is told."""
-        self._untold.clear()
+        self._standing.untold.clear()
 
-    def raised_again(self, excursion: Excursion, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
+    def raised_again(self, excursion: Excursion, moment: Moment) -> None:
         """Late readings showed that an excursion is not over."""
-        self._change(self._of(excursion), RAISE, SYSTEM, "open again, by late readings", entry, audit, changed, **_ANEW)
-        self._show_highest(excursion, entry, audit, changed)
+        alarm, rule = self._of(excursion), moment.surroundings.rule(excursion.rule)
+        now = {"returned_at": None} | self._anew(alarm, rule, excursion, moment)
+        self._standing.change(alarm, RAISE, SYSTEM, "open again, by late readings", moment, **now)
+        self._show_highest(excursion, moment)
 
-    def returned(self, excursion: Excursion, reason: str, entry: Entry, audit: AuditTrail, changed: list[str]) -> None:
+    def _anew(self, alarm: Alarm, rule: Rule, excursion: Excursion, moment: Moment) -> dict[str, Any]:
+        """The flags of an alarm that was done, and stands again."""
+        return self.flags.of_new(replace(alarm, priority=rule.priority), rule, excursion, moment) if alarm.state == NORMAL else {}
+
+    def returned(self, excursion: Excursion, reason: str, moment: Moment) -> None:
         """The condition is over, or was never there."""
-        if self._show_highest(excursion, entry, audit, changed):
+        if self._show_highest(excursion, moment):
             return
         alarm = self._of(excursion)
+        event = LATCH if moment.surroundings.rule(excursion.rule).latch else RETURN
         highest = self._levels.highest(alarm.id, still_open=False)
-        self._change(alarm, RETURN, SYSTEM, reason, entry, audit, changed, returned_at=entry.at, **_shown(highest))
+        self._standing.change(alarm, event, SYSTEM, reason, moment, returned_at=moment.at, **_shown(highest))
 
-    def _show_highest(self, excursion: Excursion, entry: Entry, audit: AuditTrail, changed: list[str]) -> bool:
-        """Let an alarm of `levels` have the level of its highest open excursion; False when none is open, or for any other alarm."""
+    def _show_highest(self, excursion: Excursion, moment: Moment) -> bool:
+        """Let an alarm of several excursions have the level of its highest open one; False when none is open, or for any other alarm."""
         alarm_id = self._levels.alarm_of(excursion.id)
         highest = None if alarm_id is None else self._levels.highest(alarm_id, still_open=True)
         if highest is None:
             return False
         now, alarm = highest[0], self._of(excursion)
-        step = RANK[now.level] - RANK[alarm.level]
+        step = RANK.get(now.level, 0) - RANK.get(alarm.level, 0)
         if step:
             reason = f"from {alarm.level} to {now.level}"
-            self._change(alarm, RISE if step > 0 else FALL, SYSTEM, reason, entry, audit, changed, **_shown(highest))
+            changed = self._standing.change(alarm, RISE if step > 0 else FALL, SYSTEM, reason, moment, **_shown(highest))
+            if changed is not None and step > 0:
+                self.flags.outgrown(changed, moment.surroundings.rule(now.rule), moment)
         elif alarm.excursion != now.id:
-            self._write(replace(alarm, **_shown(highest)))
-            changed.append(alarm.id)
+            self._standing.write(replace(alarm, **_shown(highest)), moment)
         return True
 
-    def act(self, body: ActionBody, entry: Entry, audit: AuditTrail) -> Answer:
+    def act(self, body: ActionBody, moment: Moment) -> Answer:
         """What a person did to an alarm; of two at once the first in the journal counts, and the second hears of it."""
         alarm = self.find(body.target)
-        if alarm is None or body.action != ACKNOWLEDGE:
-            return Answer("unknown", body.target)
-        now = {"acknowledged_at": entry.at, "acknowledged_by": body.by, "comment": body.comment}
-        if not self._change(alarm, ACKNOWLEDGE, body.by, body.comment, entry, audit, [], **now):
-            return Answer("already", alarm.id, alarm.acknowledged_by, alarm.acknowledged_at)
-        return Answer("accepted", alarm.id, body.by, entry.at)
+        if alarm is None:
+            return Answer(UNKNOWN, body.target)
+        rule = moment.surroundings.rule(self._standing.excursion(alarm).rule)
+        if body.action == ACKNOWLEDGE:
+            return self._acknowledge(alarm, rule, body, moment)
+        if body.action == RESET:
+            return self._reset(alarm, body, moment)
+        if body.action == SHELVE:
+            return self.flags.shelve(alarm, rule, body, moment)
+        if body.action == UNSHELVE:
+            return self.flags.unshelve(alarm, body, moment)
+        return Answer(UNKNOWN, body.target)
+
+    def _acknowledge(self, alarm: Alarm, rule: Rule, body: ActionBody, moment: Moment) -> Answer:
+        now: dict[str, Any] = {"acknowledged_at": moment.at, "acknowledged_by": body.by, "comment": body.comment}
+        if rule.realarm is not None and alarm.active:
+            now["realarm_at"] = moment.at + rule.realarm.ns
+        if self._standing.change(alarm, ACKNOWLEDGE, body.by, body.comment, moment, **now) is None:
+            return Answer(ALREADY, alarm.id, alarm.acknowledged_by, alarm.acknowledged_at)
+        return Answer(ACCEPTED, alarm.id, body.by, moment.at)
+
+    def _reset(self, alarm: Alarm, body: ActionBody, moment: Moment) -> Answer:
+        if self._standing.change(alarm, RESET, body.by, body.comment, moment) is not None:
+            return Answer(ACCEPTED, alarm.id, body.by, moment.at)
+        by, at = self._standing.last(alarm.id, RESET)
+        if by and not alarm.active:
+            return Answer(ALREADY, alarm.id, by, at)
+        why = "the alarm is done" if alarm.state == NORMAL else "the alarm is not latched"
+        return Answer(REFUSED, alarm.id, why="the condition is still there" if alarm.active else why)
 
     def delivered(self, body: DeliveryBody, at: int) -> None:
         """An attempt ended: sent for good, or to be tried again."""
@@ -163,8 +199,7 @@ class Alarms:
         return None if self._escalation is None else self._escalation.next_due()
 
     def find(self, id: str) -> Alarm | None:
-        rows = self._store.rows(f"select {_COLUMNS} from alarms where id = ?", (id,))
-        return replace(Alarm(*rows[0]), late=bool(rows[0][7])) if rows else None
+        return self._standing.find(id)
 
     def of(self, excursion: str) -> Alarm | None:
         """The alarm that an excursion, by its id, belongs to."""
@@ -175,36 +210,17 @@ class Alarms:
         assert alarm is not None, f"excursion {excursion.id} has no alarm"
         return alarm
 
-    def _change(
-        self, alarm: Alarm, event: str, actor: str, reason: str, entry: Entry, audit: AuditTrail, changed: list[str], **now: Any
-    ) -> bool:
-        """Where the event leads to another state: that and what is `now` otherwise of the alarm, on record."""
-        state = after(alarm.state, event)
-        if state is None:
-            return False
-        changed_alarm = replace(alarm, state=state, **now)
-        self._write(changed_alarm)
-        audit.append(entry.at, actor, event, alarm.id, alarm.state, state, reason, entry.seq)
-        self._levels.stood(audit.seq, changed_alarm)
-        changed.append(alarm.id)
-        return True
-
-    def _write(self, alarm: Alarm) -> None:
-        marks = ",".join("?" * len(fields(Alarm)))
-        values = [getattr(alarm, field.name) for field in fields(Alarm)]  # astuple copies deeply: slow in a flood
-        self._store.execute(f"insert or replace into alarms ({_COLUMNS}) values ({marks})", values)
-
-    def _page(self, excursion: Excursion, alarm: str, at: int) -> None:
-        if self._escalation is not None and self._escalation.begin(alarm, alarm, at):
+    def _page(self, excursion: Excursion, alarm: Alarm, at: int, again: bool) -> None:
+        if self._escalation is not None and self._escalation.begin(alarm.id, alarm.id, at):
             return
-        for target, page in self._paging(excursion, alarm, at):
-            self._store.execute(
-                "insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')", (page.id, alarm, target, encode(page).decode(), at)
-            )
+        for target, page in self._paging(excursion, alarm.id, at):
+            page = replace(page, id=f"{page.id}-{alarm.retold}") if again else page
+            values = (page.id, alarm.id, target, encode(page).decode(), at)
+            self._store.execute("insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')", values)
 
 
 def _shown(highest: tuple[Excursion, str] | None) -> dict[str, Any]:
-    """What an alarm of `levels` shows: the excursion of its highest level."""
+    """What an alarm of several excursions shows: that of its highest level."""
     return {} if highest is None else {"excursion": highest[0].id, "level": highest[0].level, "priority": highest[1]}
 
 

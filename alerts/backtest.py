@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from alerts.outages import Outages, in_service
 from alerts.rewind import BEGINNING
 from alerts.suspensions import passing_along
 from facility.reading import Readings
-from ingest.entries import CONFIGURATION, INGEST, SOURCE, SourceBody, decode, ingest_body, readings_of
+from ingest.entries import ACTION, CONFIGURATION, INGEST, SOURCE, SourceBody, decode, ingest_body, readings_of
 from ingest.journal import Entry
 from ingest.lives import BORN, GAP
 from rules.engine import CLEARED, Finding, advance, open_excursions
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy, occupancy_of
-from rules.plan import Pairs, Plan
+from rules.plan import NEVER_NS, Pairs, Plan
 from rules.runs import RunState
 from rules.stale import Heard, Life, StaleState, open_silences, silence
-from rules.transition import reconfigured, reconfigured_silence
+from rules.transition import out_of_service, reconfigured, reconfigured_silence, silence_out_of_service
 
 ENTRIES = 4096
 """So many entries of the journal are judged for silence at once."""
 
+NONE = Outages()
 States = dict[str, list[tuple[int, str]]]
 
 
 class Backtest:
     """Plans in force from a moment on (int ns UTC, the first from the beginning), and the states of rooms there are.
 
-    `slices(point)` gives all stored readings of a point in time order, in pieces: of those that `unless` names.
+    `slices(point)` gives all stored readings of a point in time order, in pieces: of those that `unless` names. `outages` are when points
+    were out of service.
     """
 
     def __init__(
-        self, epochs: Sequence[tuple[int, Plan]], number_of: dict[str, int], states: States, slices: Callable[[int], Iterable[Readings]]
+        self,
+        epochs: Sequence[tuple[int, Plan]],
+        number_of: dict[str, int],
+        states: States,
+        slices: Callable[[int], Iterable[Readings]],
+        outages: Outages,
     ) -> None:
         passing = passing_along((plan for _, plan in epochs), slices)
         self._epochs = [
@@ -41,6 +49,7 @@ class Backtest:
             for position, (begin, plan) in enumerate(epochs)
         ]
         self._numbers = number_of
+        self._outages = outages
 
     @property
     def points(self) -> list[int]:
@@ -58,7 +67,7 @@ class Backtest:
         """
         known = [any(self._numbers[point.id] == number for point in plan.facility.points) for _, plan, _ in self._epochs]
         epochs = self._epochs[known.index(True) :] if True in known else []
-        walks = [Walk(index, number, epochs, clock) for index in range(len(epochs[0][1].groups) if epochs else 0)]
+        walks = [Walk(index, number, epochs, clock, self._outages) for index in range(len(epochs[0][1].groups) if epochs else 0)]
         walks = [walk for walk in walks if walk.judges]
         for readings in slices if walks else ():
             if len(readings) and readings.time[0] >= end and not any(walk.open for walk in walks):
@@ -73,14 +82,19 @@ class Backtest:
         """The excursions of `stale` rules along the journal; points count from the first of the entries."""
         state: StaleState | None = None
         position = 0
-        for stretch in _stretches(entries):
+        begun = self._outages.all_begun()
+        for stretch in _stretches(entries, {at for at, *_ in begun}):
             first, last = stretch[0], stretch[-1]
             if state is None:
                 position = max(index for index, (begin, _, _) in enumerate(self._epochs) if begin <= first.at)
                 state = StaleState.since(len(self._epochs[position][1].stale), first.at, first.heard)
             _, plan, occupancy = self._epochs[position]
-            state, found = _silences(plan, state, stretch, occupancy)
+            state, found = _silences(plan, state, stretch, occupancy, self._outages)
             yield from _over(found)
+            while begun and begun[0][0] <= last.at:
+                at, number, until = begun.pop(0)
+                state, found = silence_out_of_service(plan.stale, state, number, at, until, occupancy)
+                yield from _over(found)
             while position + 1 < len(self._epochs) and self._epochs[position + 1][0] <= last.at:
                 _, plan, occupancy = self._epochs[position]
                 position += 1
@@ -91,19 +105,21 @@ class Backtest:
             yield from open_silences(self._epochs[position][1].stale, state, self._epochs[position][2])
 
 
-def _stretches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """The entries in pieces, of which a configuration ends one."""
+def _stretches(entries: Iterable[Entry], outages: Collection[int]) -> Iterator[list[Entry]]:
+    """The entries in pieces, of which a configuration ends one, and who takes a point out of service at a moment of `outages`."""
     stretch: list[Entry] = []
     for entry in entries:
         stretch.append(entry)
-        if entry.kind == CONFIGURATION or len(stretch) == ENTRIES:
+        if entry.kind == CONFIGURATION or (entry.kind == ACTION and entry.at in outages) or len(stretch) == ENTRIES:
             yield stretch
             stretch = []
     if stretch:
         yield stretch
 
 
-def _silences(plan: Plan, state: StaleState, stretch: list[Entry], occupancy: Occupancy) -> tuple[StaleState, list[Finding]]:
+def _silences(
+    plan: Plan, state: StaleState, stretch: list[Entry], occupancy: Occupancy, outages: Outages
+) -> tuple[StaleState, list[Finding]]:
     batches: list[Readings] = []
     lives: list[Life] = []
     for moment, entry in enumerate(stretch):
@@ -115,7 +131,8 @@ def _silences(plan: Plan, state: StaleState, stretch: list[Entry], occupancy: Oc
             if event.event != GAP:
                 lives.append(Life(event.event == BORN, np.unique(np.array(event.points, np.int64)), sum(map(len, batches)), moment))
     heard = Heard(np.array([entry.at for entry in stretch]), np.array([entry.heard for entry in stretch]))
-    return silence(plan.stale, state, Readings.concatenate(batches), heard, occupancy, lives)
+    arrived, living = in_service(outages, Readings.concatenate(batches), lives)
+    return silence(plan.stale, state, arrived, heard, occupancy, living)
 
 
 def _over(findings: Iterable[Finding]) -> Iterator[Excursion]:
@@ -125,10 +142,13 @@ def _over(findings: Iterable[Finding]) -> Iterator[Excursion]:
 class Walk:
     """One group of pairs of one point along its readings, from configuration to configuration."""
 
-    def __init__(self, index: int, number: int, epochs: Sequence[tuple[int, Plan, Occupancy]], clock: int) -> None:
+    def __init__(self, index: int, number: int, epochs: Sequence[tuple[int, Plan, Occupancy]], clock: int, outages: Outages = NONE) -> None:
         self._index, self._number, self._clock = index, number, clock
-        self._epochs = epochs
+        self._epochs, self._outages = epochs, outages
         self._position = 0
+        begun = outages.begun(np.array([number]), np.array([BEGINNING]), BEGINNING, NEVER_NS)
+        # At one moment the configuration is first: what it closes is closed.
+        self._changes = sorted([(begin, False) for begin, _, _ in epochs[1:]] + [(at, True) for at, _ in begun])
         self.judges = any(len(self._pairs(position)) for position in range(len(epochs)))
         self.pairs = self._pairs(0)
         self.state = RunState.initial(len(self.pairs))
@@ -140,9 +160,10 @@ class Walk:
     def take(self, readings: Readings) -> Iterator[Finding]:
         """Judge readings newer than those before; ask for all findings."""
         readings = readings.take(readings.received <= self._clock - self.pairs.settle_ns)
+        out = self._outages.inside(readings.point, readings.time)
+        readings = readings if out is None else readings.take(~out)
         while len(readings):
-            last = self._position + 1 == len(self._epochs)
-            count = len(readings) if last else int(np.searchsorted(readings.time, self._epochs[self._position + 1][0]))
+            count = int(np.searchsorted(readings.time, self._changes[0][0])) if self._changes else len(readings)
             self.state, found = advance(self.pairs, self.state, readings.take(slice(count)), self._epochs[self._position][2])
             yield from found
             readings = readings.take(slice(count, None))
@@ -150,8 +171,8 @@ class Walk:
                 yield from self._next()
 
     def to_the_end(self) -> Iterator[Finding]:
-        """Put in force what is left of the configurations."""
-        while self._position + 1 < len(self._epochs):
+        """Put in force what is left of the configurations and outages."""
+        while self._changes:
             yield from self._next()
 
     def standing(self) -> list[Excursion]:
@@ -163,8 +184,13 @@ class Walk:
         return self._epochs[self._position][2]
 
     def _next(self) -> Iterator[Finding]:
-        """Put the next configuration in force."""
+        """Put the next configuration in force, or the point out of service."""
+        at, out = self._changes.pop(0)
         _, plan, occupancy = self._epochs[self._position]
+        if out:
+            self.state, closed = out_of_service(self.pairs, self.state, self._number, at, occupancy)
+            yield from closed
+            return
         self._position += 1
         begin, new_plan, _ = self._epochs[self._position]
         pairs = self._pairs(self._position)

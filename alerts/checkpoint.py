@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.judgement import Judgement
+from alerts.outages import in_service
 from facility.reading import Readings
 from rules.plan import Pairs
 from rules.runs import Extent, RunState
@@ -72,7 +73,7 @@ def restore(judgement: Judgement, newest_blob: bytes, under_way_blob: bytes, sin
     judgement.recall_windows(clock)
     stale = judgement.plan.stale
     _put(stale, judgement.silences, kept.silences)
-    _arrivals(stale, judgement.silences, arrived)
+    _arrivals(stale, judgement.silences, in_service(judgement.outages, arrived)[0])
     judgement.silences.open[:] = judgement.silences.dead[:] = False
     _put(stale, judgement.silences, going.silences)
 

@@ -11,8 +11,9 @@ from alerts.drills import DRILL, TESTS, Drill, drills
 from alerts.duty.course import Course, Notice, everyone, go_on, next_way, told_by
 from alerts.duty.roster import Policy, Roster, Step, Subject
 from alerts.duty.rotation import Override
-from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED
+from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL, RETURNED
 from alerts.page import Page, encode
+from alerts.standing import Standing
 from alerts.store import StateStore
 from ingest.entries import DeliveryBody
 from rules.excursion import Excursion
@@ -145,14 +146,16 @@ class Escalation:
             drill = drills(self._store, "id = ?", row.alarm)[0]
             over = f"acknowledged by {drill.acknowledged_by}" if drill.acknowledged_at is not None else ""
             return Unit(Subject("high", "technical", "oncall-test"), partial(self._telling.drill, drill), over)
-        rows = self._store.rows("select excursion, priority, state, acknowledged_by from alarms where id = ?", (row.alarm,))
-        if not rows:
+        standing = Standing(self._store)
+        alarm = standing.find(row.alarm)
+        if alarm is None:
             return None
-        id_, priority, state, by = rows[0]
-        excursion = self._store.excursions("id = ?", (id_,))[-1]
-        subject = replace(self._telling.subject(excursion), priority=priority, level=excursion.level)
-        over = f"acknowledged by {by}" if state in (ACKNOWLEDGED, NORMAL) else ""
-        return Unit(subject, partial(self._telling.page, excursion, row.alarm), over, state == RETURNED)
+        excursion = standing.excursion(alarm)
+        subject = replace(self._telling.subject(excursion), priority=alarm.priority, level=excursion.level)
+        over = f"acknowledged by {alarm.acknowledged_by}" if alarm.state in (ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL) else ""
+        # When the last flag is gone, telling begins anew.
+        over = over or " and ".join(alarm.flags).replace("_", " ")
+        return Unit(subject, partial(self._telling.page, excursion, row.alarm), over, alarm.state == RETURNED)
 
     def _drill(self, at: int) -> None:
         """Tell tests to those who are tested; of one that nobody acknowledged tell whom a technical alarm is told to."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alerts.derivation import Derivations
+from alerts.outages import Outages, in_service
 from alerts.rewind import BEGINNING, NEAR_NS, Epoch, Lookback, Past, looking_back
+from alerts.stretch import Memory, Record, Stream, Stretch, earliest_of, in_order
 from alerts.suspensions import Suspensions
 from facility.reading import Readings
 from facility.site import OCCUPANCIES
@@ -22,53 +23,12 @@ from rules.occupancy import occupancy_of
 from rules.plan import Plan
 from rules.revise import Revision, revise
 from rules.runs import RunState
-from rules.stale import Heard, Life, StaleState, next_deadline, open_silences, silence
-from rules.transition import reconfigured, reconfigured_silence
+from rules.stale import StaleState, next_deadline, open_silences, silence
+from rules.transition import out_of_service, reconfigured, reconfigured_silence, silence_out_of_service
 from rules.windows import Windows
 
 SETTLING = 1
 """The stream of the groups that wait for other streams."""
-
-
-class Record(Protocol):
-    """The excursions as they are on record: current rows by point."""
-
-    def current(self, point: str, since: int | None) -> list[Excursion]:
-        """Current excursions of a point with onset > since (None: all)."""
-        ...
-
-    def uncleared(self, point: str, by: int) -> list[Excursion]:
-        """Current excursions of a point that were not cleared by a moment."""
-        ...
-
-
-class Memory(Protocol):
-    """Stored readings and states up to the step that is being taken."""
-
-    def read(self, point: int, start: int | None = None, end: int | None = None) -> Readings: ...
-    def read_all(self, points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Readings: ...
-    def states(self) -> dict[str, list[tuple[int, str]]]: ...
-
-
-@dataclass(slots=True)
-class Stream:
-    """Readings on their way to the groups that wait for them alike: the newest evaluated time of each point, readings that still settle."""
-
-    newest: NDArray[np.int64]
-    waiting: Readings
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """What the journal brought between two configurations or steps.
-
-    Stored readings in order of arrival, states, moments of listening, births and deaths of sources.
-    """
-
-    readings: Readings
-    states: Sequence[tuple[str, int, str]]
-    heard: Heard
-    lives: Sequence[Life] = ()
 
 
 class Judgement:
@@ -90,14 +50,16 @@ class Judgement:
         self.derived = Readings.empty()
         """What was derived in the last stretch and is newer than all before."""
         self.silences = StaleState.since(0, 0, 0)
+        self.outages = Outages()
         self._states: dict[str, list[tuple[int, str]]] = {}
 
     @property
     def plan(self) -> Plan:
         return self.epochs[-1].plan
 
-    def adopt(self, epochs: Sequence[tuple[int, Plan]]) -> None:
-        """Know all configurations so far, without judging anything: the start, before the states are put in place."""
+    def adopt(self, epochs: Sequence[tuple[int, Plan]], outages: Outages) -> None:
+        """Know all configurations and outages so far, without judging anything: the start, before the states are put in place."""
+        self.outages = outages
         self._states = self._memory.states()
         self.epochs = [self._epoch(begin, plan) for begin, plan in epochs]
         self.derivations.know(epochs)
@@ -126,6 +88,9 @@ class Judgement:
         self.silences, closed = reconfigured_silence(
             (before.plan, before.plan.stale), self.silences, (plan, plan.stale), at, heard, before.occupancy
         )
+        for number, until in self.outages.until(at).items():
+            if plan.stale.has(number):
+                self.silences.back[plan.stale.rows_of(np.array([number]))] = until
         self.epochs.append(self._epoch(at, plan))
         self.derivations.know([(epoch.begin, epoch.plan) for epoch in self.epochs])
         revisions: list[tuple[int, int, Revision]] = []
@@ -134,7 +99,37 @@ class Judgement:
                 stream.newest[number] = stream.newest[[number, *derivation.origins]].max()
             ahead = dict.fromkeys(np.flatnonzero(stream.newest >= at).tolist(), at)
             revisions += self._again(which, ahead, at - plan.groups[which].settle_ns)
-        return [self._signed(finding) for finding in findings + closed], _in_order(revisions)
+        return [self._signed(finding) for finding in findings + closed], in_order(revisions)
+
+    def take_out(self, point: str, at: int, until: int) -> tuple[list[Finding], list[Revision]]:
+        """A point is out of service from `at` to `until`: what that closes, and what it judges again, as for `configure`."""
+        number, occupancy = self._numbers[point], self.epochs[-1].occupancy
+        self.outages.put(number, at, until)
+        findings: list[Finding] = []
+        for index, pairs in enumerate(self.plan.groups):
+            self.states[index], closed = out_of_service(pairs, self.states[index], number, at, occupancy)
+            findings += closed if self.streams[index % 2].newest[number] < at else []
+        self.silences, closed = silence_out_of_service(self.plan.stale, self.silences, number, at, until, occupancy)
+        return [self._signed(finding) for finding in findings + closed], self._ahead(number, at)
+
+    def put_back(self, point: str, at: int, heard: int) -> list[Revision]:
+        """A point is in service again from `at` on, before its time; what that judges again."""
+        number, stale = self._numbers[point], self.plan.stale
+        begin = self.outages.last_begin(number)
+        assert begin is not None, point
+        self.outages.put(number, begin, at)
+        if stale.has(number):
+            rows = stale.rows_of(np.array([number]))
+            self.silences.received[rows], self.silences.heard[rows], self.silences.back[rows] = at, heard, 0
+        return self._ahead(number, at)
+
+    def _ahead(self, number: int, at: int) -> list[Revision]:
+        """Judge again what was evaluated of a point whose instrument's clock is ahead of `at`."""
+        revisions: list[tuple[int, int, Revision]] = []
+        for which, stream in enumerate(self.streams):
+            if stream.newest[number] >= at:
+                revisions += self._again(which, {number: at}, at - self.plan.groups[which].settle_ns)
+        return in_order(revisions)
 
     def judge(self, stretch: Stretch) -> tuple[list[Finding], list[Revision]]:
         """Judge what a stretch of the journal brought, up to its last moment; `memory` has its readings already."""
@@ -144,13 +139,14 @@ class Judgement:
         suspended = self._take_conditions(stretch.readings)
         findings: list[Finding] = []
         again: list[tuple[int, int, Revision]] = []
-        for which, since in enumerate((touched, _earliest(touched, suspended))):
+        for which, since in enumerate((touched, earliest_of(touched, suspended))):
             found, revised = self._judge_stream(which, stretch.readings, since, clock)
             findings += found
             again += revised
-        revisions = _in_order(again)
+        revisions = in_order(again)
         occupancy = self.epochs[-1].occupancy
-        self.silences, found = silence(self.plan.stale, self.silences, stretch.readings, stretch.heard, occupancy, stretch.lives)
+        arrived, lives = in_service(self.outages, stretch.readings, stretch.lives)
+        self.silences, found = silence(self.plan.stale, self.silences, arrived, stretch.heard, occupancy, lives)
         findings += [self._signed(finding) for finding in found]
         revisions += self._silences_in_other_states(touched)
         findings.sort(key=lambda finding: (finding.at, finding.excursion.rule, finding.excursion.point))
@@ -199,13 +195,13 @@ class Judgement:
             for number, time in since.items():
                 which = [i for i, condition in enumerate(pairs.conditions) if condition.number == number]
                 points = np.unique(pairs.point[np.isin(pairs.unless, which)]).tolist() if which else []
-                touched = _earliest(touched, dict.fromkeys(points, time))
+                touched = earliest_of(touched, dict.fromkeys(points, time))
         return touched
 
     def _judge_stream(
         self, which: int, arrived: Readings, touched: dict[int, int], clock: int
     ) -> tuple[list[Finding], list[tuple[int, int, Revision]]]:
-        stream, begin = self.streams[which], self.epochs[-1].begin
+        stream, begins = self.streams[which], self.outages.begins(len(self._numbers), self.epochs[-1].begin)
         settled_at = clock - self.plan.groups[which].settle_ns
         readings = Readings.concatenate([stream.waiting, arrived]) if len(stream.waiting) else arrived
         settled = readings.received <= settled_at
@@ -214,56 +210,57 @@ class Judgement:
         judging = [index for index in range(which, len(self.states), 2) if any(len(epoch.plan.groups[index]) for epoch in self.epochs)]
         changed, upto = self.derivations.news(readings) if which == SETTLING else ({}, {})
         if not judging:
-            time = readings.time if begin == BEGINNING else np.where(readings.time < begin, begin - 1, readings.time)
-            np.maximum.at(stream.newest, readings.point, time)
-            self._derive(stream, changed, upto, settled_at)
+            since = begins[readings.point]
+            np.maximum.at(stream.newest, readings.point, np.where(readings.time < since, since - 1, readings.time))
+            self._derive(stream, begins, changed, upto, settled_at)
             return [], []
         readings = readings.take(np.lexsort((readings.time, readings.point)))
-        late = readings.time <= stream.newest[readings.point]
-        if begin != BEGINNING:
-            late |= readings.time < begin
+        late = (readings.time <= stream.newest[readings.point]) | (readings.time < begins[readings.point])
         revisions: list[tuple[int, int, Revision]] = []
-        overtaken = {number: time for number, time in changed.items() if time <= stream.newest[number] or time < begin}
+        overtaken = {number: time for number, time in changed.items() if time <= stream.newest[number] or time < begins[number]}
         if late.any() or touched or overtaken:
             overdue = readings.take(late)
             points, first = np.unique(overdue.point, return_index=True)
             earliest = dict(zip(points.tolist(), overdue.time[first].tolist(), strict=True)) | overtaken
             touched = {number: time for number, time in touched.items() if time <= stream.newest[number] or number in earliest}
-            revisions = self._again(which, _earliest(touched, earliest), settled_at)
+            revisions = self._again(which, earliest_of(touched, earliest), settled_at)
             readings = readings.take(readings.time > stream.newest[readings.point])
         if changed:
-            readings = Readings.concatenate([readings, self._derive(stream, changed, upto, settled_at)])
+            readings = Readings.concatenate([readings, self._derive(stream, begins, changed, upto, settled_at)])
             readings = readings.take(np.lexsort((readings.time, readings.point)))
         findings: list[Finding] = []
+        last = np.append(np.diff(readings.point) != 0, True)[: len(readings)]
+        np.maximum.at(stream.newest, readings.point[last], readings.time[last])
+        out = self.outages.inside(readings.point, readings.time)
+        readings = readings if out is None else readings.take(~out)
         for index in judging if len(readings) else ():
             pairs = self.plan.groups[index]
             if pairs.conditions:
                 self._suspensions.reach(pairs.conditions, int(readings.time.min()))
             self.states[index], found = advance(pairs, self.states[index], readings, self.epochs[-1].occupancy)
             findings += found
-        if len(readings):
-            last = np.append(np.diff(readings.point) != 0, True)
-            np.maximum.at(stream.newest, readings.point[last], readings.time[last])
         return [self._signed(finding) for finding in findings], revisions
 
-    def _derive(self, stream: Stream, changed: dict[int, int], upto: dict[int, int], settled: int) -> Readings:
+    def _derive(self, stream: Stream, begins: NDArray[np.int64], changed: dict[int, int], upto: dict[int, int], settled: int) -> Readings:
         """The readings of derived points from where they changed on that are newer than all evaluated; counts them as evaluated."""
-        newest, begin = stream.newest, self.epochs[-1].begin
+        newest = stream.newest
         spans = [(number, max(time, int(newest[number]) + 1), upto[number] + 1) for number, time in sorted(changed.items())]
         spans = [span for span in spans if span[1] < span[2]]
         if spans:
             numbers, start, end = (np.array(column, np.int64) for column in zip(*spans, strict=True))
             self.derived = self.derivations.read_all(numbers, start, end, settled)
         for number, time in upto.items():
+            begin = int(begins[number])
             newest[number] = max(int(newest[number]), time, begin - 1 if time < begin else BEGINNING)
         return self.derived
 
     def _again(self, which: int, since: dict[int, int], settled: int) -> list[tuple[int, int, Revision]]:
         """Judge points again, each from before its time, up to the newest time evaluated before; revisions with group and point number."""
-        newest, begin = self.streams[which].newest, self.epochs[-1].begin
+        newest, begins = self.streams[which].newest, self.outages.begins(len(self._numbers), self.epochs[-1].begin)
         revisions: list[tuple[int, int, Revision]] = []
         known = [epoch.plan.groups[which::2] for epoch in self.epochs]
         for number, time in since.items():
+            begin = int(begins[number])
             newest[number] = max(int(newest[number]), time, begin - 1 if begin > time else BEGINNING)
         judged = {number: time for number, time in since.items() if any(pairs.has(number) for groups in known for pairs in groups)}
         starts = self._starts(which, judged)
@@ -317,7 +314,7 @@ class Judgement:
                 epochs = self.epochs[-count:]
                 some = np.array([n for n in alike if any(epoch.plan.groups[index].has(n) for epoch in epochs)], np.int64)
                 if len(some):
-                    yield Past(epochs, index, self._suspensions, self._uncleared(index)), lookback.of(some)
+                    yield Past(epochs, index, self._suspensions, self._uncleared(index), self.outages), lookback.of(some)
 
     def recall_windows(self, clock: int) -> None:
         """Fill the windows of what was adopted from the readings that are evaluated by now, the last step having been at `clock`."""
@@ -388,13 +385,3 @@ class Judgement:
         epochs = self._epochs_of(self._numbers[excursion.point])
         judge = next((epoch for epoch in reversed(epochs) if epoch.begin <= excursion.raised), epochs[0])
         return replace(excursion, config=judge.plan.config)
-
-
-def _earliest(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
-    """Both, the smaller time of a number that is in both."""
-    return {number: min(times[number] for times in (one, other) if number in times) for number in one.keys() | other.keys()}
-
-
-def _in_order(revisions: list[tuple[int, int, Revision]]) -> list[Revision]:
-    """By group and point number, whichever were judged together."""
-    return [revision for _, _, revision in sorted(revisions, key=lambda found: found[:2])]

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.lifecycle import RAISE, RISE
+from alerts.lifecycle import ANEW
 from alerts.store import StateStore
 
 MINUTE_NS = 60 * 10**9
 TEN_MINUTES_NS, HOUR_NS, DAY_NS = 10 * MINUTE_NS, 60 * MINUTE_NS, 24 * 60 * MINUTE_NS
 SPAN_NS = 30 * DAY_NS
 """What the figures are taken over by default: fewer days say little."""
-TOLD = (RAISE, RISE)
-"""The transitions by which an alarm is told, or told anew."""
+TOLD = tuple(sorted(ANEW))
+"""The transitions by which an alarm is told, or told anew, unless a flag stands beside its state."""
 FLOOD_BEGINS, FLOOD_ENDS = 10, 5
 """More than so many in ten minutes begin a flood (EEMUA 191); fewer than so many in ten minutes end it."""
 BUSY_HOUR = 30
@@ -143,6 +143,7 @@ def kpis_on_record(store: StateStore, start: int, end: int) -> Kpis:
         "select audit.at, alarms.rule, alarms.point, coalesce(stood.priority, alarms.priority), max(audit.seq) from audit"
         " join alarms on alarms.id = audit.object left join stood on stood.audit = audit.seq"
         f" where audit.action in ({marks}) and audit.at >= ? and audit.at < ?"
+        " and audit.new not like '%,%'"  # flags stand after a comma (alerts/lifecycle.py)
         " group by audit.entry, audit.object order by audit.at",  # what changes twice in a step is told once
         (*TOLD, start, end),
     )

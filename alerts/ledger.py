@@ -13,10 +13,16 @@ from alerts.alarms import Alarms, Answer
 from alerts.audit import SYSTEM, AuditTrail
 from alerts.clocks import Clocks
 from alerts.duties import Duties
-from alerts.judgement import Judgement, Stretch
+from alerts.judgement import Judgement
+from alerts.kept import lives_from, lives_text, sums_from, sums_text
+from alerts.lifecycle import PUT_BACK, TAKE_OUT
+from alerts.outages import outages_by_number
 from alerts.remarks import Remarks
 from alerts.rewind import BEGINNING
+from alerts.standing import Moment
 from alerts.store import StateStore, StateUnavailable
+from alerts.stretch import Stretch
+from alerts.surroundings import Site
 from facility.reading import Readings
 from ingest.entries import (
     ACTION,
@@ -51,8 +57,8 @@ from rules.engine import RAISED, Finding
 from rules.excursion import CURRENT, Excursion
 from rules.plan import Plan
 from rules.revise import Revision
-from rules.rule import Rule
 from rules.stale import Heard, Life
+from rules.transition import OUT_OF_SERVICE
 
 NEWEST_EVERY = 300
 """Steps between two checkpoints of what is newest: five minutes at one a second, read again at the start in well under one."""
@@ -84,6 +90,7 @@ class Ledger:
         self.audit = AuditTrail(store)
         self._remarks = Remarks(store)
         self._duties = Duties(store)
+        self.site = Site(store, self.judgement, alarms.flags)
         self.cursor = 0
         self.configurations: list[int] = []
         """The entries up to the cursor that put one in force."""
@@ -115,7 +122,7 @@ class Ledger:
             self.number_of.update(body.points)
             epochs.append((entry.at if epochs else BEGINNING, self._plan_of(body, self.number_of, entry.at)))
         self._memory.recall(journal, self.cursor)
-        self.judgement.adopt(epochs)
+        self.judgement.adopt(epochs, outages_by_number(self._store, self.number_of))
         kept, since = self._store.rows("select value from meta where key in ('newest', 'newest_cursor') order by key")
         readings = (readings_of(entry, ingest_body(entry)) for entry in journal.entries(int(since[0]), self.cursor, (INGEST,)))
         checkpoint.restore(self.judgement, kept[0], self._store.get("under_way"), readings, int(self._store.get("clock")))
@@ -136,6 +143,7 @@ class Ledger:
         with self._store.transaction():
             configured = self._walk(entries, applied)
             self._progress(applied)
+            self._elapse(step, applied)
             self._duties.elapse(step, self.audit)
             self._alarms.escalate(step.at, applied.alarms)
             self._steps += 1
@@ -166,7 +174,8 @@ class Ledger:
 
     def next_due(self) -> int | None:
         """When time alone brings something, so that a step has to be taken (int ns UTC)."""
-        return min((due for due in (self._alarms.next_due(), self._duties.next_due()) if due is not None), default=None)
+        of_alarms = self.site.next_due() if self.judgement.epochs else None
+        return min((due for due in (of_alarms, self._alarms.next_due(), self._duties.next_due()) if due is not None), default=None)
 
     def settle(self) -> None:
         """Before the service stops: write what the next start would have to read again."""
@@ -192,8 +201,13 @@ class Ledger:
             elif entry.kind == ACTION:
                 body = decode(entry)
                 assert isinstance(body, ActionBody)
+                if body.action in (TAKE_OUT, PUT_BACK):
+                    self._judge(stretch, entry, applied)
+                    self._act_on_point(body, entry, applied)
+                    stretch = []
+                    continue
                 about_duty = self._duties.act(body, entry, self.audit)
-                applied.answers[entry.seq] = about_duty or self._alarms.act(body, entry, self.audit)
+                applied.answers[entry.seq] = about_duty or self._alarms.act(body, self._moment(entry, applied))
                 applied.alarms.append(body.target)
             elif entry.kind == RECORD:
                 body = decode(entry)
@@ -213,6 +227,20 @@ class Ledger:
                 self._on_record(body, entry)
         self._judge(stretch, entries[-1], applied)
         return configured
+
+    def _moment(self, entry: Entry, applied: Applied) -> Moment:
+        return Moment(entry, self.audit, applied.alarms, self.site)
+
+    def _act_on_point(self, body: ActionBody, entry: Entry, applied: Applied) -> None:
+        applied.answers[entry.seq], (findings, revisions) = self.site.act(body, self._moment(entry, applied))
+        self._record(revisions, findings, entry, applied)
+        self._lived = True
+
+    def _elapse(self, step: Entry, applied: Applied) -> None:
+        """What time alone brings, at the step's clock; then everybody is told of what there is to tell."""
+        if self.judgement.epochs:
+            self._lived |= self.site.elapse(self._moment(step, applied))
+            self._alarms.tell(step.at)
 
     def _readmitted(self, body: IngestBody, note: ReadmissionNote, entry: Entry) -> None:
         taken = f"{len(note.records)} taken out of quarantine"
@@ -242,6 +270,7 @@ class Ledger:
         old = self.judgement.plan.config if self.judgement.epochs else ""
         findings, revisions = self.judgement.configure(plan, entry.at, entry.heard)
         findings += self._clocks.configure(plan, entry.at)
+        self._alarms.flags.forget()
         by, why = body.by or SYSTEM, f"{body.change}: {body.reason}" if body.change else body.reason
         self.audit.append(entry.at, by, "configuration", "configuration", old, body.hash, why, entry.seq)
         for value in body.changes:
@@ -261,6 +290,7 @@ class Ledger:
                 batches.append(readings_of(entry, body))
                 ingested.append((entry, body))
                 states += [(state.place, state.time, state.state) for state in body.states]
+                self.site.said(body.states, body.said, self._moment(entry, applied))
             elif entry.kind == SOURCE:
                 event = decode(entry)
                 assert isinstance(event, SourceBody)
@@ -281,21 +311,23 @@ class Ledger:
         self._record(revisions, findings, last, applied)
 
     def _record(self, revisions: Iterable[Revision], findings: Iterable[Finding], entry: Entry, applied: Applied) -> None:
+        moment = self._moment(entry, applied)
         for revision in revisions:
-            self._revise(revision, entry, applied)
+            self._revise(revision, moment, applied)
         for finding in findings:
             key = (finding.excursion.rule, finding.excursion.point)
             if finding.what == RAISED:
                 self._write(replace(finding.excursion, id=self._next_id()), applied)
-                self._alarms.raised(self._open[key], as_told(self._rule(key[0]), self._open[key]), entry, self.audit, applied.alarms)
+                self._alarms.raised(self._open[key], as_told(self.site.rule(key[0]), self._open[key]), moment)
             else:
                 was = self._open[key]
                 row = replace(finding.excursion, id=was.id, revision=was.revision, late=was.late)
                 self._write(row, applied)
-                self._alarms.returned(row, "returned to normal", entry, self.audit, applied.alarms)
+                reason = "the point is out of service" if row.closed_by == OUT_OF_SERVICE else "returned to normal"
+                self._alarms.returned(row, reason, moment)
         self._alarms.tell(entry.at)
 
-    def _revise(self, revision: Revision, entry: Entry, applied: Applied) -> None:
+    def _revise(self, revision: Revision, moment: Moment, applied: Applied) -> None:
         """Keep the older row, write the newer; tell the alarm where the excursion opened, closed, appeared or went."""
         old, new = revision.old, revision.new
         if old is not None:
@@ -304,17 +336,17 @@ class Ledger:
         if new is None:
             assert old is not None
             applied.excursions.append(old)
-            self._alarms.returned(old, "superseded by late readings", entry, self.audit, applied.alarms)
+            self._alarms.returned(old, "superseded by late readings", moment)
             return
         if not new.id:
             new = replace(new, id=self._next_id())
         self._write(new, applied)
         if old is None:
-            self._alarms.raised(new, self._rule(new.rule), entry, self.audit, applied.alarms)
+            self._alarms.raised(new, self.site.rule(new.rule), moment)
         elif old.open != new.open and new.open:
-            self._alarms.raised_again(new, entry, self.audit, applied.alarms)
+            self._alarms.raised_again(new, moment)
         if not new.open and (old is None or old.open):
-            self._alarms.returned(new, "returned to normal, by late readings", entry, self.audit, applied.alarms)
+            self._alarms.returned(new, "returned to normal, by late readings", moment)
 
     def _write(self, row: Excursion, applied: Applied) -> None:
         self._store.write_excursion(row)
@@ -338,34 +370,6 @@ class Ledger:
             if row != was:
                 self._write(row, applied)
 
-    def _rule(self, rule: str) -> Rule:
-        """A rule as the newest configuration has it that has it."""
-        return next(epoch.plan.rule_by_id[rule] for epoch in reversed(self.judgement.epochs) if rule in epoch.plan.rule_by_id)
-
     def _next_id(self) -> str:
         self._issued += 1
         return f"E{self._issued}"
-
-
-def sums_text(sums: Sums) -> str:
-    readmitted = [dict(sums.readmitted)] if sums.readmitted else []
-    return json.dumps([sums.received, sums.stored, sums.duplicates, dict(sums.quarantined), *readmitted])
-
-
-def lives_text(lives: Lives) -> str:
-    return json.dumps([lives.lost, lives])
-
-
-def lives_from(text: str) -> Lives:
-    lost, points = json.loads(text)
-    lives = Lives(points)
-    lives.lost = lost
-    return lives
-
-
-def sums_from(text: str) -> Sums:
-    received, stored, duplicates, quarantined, *readmitted = json.loads(text)
-    sums = Sums(received, stored, duplicates)
-    sums.quarantined.update(quarantined)
-    sums.readmitted.update(*readmitted)
-    return sums

@@ -1,18 +1,21 @@
-"""The levels of a rule: at one point their excursions are one alarm (docs/rules.md, Levels)."""
+"""Alarms of several excursions: those of the levels of a rule at a point, and those of a rule that latches (docs/rules.md, Levels)."""
 
 from __future__ import annotations
 
-from alerts.lifecycle import Alarm
+from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, UNACKNOWLEDGED, Alarm
 from alerts.store import StateStore
 from rules.excursion import CURRENT, Excursion
 from rules.rule import Rule
 
 RANK = {"alert": 0, "action": 1}
+"""Which level is the higher one; any other is as low as an alert."""
+_KEPT = (UNACKNOWLEDGED, ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, LATCHED_ACKNOWLEDGED)
+_MARKS = ", ".join("?" * len(_KEPT))
 FOREVER = (1 << 63) - 1
 
 
 class Levels:
-    """Which alarm the excursions of `levels` belong to, as the state store has it; any other excursion has an alarm of its own."""
+    """Which alarm the excursions of `levels`, or of a rule that latches, belong to; any other excursion has an alarm of its own."""
 
     def __init__(self, store: StateStore) -> None:
         self._store = store
@@ -32,9 +35,18 @@ class Levels:
         )
         return rows[0][0] if rows else None
 
+    def latched(self, rule: Rule, point: str) -> str | None:
+        """The alarm of a rule that latches at a point, until it is reset."""
+        rows = self._store.rows(
+            f"select a.id from members m join alarms a on a.id = m.alarm where m.rule = ? and m.point = ? and a.state in ({_MARKS})"
+            " order by a.raised_at, length(a.id), a.id limit 1",
+            (rule.alarm or rule.id, point, *_KEPT),
+        )
+        return rows[0][0] if rows else None
+
     def add(self, excursion: Excursion, alarm: str, rule: Rule) -> None:
-        """Make an excursion of one of the levels, `rule`, one of an alarm's."""
-        values = (excursion.id, alarm, rule.alarm, excursion.point, rule.priority)
+        """Make an excursion of `rule`, one of the levels or one that latches, one of an alarm's."""
+        values = (excursion.id, alarm, rule.alarm or rule.id, excursion.point, rule.priority)
         self._store.execute("insert into members values (?, ?, ?, ?, ?)", values)
 
     def stood(self, audit: int, alarm: Alarm) -> None:
@@ -50,5 +62,5 @@ class Levels:
         rows = self._store.excursions(f"status = ? and id in (select excursion from members where alarm = ?){condition}", (CURRENT, alarm))
         if not rows:
             return None
-        highest = max(rows, key=lambda row: (RANK[row.level], row.raised))
+        highest = max(rows, key=lambda row: (RANK.get(row.level, 0), row.raised))
         return highest, self._store.rows("select priority from members where excursion = ?", (highest.id,))[0][0]

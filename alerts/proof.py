@@ -28,7 +28,10 @@ from ingest.series import Series, SeriesReader
 
 DIFFERENCES_MAX = 500
 _PROGRESS = ("cursor", "head", "clock", "heard", "steps", "issued", "lives")
-_TIMES = {"onset", "raised", "ended", "cleared", "raised_at", "returned_at", "acknowledged_at", "risen_at", "at"}
+_TIMES = {
+    "onset", "raised", "ended", "cleared", "raised_at", "returned_at", "acknowledged_at", "risen_at", "at", "realarm_at", "shelved_at",
+    "shelved_until", "out_until", "since", "until",
+}  # fmt: skip
 _UNTRIED = (0, 0, 0, None, 0, "")
 
 
@@ -118,6 +121,8 @@ def prove(
                 _compare(both, "remarks", ("entry",), proof.flaws)
                 _compare(both, "reviews", ("entry",), proof.flaws)
                 _compare(both, "overrides", ("entry",), proof.flaws)
+                _compare(both, "outages", ("point", "since"), proof.flaws)
+                _compare(both, "stays", ("place",), proof.flaws)
                 _compare(both, "audit", ("seq",), proof.audit)
             for key in _PROGRESS:
                 stored, computed = recorded.get(key), store.get(key)
@@ -195,6 +200,8 @@ def _difference(table: str, which: tuple[Any, ...], stored: dict[str, Any] | Non
         "remarks": "remark of entry",
         "reviews": "review of entry",
         "overrides": "swap of entry",
+        "outages": "time out of service of",
+        "stays": "state given from the console of",
     }[table]
     about = [str(row[name]) for name in ("rule", "point", "action", "object") if row.get(name)]
     name = f"{noun} {which[0]}{f' revision {which[1]}' if len(which) > 1 else ''} ({' '.join(about)})"

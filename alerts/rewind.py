@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.derivation import Derivations
+from alerts.outages import Outages
 from alerts.suspensions import FARTHEST_NS, Suspensions
 from facility.reading import Readings
 from rules.engine import CLEARED, Finding, advance, open_excursions, survey
@@ -16,7 +17,7 @@ from rules.excursion import Excursion
 from rules.occupancy import Occupancy
 from rules.plan import NEVER_NS, Pairs, Plan
 from rules.runs import RunState
-from rules.transition import reconfigured
+from rules.transition import out_of_service, reconfigured
 from rules.windows import Windows
 
 BEGINNING = np.iinfo(np.int64).min
@@ -97,6 +98,7 @@ class Past:
     index: int
     suspensions: Suspensions
     record: Callable[[int, int], list[Excursion]]
+    outages: Outages
 
     def quiet(self, lookback: Lookback) -> Ints:
         """The newest reading of each point before `since` after which nothing is under way; BEGINNING where there is none.
@@ -160,6 +162,8 @@ class Past:
     ) -> tuple[Epoch, Pairs, RunState, list[Finding]]:
         """Take the points through the configurations, each with its own readings; what is left at the end, and what a change closed."""
         numbers, start, time = lookback.numbers, lookback.start, lookback.readings.time
+        out = self.outages.inside(lookback.readings.point, time)
+        judged = np.ones(len(time), np.bool_) if out is None else ~out
         first = max(sum(epoch.begin <= int(start.min()) for epoch in self.epochs) - 1, 0)
         closed: list[Finding] = []
         before: tuple[Plan, Pairs, Occupancy] | None = None
@@ -178,6 +182,10 @@ class Past:
             if pairs.conditions:
                 self.suspensions.reach(pairs.conditions, int(start.min()))
             end = self.epochs[position + 1].begin if position + 1 < len(self.epochs) else NEVER_NS
-            state = judge(epoch, pairs, state, (time >= begin) & (time < end))
+            for at, number in self.outages.begun(numbers, start, begin, end):
+                state = judge(epoch, pairs, state, judged & (time >= begin) & (time < at))
+                state, found = out_of_service(pairs, state, number, at, epoch.occupancy)
+                closed, begin = closed + found, at
+            state = judge(epoch, pairs, state, judged & (time >= begin) & (time < end))
             before = epoch.plan, pairs, epoch.occupancy
         return epoch, pairs, state, closed

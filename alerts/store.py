@@ -25,9 +25,16 @@ create index excursions_by_onset on excursions (onset);
 create table alarms (
     id text primary key, excursion text, rule text, point text, level text, priority text, state text, late integer,
     raised_at integer, returned_at integer, acknowledged_at integer, acknowledged_by text, comment text,
-    risen_at integer
+    risen_at integer, realarm_at integer, retold integer, shelved_until integer, shelved_at integer, shelved_by text,
+    shelved_reason text, shelved_signed integer, suppressed text, out_until integer
 ) without rowid;
 create index alarms_by_state on alarms (state);
+create index alarms_shelved on alarms (shelved_until, rule, point) where shelved_until is not null;
+create index alarms_acknowledged on alarms (realarm_at) where realarm_at is not null;
+create table outages (
+    point text, since integer, until integer, "by" text, reason text, returned_by text, over integer, primary key (point, since)
+) without rowid;
+create table stays (place text primary key, since integer, until integer, state text, before text) without rowid;
 create table members (excursion text primary key, alarm text, rule text, point text, priority text) without rowid;
 create index members_by_point on members (rule, point);
 create table stood (audit integer primary key, level text, priority text);
@@ -41,6 +48,7 @@ create table remarks (
 );
 create index remarks_by_excursion on remarks (excursion, entry);
 create table reviews (entry integer primary key, at integer, row integer, actor text, comment text, meaning text, digest text);
+create index audit_by_object on audit (object, seq);
 create table outbox (
     id integer primary key, page_id text, alarm text, target text, page text, queued_at integer, attempts integer, next_try integer,
     tried_at integer, sent_at integer, permanent integer, detail text, unique (page_id, target)

@@ -38,6 +38,21 @@ class LimitAnswer(Answer):
     below: float | None
 
 
+class OutOfServiceAnswer(Answer):
+    since: Time
+    until: Time
+    by: str
+    reason: str
+
+    @classmethod
+    def of(cls, out: m.OutOfService | m.Shelf) -> Self:
+        return cls(since=format_time(out.since), until=format_time(out.until), by=out.by, reason=out.reason)
+
+
+class ShelfAnswer(OutOfServiceAnswer):
+    """As long as an alarm is shelved."""
+
+
 class PointAnswer(Answer):
     id: str
     name: str
@@ -51,6 +66,7 @@ class PointAnswer(Answer):
     since: Time | None
     latest: LatestAnswer | None
     limits: list[LimitAnswer]
+    out_of_service: OutOfServiceAnswer | None
 
     @classmethod
     def of(cls, point: m.PointView) -> Self:
@@ -59,6 +75,7 @@ class PointAnswer(Answer):
             period_s=None if point.period_ns is None else point.period_ns / 1e9, state=point.state, since=time_text(point.since),
             latest=latest_answer(point.latest),
             limits=[LimitAnswer(rule=limit.rule, level=limit.level, above=limit.above, below=limit.below) for limit in point.limits],
+            out_of_service=None if point.out_of_service is None else OutOfServiceAnswer.of(point.out_of_service),
         )  # fmt: skip
 
 
@@ -141,13 +158,18 @@ class AlarmAnswer(Answer):
     sop: str
     excursion: str
     late: bool
+    annunciated: bool
+    shelved: ShelfAnswer | None
+    suppressed: str
+    out_until: Time | None
 
-    TIMES: ClassVar[tuple[str, ...]] = ("since", "onset", "raised", "returned", "acknowledged")
+    TIMES: ClassVar[tuple[str, ...]] = ("since", "onset", "raised", "returned", "acknowledged", "out_until")
 
     @classmethod
     def of(cls, alarm: m.AlarmView) -> Self:
         row: dict[str, Any] = {name: getattr(alarm, name) for name in cls.model_fields}
         row |= {name: time_text(row[name]) for name in cls.TIMES}
+        row["shelved"] = None if alarm.shelved is None else ShelfAnswer.of(alarm.shelved)
         return cls(**row | {"peak": finite(alarm.peak), "limit": finite(alarm.limit)})
 
 

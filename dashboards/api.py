@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from alerts.people.permissions import ACKNOWLEDGE, AUDIT, KNOWN, OPEN, READ
-from dashboards import answers, asked, configuration_api, duty_api, people_api, quarantine_api, record_api
+from dashboards import acting_api, answers, asked, configuration_api, duty_api, people_api, quarantine_api, record_api
 from dashboards.access import Gate
 from dashboards.events import events_endpoint
 from dashboards.metrics import metrics_text
@@ -28,6 +28,8 @@ def points(monitor: Monitor, query: asked.PointsAsked, _: None) -> answers.Point
     if query.room is not None:
         _known("room", query.room, [place.id for place in monitor.places() if place.parent is None])
         found = [point for point in found if point.room == query.room]
+    if query.out_of_service is not None:
+        found = [point for point in found if (point.out_of_service is not None) == query.out_of_service]
     return answers.PointsAnswer(points=[answers.PointAnswer.of(point) for point in found])
 
 
@@ -54,7 +56,7 @@ def excursions(monitor: Monitor, query: asked.ExcursionsAsked, _: None) -> answe
 
 
 def alarms(monitor: Monitor, query: asked.AlarmsAsked, _: None) -> answers.AlarmsAnswer:
-    page = _page(query.cursor, lambda: monitor.alarms(query.state, query.limit, query.cursor))
+    page = _page(query.cursor, lambda: monitor.alarms(query.state, query.limit, query.cursor, query.flag or ""))
     return answers.AlarmsAnswer(alarms=[answers.AlarmAnswer.of(item) for item in page.items], next=page.next)
 
 
@@ -164,6 +166,7 @@ OPERATIONS = (
         "/readyz", "200 when alive, connected and caught up, else 503.", endpoint=readyz, answer=answers.HealthAnswer, permission=OPEN,
     ),
     Operation("/metrics", "Prometheus metrics.", endpoint=metrics, media="text/plain", permission=READ),
+    *acting_api.OPERATIONS,
     *record_api.OPERATIONS,
     *duty_api.OPERATIONS,
     *quarantine_api.OPERATIONS,

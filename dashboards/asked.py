@@ -40,7 +40,8 @@ def _name(value: str | None) -> str | None:
 
 Instant = Annotated[int, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
 BY = "Name of the person who does it, where there are no users; else it is who is signed in"
-AlarmState = Literal["unacknowledged", "returned", "acknowledged", "normal"]
+AlarmState = Literal["unacknowledged", "acknowledged", "latched_unacknowledged", "latched_acknowledged", "returned", "normal"]
+AlarmFlag = Literal["shelved", "suppressed", "out_of_service"]
 Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX, description="At most so many items; `next` is then the cursor of the rest")]
 Cursor = Annotated[str, Field(max_length=200, description="The `next` of an earlier answer: goes on after it")]
 
@@ -71,6 +72,7 @@ class Span(Asked):
 
 class PointsAsked(Asked):
     room: str | None = Field(None, description="Only points of this room and its zones")
+    out_of_service: bool | None = Field(None, description="Only points that are, or are not, out of service")
 
 
 class ReadingsAsked(Span):
@@ -95,8 +97,10 @@ def _states(value: object) -> object:
 
 class AlarmsAsked(Asked):
     state: Annotated[list[AlarmState], BeforeValidator(_states)] = Field(
-        default=["unacknowledged", "returned", "acknowledged"], description="Only alarms in these states, separated by commas"
+        default=["unacknowledged", "latched_unacknowledged", "returned", "acknowledged", "latched_acknowledged"],
+        description="Only alarms in these states, separated by commas",
     )
+    flag: AlarmFlag | None = Field(None, description="Only alarms with this flag beside their state: nobody is told of them")
     limit: Limit = LIMIT_DEFAULT
     cursor: Cursor | None = None
 

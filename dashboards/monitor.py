@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from alerts.kpis import Kpis
-from alerts.lifecycle import ACKNOWLEDGED, RETURNED, UNACKNOWLEDGED
+from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, RETURNED, UNACKNOWLEDGED
 from dashboards.counts import Counts
 from ingest.readmission import Readmitted, Wanted
 from rules.excursion import Excursion
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 POINT_STATES = ("action", "alert", "stale", "bad", "technical", "no_data", "normal")
 """States of a point, the worst first."""
-STANDING = (UNACKNOWLEDGED, RETURNED, ACKNOWLEDGED)
+STANDING = (UNACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, RETURNED, ACKNOWLEDGED, LATCHED_ACKNOWLEDGED)
 """States of an alarm (alerts.lifecycle) that is not done."""
-ACCEPTED, ALREADY, UNKNOWN, CLOSED = "accepted", "already", "unknown", "closed"
+ACCEPTED, ALREADY, UNKNOWN, CLOSED, REFUSED = "accepted", "already", "unknown", "closed", "refused"
 
 Item = TypeVar("Item")
 
@@ -66,6 +66,16 @@ class LimitInForce:
 
 
 @dataclass(frozen=True, slots=True)
+class OutOfService:
+    """Since when and until when a point is out of service, who said so and why."""
+
+    since: int
+    until: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PointView:
     """A point as it is now; `state` is one of POINT_STATES, `since` the time from which it has that state (None: not known)."""
 
@@ -82,6 +92,7 @@ class PointView:
     limits: tuple[LimitInForce, ...] = ()
     state: str = "no_data"
     since: int | None = None
+    out_of_service: OutOfService | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +148,22 @@ class ExcursionQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Shelf:
+    """Until when an alarm is shelved, since when, by whom and why."""
+
+    until: int
+    since: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AlarmView:
     """An alarm in the words that a person needs; `state` is one of alerts.lifecycle.STATES and `since` the time it came into it.
 
     `kind` is the rule's; `direction` is `above`, `below` or empty; `peak` and `limit` are in `unit`, `peak` the worst so far.
-    `text` and `sop` say what to do. `returned` is when the condition was over. `late` marks one found in late data.
+    `text` and `sop` say what to do. `returned` is when the condition was over. `late` marks one found in late data. Nobody is told while it
+    is shelved, `suppressed` by a state of its room (that state, else empty), or its point out of service (until when).
     """
 
     id: str
@@ -171,6 +193,40 @@ class AlarmView:
     sop: str = ""
     excursion: str = ""
     late: bool = False
+    shelved: Shelf | None = None
+    suppressed: str = ""
+    out_until: int | None = None
+
+    @property
+    def annunciated(self) -> bool:
+        """Whether people are told of it."""
+        return self.shelved is None and not self.suppressed and self.out_until is None
+
+
+@dataclass(frozen=True, slots=True)
+class ActAsked:
+    """What a person does to an alarm, a point or a place: `action` is one of alerts.lifecycle's or `occupancy`, then with a `state`.
+
+    `until` is int ns UTC; `signed` says that who asks has signed for it.
+    """
+
+    action: str
+    target: str
+    by: str
+    reason: str = ""
+    until: int | None = None
+    signed: bool = False
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActAnswered:
+    """What became of it: `outcome` is accepted, already (`by` and `at` are of who was faster), refused (`why`), or unknown."""
+
+    outcome: str
+    by: str = ""
+    at: int | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,8 +340,11 @@ class Monitor(Protocol):
     def excursions(self, query: ExcursionQuery, limit: int, cursor: str | None = None) -> Page[Excursion]:
         """Sorted by onset, rule, point. A ValueError for a cursor that this method did not give."""
 
-    def alarms(self, states: Collection[str], limit: int, cursor: str | None = None) -> Page[AlarmView]:
-        """Alarms in any of the states, the newest raised first. A ValueError for a foreign cursor."""
+    def alarms(self, states: Collection[str], limit: int, cursor: str | None = None, flag: str = "") -> Page[AlarmView]:
+        """Alarms in any of the states, and with that flag (alerts.lifecycle.FLAGS), the newest raised first.
+
+        A ValueError for a foreign cursor.
+        """
 
     def alarm(self, alarm_id: str) -> AlarmView | None:
         """One alarm in whatever state."""
@@ -295,6 +354,9 @@ class Monitor(Protocol):
 
     def kpis(self, start: int | None = None, end: int | None = None) -> Kpis:
         """Key figures of [start, end): of the last 30 days, or since the journal began."""
+
+    def act(self, asked: ActAsked) -> ActAnswered:
+        """Shelve, unshelve, reset; out of service and back; a room's state. Returns when it is durable."""
 
     def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
         """Entries with start <= at < end, the oldest first. A ValueError for a foreign cursor."""

@@ -35,11 +35,20 @@ class ReadmissionNote(msgspec.Struct, array_like=True, frozen=True):
     records: list[tuple[int, int, str]]
 
 
+class SayingNote(msgspec.Struct, array_like=True, frozen=True):
+    """Who said from the console what goes on in a room, and why; the state before comes back at `until_ns`, None for never by itself."""
+
+    by: str
+    reason: str
+    until_ns: int | None = None
+    before: str = ""
+
+
 class IngestBody(msgspec.Struct, array_like=True, frozen=True):
     """One batch: the sums, the columns of the stored readings (little endian), and everything else that it held.
 
     `origin` is empty for what came over MQTT, else says how it came: `recovered` from the historian after a restore,
-    `readmitted` from quarantine, where `readmission` says more.
+    `readmitted` from quarantine, where `readmission` says more; `console` for a room's state that a person gave, where `said` does.
     """
 
     received: int
@@ -54,6 +63,7 @@ class IngestBody(msgspec.Struct, array_like=True, frozen=True):
     quarantine: list[Quarantined]
     origin: str = ""
     readmission: ReadmissionNote | None = None
+    said: SayingNote | None = None
 
 
 class StepBody(msgspec.Struct, frozen=True):
@@ -100,7 +110,10 @@ class ConfigurationBody(msgspec.Struct, frozen=True):
 
 
 class ActionBody(msgspec.Struct, frozen=True):
-    """Somebody did something to an alarm, or took over a duty: who instead of whom, from when until when (int ns UTC)."""
+    """Somebody did something to an alarm or a point: why, and until when; or took over a duty: who, instead of whom, from when until when.
+
+    Times are int ns UTC; `signed` says that who did it has signed for it.
+    """
 
     action: str
     target: str
@@ -110,6 +123,7 @@ class ActionBody(msgspec.Struct, frozen=True):
     from_ns: int | None = None
     person: str = ""
     instead_of: str = ""
+    signed: bool = False
 
 
 class RecordBody(msgspec.Struct, frozen=True):

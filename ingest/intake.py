@@ -24,6 +24,7 @@ from ingest.entries import (
     IngestBody,
     LinkBody,
     ReadmissionNote,
+    SayingNote,
     SourceBody,
     State,
     decode,
@@ -44,6 +45,8 @@ from ingest.sums import Sums as Sums
 from ingest.tally import Rows, Tally
 
 STATE_CONFLICT = "conflict"
+CONSOLE = "console"
+"""The origin of a room's state that a person gave."""
 RECOVERED = "recovered"
 """The origin of what a restore found in the historian."""
 TURN_AT = 65_536
@@ -223,20 +226,46 @@ class Intake:
 
     def _commit(self, batch: Rows, body: IngestBody, received: int, heard_ns: int | None) -> Entry:
         """Append the entry; then, and only then, what it decided is in force."""
+        entry = self._append(body, received, heard_ns, int(np.count_nonzero(batch.stored)))
+        self._admission.confirm()
+        self._took(entry, body)
+        if self._admission.remembered > TURN_AT and self._series.cursor() >= self._turned:
+            self._admission.turn()
+            self._turned = entry.seq
+        return entry
+
+    def _append(self, body: IngestBody, received: int, heard_ns: int | None, stored: int) -> Entry:
         try:
-            entry = self._journal.append(INGEST, encode(body), received, heard_ns, int(np.count_nonzero(batch.stored)))
+            return self._journal.append(INGEST, encode(body), received, heard_ns, stored)
         except JournalUnavailable:
             self._doubtful = True
             raise
-        self._admission.confirm()
+
+    def _took(self, entry: Entry, body: IngestBody) -> None:
         self._states.update({(state.place, state.time): state.state for state in body.states})
         sums = self.sums.copy()  # other threads read them, and must see all of a batch or nothing
         sums.add(entry, body)
         self.sums = sums
         self.cursor = entry.seq
-        if self._admission.remembered > TURN_AT and self._series.cursor() >= self._turned:
-            self._admission.turn()
-            self._turned = entry.seq
+
+    def say(self, place: str, state: str, note: SayingNote, heard_ns: int | None, at: int | None = None) -> Entry | None:
+        """Make durable which state a person gave a place, from `at` (int ns UTC; None: now) on; raises JournalUnavailable.
+
+        None where a state for that very time is known already: it stands.
+        """
+        with self._lock:
+            if self._doubtful:
+                self._recall_after_failure()
+            received = max(self._now_ns(), self._journal.head.at)
+            time = received if at is None else at
+            if at is not None and (place, time) in self._states:
+                return None
+            while (place, time) in self._states:
+                time += 1
+            body = IngestBody(1, 0, b"", b"", b"", b"", b"", [], [State(place, time, state)], [], CONSOLE, None, note)
+            entry = self._append(body, received, heard_ns, 0)
+            self._took(entry, body)
+        self.appended()
         return entry
 
     def _recall_after_failure(self) -> None:

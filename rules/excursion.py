@@ -16,7 +16,8 @@ class Excursion:
     """One excursion in the columns of docs/rules.md, in their order.
 
     Times are int ns UTC, None while open; `peak` and `limit` are float64 in `unit`, None where the kind has none;
-    `status` is current, revised or superseded; `closed_by` is empty or `configuration`; `late` marks one found in late data.
+    `status` is current, revised or superseded; `closed_by` is empty, `configuration` or `out_of_service`; `late` marks one that late data
+    showed.
     """
 
     rule: str

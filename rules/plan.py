@@ -150,6 +150,11 @@ class Plan:
         """The ids of rule and point of the pairs in each group."""
         return tuple(frozenset(pairs.key(row) for row in range(len(pairs))) for pairs in self.groups)
 
+    @cached_property
+    def suppresses(self) -> bool:
+        """Whether any rule is suppressed by the state of a room."""
+        return any(rule.suppress for rule in self.rule_by_id.values())
+
     def fingerprint(self, pairs: Pairs, row: int) -> tuple[object, ...]:
         """What judges a pair: equal fingerprints judge the same (docs/rules.md, Configuration in time)."""
         durations = (pairs.on_delay, pairs.off_delay, pairs.max_gap, pairs.after, pairs.window, pairs.k, pairs.n, pairs.min_readings)

@@ -77,6 +77,13 @@ class Rule:
     sop: str | None = None
     notify_within: Duration | None = None
     """How soon after a breach begins people must have been told; `check` compares it with the worst case."""
+    latch: bool = False
+    """Whether its alarm stands, when the condition is over, until it is reset."""
+    realarm: Duration | None = None
+    """An alarm that was acknowledged so long ago and is still active is unacknowledged again."""
+    shelvable: bool = True
+    suppress: tuple[str, ...] = ()
+    """The occupancy states of the place in which its alarms are kept and shown, and nobody is told."""
     pack: str = ""
     """The pack that it came with, empty for a rule of the site's own."""
     alarm: str = ""

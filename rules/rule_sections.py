@@ -58,7 +58,7 @@ _TEXT_SCHEMA = {
 }
 _STATES_SCHEMA = {
     "anyOf": [{"enum": list(OCCUPANCIES)}, {"type": "array", "minItems": 1, "items": {"enum": list(OCCUPANCIES)}}],
-    "description": "States of the room or zone; readings in others are not judged.",
+    "description": "States of the room or zone.",
 }
 Limit = Annotated[float | str, PlainValidator(_limit), WithJsonSchema(_LIMIT_SCHEMA)]
 Globs = Annotated[tuple[str, ...], PlainValidator(_globs), WithJsonSchema(_GLOBS_SCHEMA)]
@@ -129,6 +129,7 @@ class LevelSection(Section):
     min_readings: int | None = None
     """count, mean: with fewer readings nothing is said (1)."""
     during: States | None = Field(None, alias="while")
+    """The states of the room or zone in which it judges; readings in others are not judged."""
     unless: UnlessSection | None = None
     """Passes over readings while another point is beyond, such as an open door."""
     cause: Text | None = None
@@ -138,6 +139,14 @@ class LevelSection(Section):
     text: Text | None = None
     sop: str | None = None
     """The procedure to follow."""
+    latch: bool | None = None
+    """The alarm stands, when the condition is over, until somebody resets it."""
+    realarm: AnyDuration | None = None
+    """Acknowledged so long ago and still active, it is unacknowledged again and everybody is told anew."""
+    shelvable: bool | None = None
+    """Whether people may shelve it (true); a critical alarm only with a signature."""
+    suppress: States | None = None
+    """In these states of the room or zone the alarm is kept and shown, and nobody is told: [cleaning, shutdown]."""
     notify_within: AnyDuration | None = None
     """How soon after it begins somebody must be told; check refuses what sampling, delays and evaluation cannot keep."""
 

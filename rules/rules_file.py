@@ -20,7 +20,7 @@ from rules.rule_checks import Fit, Written, check_rules
 from rules.rule_sections import LevelSection, RuleSection, RulesSection, UnlessSection
 
 _SIDES = ("above", "below", "at_or_above", "at_or_below")
-_EVERY = ("priority", "cause", "consequence", "text", "sop", "notify_within")
+_EVERY = ("priority", "latch", "realarm", "shelvable", "suppress", "cause", "consequence", "text", "sop", "notify_within")
 _RUNS = ("on_delay", "off_delay", "max_gap", "while", "unless")
 _OWN = {
     "limit": (*_SIDES, "deadband", *_RUNS),
@@ -193,6 +193,8 @@ class _Reading:
             duration: Duration | None = getattr(rule, key)
             if duration is not None and not _is_at_least(duration, least):
                 self.problems.append(written.problem(key, str(duration), "a duration above 0" if least else "a duration of at least 0"))
+        if rule.realarm is not None and rule.realarm.periods:
+            self.problems.append(written.problem("realarm", str(rule.realarm), "a time such as 30m: people do not go by the instrument"))
         self._counts(written)
         above, below = (bound.value if bound else None for bound in (rule.above, rule.below))
         if isinstance(above, float) and isinstance(below, float) and above - rule.deadband < below + rule.deadband:
@@ -220,7 +222,7 @@ class _Reading:
             self.problems.append(written.problem("unless.at_most", str(unless.at_most), "a duration above 0"))
 
 
-_DURATIONS = {"on_delay": 0, "off_delay": 0, "max_gap": 1, "after": 1, "window": 1, "duration": 1, "notify_within": 1}
+_DURATIONS = {"on_delay": 0, "off_delay": 0, "max_gap": 1, "after": 1, "window": 1, "duration": 1, "notify_within": 1, "realarm": 1}
 """The durations of a rule, and whether they must be above 0."""
 
 
@@ -235,7 +237,7 @@ def _rule(section: RuleSection, own: LevelSection, id_: str, level: str, alarm: 
         return next((value for one in (own, section) if (value := getattr(one, key)) is not None), default)
 
     select = {name: tuple(getattr(section.select, name)) for name in type(section.select).model_fields}
-    same = ("max_gap", "after", "change", "window", "duration", "k", "n", "sop", "notify_within")
+    same = ("max_gap", "after", "change", "window", "duration", "k", "n", "sop", "notify_within", "realarm")
     return Rule(
         id=id_,
         kind=section.kind,
@@ -251,6 +253,9 @@ def _rule(section: RuleSection, own: LevelSection, id_: str, level: str, alarm: 
         min_readings=given("min_readings", 1),
         during=given("during", ()),
         unless=_unless(given("unless")),
+        latch=given("latch", False),
+        shelvable=given("shelvable", True),
+        suppress=given("suppress", ()),
         cause=given("cause", {}),
         consequence=given("consequence", {}),
         text=given("text", {}),

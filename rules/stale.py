@@ -21,6 +21,7 @@ class StaleState:
     """When each pair's point last reported, n rows: `received` (int64 ns UTC) and `heard` (listening time) of it; `raised` while open.
 
     `received` of a silence that a death began is the death; `dead` until the point reports or is born again, and open as long.
+    `back` is the moment from which the point is in service again, 0 where it is.
     """
 
     received: NDArray[np.int64]
@@ -28,12 +29,14 @@ class StaleState:
     open: NDArray[np.bool_]
     raised: NDArray[np.int64]
     dead: NDArray[np.bool_]
+    back: NDArray[np.int64]
 
     @classmethod
     def since(cls, count: int, received: int, heard: int) -> StaleState:
         """Points that never reported count from here."""
         closed, alive = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
-        return cls(np.full(count, received), np.full(count, heard), closed, np.zeros(count, np.int64), alive)
+        raised, back = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        return cls(np.full(count, received), np.full(count, heard), closed, raised, alive, back)
 
     def rows(self, which: NDArray[np.intp]) -> StaleState:
         return StaleState(*(getattr(self, f.name)[which] for f in fields(self)))
@@ -74,12 +77,13 @@ def silence(
 ) -> tuple[StaleState, list[Finding]]:
     """Raise and clear `stale` excursions up to, not including, the clock.
 
-    `arrivals` are the readings stored since the last call, in order of arrival, all qualities; `lives` stand in the order of the journal.
-    `state` is not changed.
+    `arrivals` are the readings stored since the last call, in order of arrival, all qualities, but for those that arrived at a point out of
+    service; `lives` stand in the order of the journal. `state` is not changed.
     """
     new = state.copy()
     if not len(pairs):
         return new, []
+    _back_in_service(new, clock)
     findings: list[Finding] = []
     done = 0
     for life in lives:
@@ -93,6 +97,14 @@ def silence(
     return new, findings
 
 
+def _back_in_service(state: StaleState, clock: Heard) -> None:
+    """Points whose time out of service ends by the clock count from there, with the listening time of the first moment known after it."""
+    rows = np.flatnonzero((state.back > 0) & (state.back <= clock.at[-1]))
+    state.received[rows] = state.back[rows]
+    state.heard[rows] = clock.heard[np.searchsorted(clock.at, state.back[rows])]
+    state.back[rows] = 0
+
+
 def _waited(pairs: Pairs, state: StaleState, arrivals: Readings, clock: Heard, occupancy: Occupancy) -> list[Finding]:
     findings = _arrived(pairs, state, arrivals, clock, occupancy) if len(arrivals) else []
     return findings + _silent(pairs, state, clock, occupancy)
@@ -103,6 +115,7 @@ def _lived(pairs: Pairs, state: StaleState, life: Life, clock: Heard, occupancy:
     at, heard = int(clock.at[-1]), int(clock.heard[-1])
     number = life.points[life.points < len(pairs.offsets) - 1]
     rows = ranges(pairs.offsets[number], pairs.offsets[number + 1] - pairs.offsets[number])
+    rows = rows[(state.back[rows] == 0) & (state.received[rows] <= at)]
     rows = rows[state.dead[rows] if life.born else ~state.dead[rows] & (at < pairs.retired[rows])]
     findings = []
     for row in rows.tolist():
@@ -149,7 +162,7 @@ def _arrived(pairs: Pairs, state: StaleState, arrivals: Readings, clock: Heard, 
 def _silent(pairs: Pairs, state: StaleState, clock: Heard, occupancy: Occupancy) -> list[Finding]:
     deadline = state.heard + pairs.after
     # Strictly: at the very moment of the deadline a reading may still be received.
-    rows = np.flatnonzero(~state.open & (clock.heard[-1] > deadline))
+    rows = np.flatnonzero(~state.open & (state.back == 0) & (clock.heard[-1] > deadline))
     raised = clock.stamp(deadline[rows])
     rows, raised = rows[raised < pairs.retired[rows]], raised[raised < pairs.retired[rows]]
     state.open[rows] = True
@@ -166,7 +179,7 @@ def next_deadline(pairs: Pairs, state: StaleState, at: int) -> int | None:
 
     Points that are retired by `at` (int ns UTC) wait for nothing any more.
     """
-    waiting = (state.heard + pairs.after)[~state.open & (pairs.retired > at)]
+    waiting = (state.heard + pairs.after)[~state.open & (state.back == 0) & (pairs.retired > at)]
     return int(waiting.min()) if len(waiting) else None
 
 

@@ -14,7 +14,8 @@ from rules.plan import Pairs, Plan
 from rules.runs import RunState
 from rules.stale import StaleState, open_silences
 
-CONFIGURATION = "configuration"
+CONFIGURATION, OUT_OF_SERVICE = "configuration", "out_of_service"
+"""What closes an excursion other than its readings."""
 
 
 def _unchanged(old: tuple[Plan, Pairs], new: tuple[Plan, Pairs]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -40,7 +41,7 @@ def reconfigured(
     gone = RunState.initial(len(old[1]))
     others = np.setdiff1d(np.arange(len(old[1])), kept)
     gone.put(others, state.rows(others))
-    return after, [_closed(excursion, at) for excursion in open_excursions(old[1], gone, occupancy)]
+    return after, [_closed(excursion, at, CONFIGURATION) for excursion in open_excursions(old[1], gone, occupancy)]
 
 
 def reconfigured_silence(
@@ -52,8 +53,33 @@ def reconfigured_silence(
     after.put(taken, state.rows(kept))
     gone = state.copy()
     gone.open[kept] = False
-    return after, [_closed(excursion, at) for excursion in open_silences(old[1], gone, occupancy)]
+    return after, [_closed(excursion, at, CONFIGURATION) for excursion in open_silences(old[1], gone, occupancy)]
 
 
-def _closed(excursion: Excursion, at: int) -> Finding:
-    return Finding(CLEARED, at, replace(excursion, ended=at, cleared=at, closed_by=CONFIGURATION))
+def out_of_service(pairs: Pairs, state: RunState, number: int, at: int, occupancy: Occupancy) -> tuple[RunState, list[Finding]]:
+    """A point goes out of service at the moment `at`: what is under way ends, and whatever is judged of it later starts empty."""
+    if not pairs.has(number):
+        return state, []
+    rows, gone, after = pairs.rows_of(np.array([number])), RunState.initial(len(pairs)), state.copy()
+    gone.put(rows, state.rows(rows))
+    after.put(rows, RunState.initial(len(rows)))
+    return after, [_closed(excursion, at, OUT_OF_SERVICE) for excursion in open_excursions(pairs, gone, occupancy)]
+
+
+def silence_out_of_service(
+    pairs: Pairs, state: StaleState, number: int, at: int, until: int, occupancy: Occupancy
+) -> tuple[StaleState, list[Finding]]:
+    """As `out_of_service`, for silence: it is none before `until`, from which it counts."""
+    after = state.copy()
+    if not pairs.has(number):
+        return after, []
+    rows, gone = pairs.rows_of(np.array([number])), state.copy()
+    gone.open[:] = False
+    gone.open[rows] = state.open[rows]
+    after.open[rows] = after.dead[rows] = False
+    after.back[rows] = until
+    return after, [_closed(excursion, at, OUT_OF_SERVICE) for excursion in open_silences(pairs, gone, occupancy)]
+
+
+def _closed(excursion: Excursion, at: int, by: str) -> Finding:
+    return Finding(CLEARED, at, replace(excursion, ended=at, cleared=at, closed_by=by))

@@ -9,6 +9,7 @@ from itertools import groupby
 
 from alerts.backtest import Backtest
 from alerts.derivation import ReadingsOf
+from alerts.outages import outages_by_number
 from ingest.journal import JournalReader
 from ingest.series import SeriesReader
 from rules.difference import ADDED, MOVED, REMOVED, differences
@@ -56,7 +57,8 @@ def consequences(archive: Archive, old: Judge, new: Judge, start: int, progress:
     ):
         stored = StoredReadings(series, journal)
         states = {place: list(told) for place, told in stored.states().items()}
-        tests = [Backtest([(0, plan)], number_of, states, stored.slices) for plan in plans]
+        outages = outages_by_number(archive.state, number_of)
+        tests = [Backtest([(0, plan)], number_of, states, stored.slices, outages) for plan in plans]
         readings = [ReadingsOf(stored.first, [(0, plan)], clock - SETTLE_NS) for plan in plans]
         for done, id_ in enumerate(chosen):
             for rows, test, own in zip(sides, tests, readings, strict=True):

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from alerts.ledger import sums_from
+from alerts.kept import sums_from
 from alerts.store import StateUnavailable
 from facility.times import format_time
 from ingest.journal_files import bytes_of, files_of, there_is

@@ -12,6 +12,7 @@ from alerts.alarms import Alarms
 from alerts.backtest import Walk
 from alerts.derivation import ReadingsOf
 from alerts.lifecycle import Alarm
+from alerts.outages import Outage, Outages, outages_by_number, outages_of
 from alerts.suspensions import passing_along
 from facility.durations import Duration
 from facility.reading import BAD, Readings, quality_name
@@ -119,6 +120,8 @@ class Explanation:
     applied: tuple[Applied, ...]
     steps: tuple[Step, ...]
     recorded: tuple[Recorded, ...]
+    outage: Outage | None = None
+    """The point's time out of service that the time falls into."""
 
 
 def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every_ns: int) -> Explanation:
@@ -142,7 +145,7 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
         recorded = tuple(_recorded(archive, point, at, begin=at - LEAD_NS))
         start = min([at - LEAD_NS, *(one.excursion.onset - 1 for one in recorded)])
         some = _read(ReadingsOf(stored.first, plans), number, start, at, readings)
-        steps, standing = _judged(number, epochs, some, at, readings)
+        steps, standing = _judged(number, epochs, some, at, readings, outages_by_number(archive.state, archive.number_of))
         applied = tuple(
             _applied(pairs, row, _silence(pairs, row, some, at, recorded) if pairs is plan.stale else standing, evaluate_every_ns)
             for pairs in (*plan.groups, plan.stale)
@@ -162,6 +165,7 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
             applied=tuple(sorted(applied, key=lambda one: one.rule.id)),
             steps=steps,
             recorded=recorded,
+            outage=next(iter(outages_of(archive.state, "point = ? and since <= ? and until > ?", point, at, at)), None),
         )
 
 
@@ -185,10 +189,10 @@ def _read(stored: ReadingsOf, number: int, start: int, at: int, wanted: int) -> 
 
 
 def _judged(
-    number: int, epochs: Sequence[tuple[int, Plan, Occupancy]], readings: Readings, at: int, shown: int
+    number: int, epochs: Sequence[tuple[int, Plan, Occupancy]], readings: Readings, at: int, shown: int, outages: Outages
 ) -> tuple[tuple[Step, ...], dict[str, Standing]]:
     """The last readings up to the time and a few after it, judged one by one; and how each rule stood at the time."""
-    walks = [Walk(index, number, epochs, NEVER_NS) for index in range(len(epochs[0][1].groups))]
+    walks = [Walk(index, number, epochs, NEVER_NS, outages) for index in range(len(epochs[0][1].groups))]
     walks = [walk for walk in walks if walk.judges]
     upto = int(np.searchsorted(readings.time, at, side="right"))
     first = max(0, upto - shown)
@@ -199,13 +203,14 @@ def _judged(
     before = int(readings.time[first - 1]) if first else None
     for row in range(first, len(readings)):
         one = readings.take(slice(row, row + 1))
+        out = outages.inside(one.point, one.time) is not None
         verdicts: dict[str, str] = {}
         for walk in walks:
             findings = list(walk.take(one))
             for pair in range(len(walk.pairs)):
                 id_ = walk.pairs.rules[pair].id
-                verdicts[id_] = _verdict(walk, pair, one, findings, before)
-                if row < upto:
+                verdicts[id_] = "out of service, not judged" if out else _verdict(walk, pair, one, findings, before)
+                if row < upto and not out:
                     standing[id_] = _standing(walk, pair, one, standing.get(id_))
         before = int(one.time[0])
         steps.append(Step(before, int(one.received[0]), float(one.value[0]), quality_name(one.quality[0]), verdicts))

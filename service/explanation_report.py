@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from alerts.outages import Outage
 from facility.durations import Duration
 from facility.times import format_time
 from rules.promptness import Term, total_ns
@@ -33,6 +34,9 @@ def lines(told: Explanation, zone: ZoneInfo) -> Iterator[str]:
         yield ""
         yield f"No rule judges it{f': unmonitored, {point.unmonitored}' if point.unmonitored else ''}. So there is no alarm, ever."
         return
+    if told.outage is not None:
+        since, until = local_time(told.outage.since, zone), local_time(told.outage.until, zone)
+        yield f"It was out of service from {since} until {until}, by {told.outage.by}: {told.outage.reason}. Its readings were not judged."
     for one in told.applied:
         yield ""
         yield from _rule(one, told, zone)
@@ -63,6 +67,8 @@ def conclusion(one: Applied, told: Explanation, zone: ZoneInfo) -> str:
     stood, unit = one.standing, told.point.unit
     value = "" if stood.value is None else f"{stood.value:.6g} {unit}".rstrip()
     since, until = local_time(stood.since, zone), local_time(stood.until, zone)
+    if told.outage is not None:
+        return "no alarm: the point was out of service"
     if stood.what == OPEN:
         late = f", after {Duration(stood.until - stood.since)}" if stood.until > stood.since else " at once"
         out = "nothing came" if one.rule.after is not None else "out"
@@ -177,8 +183,13 @@ def document(told: Explanation) -> dict[str, Any]:
             }
             for step in told.steps
         ],
+        "out_of_service": None if told.outage is None else _outage(told.outage),
         "excursions": [_document(one) for one in told.recorded],
     }
+
+
+def _outage(outage: Outage) -> dict[str, Any]:
+    return {"since": format_time(outage.since), "until": format_time(outage.until), "by": outage.by, "reason": outage.reason}
 
 
 def _document(one: Recorded) -> dict[str, Any]:

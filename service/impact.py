@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from alerts.backtest import Backtest
 from alerts.derivation import ReadingsOf
+from alerts.outages import outages_by_number
 from alerts.replay import Found, Replay
 from facility.document import did_you_mean, one_of
 from facility.problems import ConfigurationError, Problem
@@ -283,7 +284,8 @@ def _judge(
         closing(Readers(lambda: JournalReader(path))) as journal,
     ):
         stored = StoredReadings(series, journal)
-        backtest = Backtest(epochs, archive.number_of, {place: list(states) for place, states in stored.states().items()}, stored.slices)
+        states = {place: list(known) for place, known in stored.states().items()}
+        backtest = Backtest(epochs, archive.number_of, states, stored.slices, outages_by_number(archive.state, archive.number_of))
         readings = ReadingsOf(stored.first, epochs, clock - SETTLE_NS)
         names = {number: id_ for id_, number in archive.number_of.items()}
         points = [number for number in backtest.points if number in numbers]

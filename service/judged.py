@@ -73,11 +73,16 @@ class JudgedStore:
                 continue
             last[rule, point] = time = max(at, last.get((rule, point), at - 1) + 1)
             columns = {
-                "point": point, "rule": rule, "alarm": alarm, "transition": action, "from": old, "to": new,
+                "point": point, "rule": rule, "alarm": alarm, "transition": action, "from": _state(old), "to": _state(new),
                 "actor": actor, "level": level, "priority": priority, "comment": reason,
             }  # fmt: skip
             rows.append(Row(seq, time, columns))
         return [row for row in rows if row.seq > after]
+
+
+def _state(described: str) -> str:
+    """The state of an alarm without the flags beside it."""
+    return described.partition(",")[0]
 
 
 def _excursion(row: dict[str, Any]) -> dict[str, Any]:

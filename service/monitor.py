@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from alerts.alarms import Answer
@@ -12,11 +12,14 @@ from alerts.derivation import ReadingsOf, newest_derived
 from alerts.kpis import SPAN_NS, Kpis, kpis_on_record
 from alerts.ledger import Applied
 from alerts.lifecycle import ACKNOWLEDGE
+from alerts.outages import outages_of
 from alerts.store import StateStore, StateUnavailable
+from alerts.surroundings import SAID
 from dashboards import monitor as m
 from dashboards.counts import Counts, Sums, TargetCounts
 from dashboards.events import EventHub
 from facility.reading import Readings, quality_name
+from facility.site import Place
 from ingest.entries import ActionBody, RecordBody
 from ingest.journal import JournalReader, JournalUnavailable
 from ingest.readmission import Readmitted, Wanted
@@ -48,9 +51,9 @@ class ServiceMonitor:
     """Implements `Monitor`. The step thread calls `after_step`; every other method may be called from any thread.
 
     `number_of` gives each point's number in the journal's register; `store`, `series` and `journal` open readers; `act` journals what a
-    person did, `keep` what goes on an excursion's record; both return when the step that applied it is durable; `apply` puts the files in
-    force; `vitals` tells how the threads fare, without waiting; `waiting` says which files differ from what is in force, empty when none
-    does.
+    person did, `keep` what goes on an excursion's record; both return when the step that applied it is durable; `occupy` gives a place a
+    state; `apply` puts the files in force; `vitals` tells how the threads fare, without waiting; `waiting` says which files
+    differ from what is in force, empty when none does.
     """
 
     def __init__(
@@ -67,11 +70,12 @@ class ServiceMonitor:
         readmit: Callable[[Wanted, str, str, bool], Readmitted],
         apply: Callable[[m.ApplyAsked], m.ApplyAnswered],
         vitals: Callable[[], Vitals],
+        occupy: Callable[[Place, str, str, str, str, int | None, int], Answer],
         waiting: Callable[[], str] = lambda: "",
         version: str = "",
     ) -> None:
         self._clock, self._act, self._readmit, self._apply, self._vitals = clock, act, readmit, apply, vitals
-        self._waiting, self._version = waiting, version
+        self._occupy, self._waiting, self._version = occupy, waiting, version
         self._data_dir = configuration.settings.data_dir
         self.events = EventHub(f"{clock.now_ns():x}", lambda point, value: self._shown.text_of(point, value))
         self._store, self._series, self._journal = Readers(store), Readers(series), Readers(journal)
@@ -154,7 +158,10 @@ class ServiceMonitor:
         return self._shown.places(self._stored.states(), self.now())
 
     def points(self) -> Sequence[m.PointView]:
-        return self._shown.points(self._stored.states(), self.now())
+        views = self._shown.points(self._stored.states(), self.now())
+        with self._store.borrowed() as store:
+            out = {one.point: m.OutOfService(one.since, one.until, one.by, one.reason) for one in outages_of(store, "over = 0")}
+        return [replace(view, out_of_service=out[view.id]) if view.id in out else view for view in views] if out else views
 
     def readings(self, point: str, start: int | None, end: int | None, limit: int) -> m.Columns | None:
         number = self._shown.number_of.get(point)
@@ -170,9 +177,9 @@ class ServiceMonitor:
         with self._store.borrowed() as store:
             return records.excursions(store, query, limit, cursor)
 
-    def alarms(self, states: Collection[str], limit: int, cursor: str | None = None) -> m.Page[m.AlarmView]:
+    def alarms(self, states: Collection[str], limit: int, cursor: str | None = None, flag: str = "") -> m.Page[m.AlarmView]:
         with self._store.borrowed() as store:
-            page = records.alarms(store, states, limit, cursor)
+            page = records.alarms(store, states, limit, cursor, flag)
         return m.Page(tuple(self._shown.words.alarm(alarm, excursion) for alarm, excursion in page.items), page.next)
 
     def alarm(self, alarm_id: str) -> m.AlarmView | None:
@@ -181,19 +188,7 @@ class ServiceMonitor:
         return self._shown.words.alarm(*found[0]) if found else None
 
     def acknowledge(self, alarm_id: str, *, by: str, comment: str) -> m.Acknowledgement:
-        try:
-            answer = self._act(ActionBody(ACKNOWLEDGE, alarm_id, by, comment))
-        except TimeoutError as error:
-            raise m.MonitorUnavailable(
-                "No step confirmed the acknowledgement in time; it may still be recorded. Look whether the alarm is acknowledged before you"
-                " try again."
-            ) from error
-        except StepsEnded as error:
-            raise m.MonitorUnavailable("The service is stopping: try again when it runs.") from error
-        except (JournalUnavailable, StateUnavailable) as error:
-            raise m.MonitorUnavailable(
-                f"The acknowledgement could not be recorded: {error}. Look at the disk that holds data_dir, then try again."
-            ) from error
+        answer = self._done(ActionBody(ACKNOWLEDGE, alarm_id, by, comment))
         alarm = self.alarm(alarm_id)
         if answer.result == m.UNKNOWN or alarm is None:
             return m.Acknowledgement(m.UNKNOWN)
@@ -208,6 +203,23 @@ class ServiceMonitor:
         with self._store.borrowed() as store:
             begun = records.begun(store, end)
             return kpis_on_record(store, max(begun, end - SPAN_NS if start is None else start), end)
+
+    def act(self, asked: m.ActAsked) -> m.ActAnswered:
+        if asked.action != SAID:
+            answer = self._done(ActionBody(asked.action, asked.target, asked.by, asked.reason, asked.until, signed=asked.signed))
+        else:
+            place, now = self._shown.facility.place_by_id.get(asked.target), self.now()
+            if place is None:
+                return m.ActAnswered(m.UNKNOWN)
+            before = next(view.occupancy for view in self.places() if view.id == place.id)
+            with _told(asked.action):
+                answer = self._occupy(place, before, asked.state, asked.by, asked.reason, asked.until, now)
+        return m.ActAnswered(answer.result, answer.by, answer.at, answer.why)
+
+    def _done(self, body: ActionBody) -> Answer:
+        """Have an action journalled; returns when the step that applied it is durable."""
+        with _told(body.action):
+            return self._act(body)
 
     def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> m.Page[m.AuditEntry]:
         with self._store.borrowed() as store:
@@ -289,3 +301,25 @@ class ServiceMonitor:
             found = records.tallies(store, self._clock.now_ns())
         self._tallies = (now, found)
         return found
+
+
+@contextmanager
+def _told(action: str) -> Iterator[None]:
+    """What prevents an action, as people are told of it."""
+    what = _NOUNS.get(action, "action")
+    try:
+        yield
+    except TimeoutError as error:
+        done = "the alarm is acknowledged" if action == ACKNOWLEDGE else "it is done"
+        raise m.MonitorUnavailable(
+            f"No step confirmed the {what} in time; it may still be recorded. Look whether {done} before you try again."
+        ) from error
+    except StepsEnded as error:
+        raise m.MonitorUnavailable("The service is stopping: try again when it runs.") from error
+    except (JournalUnavailable, StateUnavailable) as error:
+        raise m.MonitorUnavailable(
+            f"The {what} could not be recorded: {error}. Look at the disk that holds data_dir, then try again."
+        ) from error
+
+
+_NOUNS = {ACKNOWLEDGE: "acknowledgement"}

@@ -24,6 +24,7 @@ from alerts.escalation import Escalation
 from alerts.ledger import Ledger
 from alerts.people.people import People
 from alerts.store import StateStore, StateUnavailable
+from alerts.surroundings import stays_of
 from dashboards.app import build_app
 from facility.secret import Secret
 from facility.sources.source import subscriptions
@@ -49,6 +50,7 @@ from service.following import Following, prepared_of
 from service.lock import DataDirInUse, DataDirLock
 from service.monitor import ServiceMonitor
 from service.nightly import nightly_of
+from service.occupying import Occupying
 from service.opening import listening, note_start
 from service.outbox import ANSWER_S, Outbox
 from service.own_readings import OwnReadings
@@ -149,6 +151,7 @@ class Pipeline:
             lambda: self.receiver.heard_ns(),
             self.following.after_step,
             self.stamps.now_ns,
+            lambda at: self.occupying.elapse(stays_of(self.store), at),
         )
         self._outbox = Outbox(self._reader, self.stepper.ask)
         self.couriers = Couriers(self._pending, self._outbox.record, self._clock.now_ns, self.stopping)
@@ -165,6 +168,7 @@ class Pipeline:
         self.intake = Intake(self.journal, self._series.reader(), self.stamps.now_ns)
         host = self.following.host(self.configuration, number_of)
         self.intake.reconfigured(prepared_of(self.configuration, number_of, host))
+        self.occupying = Occupying(self.intake.say, self._reader, lambda: self.receiver.heard_ns(), self.stepper.tick)
         ledger = self.stepper.ledger
         self.intake.recall(ledger.sums.copy(), ledger.cursor, ledger.lives.copy())
         if settings.mqtt.embedded:
@@ -268,6 +272,7 @@ class Pipeline:
             keep=partial(self._ask, RECORD),
             readmit=lambda *asked: self._readmitting(*asked),
             apply=lambda asked: self.following.apply(asked),
+            occupy=lambda *asked: self.occupying(*asked),
             vitals=self._vitals,
             waiting=self.following.files_waiting,
             version=version("renrum"),

@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 from alerts.audit import AuditRow
 from alerts.lifecycle import Alarm
+from alerts.standing import COLUMNS as ALARM_COLUMNS
+from alerts.standing import alarm_of
 from alerts.store import StateStore
 from dashboards.counts import TargetCounts
 from dashboards.monitor import STANDING, ExcursionQuery, Page
 from rules.excursion import CURRENT, Excursion
 
-_ALARM = ", ".join(field.name for field in fields(Alarm))
+_FLAG = {"shelved": " and shelved_until is not null", "suppressed": " and suppressed != ''", "out_of_service": " and out_until is not null"}
 _AUDIT = ", ".join(field.name for field in fields(AuditRow))
 Row = TypeVar("Row")
 _NUMBER = "cast(substr(id, 2) as integer)"
@@ -56,10 +58,11 @@ def alarms_of(store: StateStore, excursions: Collection[str]) -> list[str]:
     return [members.get(id, f"A{id[1:]}") for id in excursions]
 
 
-def alarms(store: StateStore, states: Collection[str], limit: int, cursor: str | None) -> Page[tuple[Alarm, Excursion]]:
-    """Alarms in any of the states, each with the newest revision of its excursion, the newest raised first."""
+def alarms(store: StateStore, states: Collection[str], limit: int, cursor: str | None, flag: str = "") -> Page[tuple[Alarm, Excursion]]:
+    """Alarms in any of the states and with that flag, each with the newest revision of its excursion, the newest raised first."""
     wanted = tuple(sorted(set(states)))
-    condition, values = f"state in ({', '.join('?' * len(wanted))})", list[object](wanted)
+    condition, values = f"state in ({', '.join('?' * len(wanted))}){_FLAG.get(flag, '')}", list[object](wanted)
+    wanted += (flag,) if flag else ()
     if cursor is not None:
         (id,) = _place(wanted, cursor, 1)
         last = store.rows(f"select raised_at, {_NUMBER} from alarms where id = ?", (id,))
@@ -68,14 +71,14 @@ def alarms(store: StateStore, states: Collection[str], limit: int, cursor: str |
         condition += f" and (raised_at, {_NUMBER}) < (?, ?)"
         values += last[0]
     rows = store.rows(
-        f"select {_ALARM} from alarms where {condition} order by raised_at desc, {_NUMBER} desc limit ?", (*values, limit + 1)
+        f"select {ALARM_COLUMNS} from alarms where {condition} order by raised_at desc, {_NUMBER} desc limit ?", (*values, limit + 1)
     )
     return _page(_with_excursions(store, rows), limit, wanted, lambda row: (row[0].id,))
 
 
 def alarms_by_id(store: StateStore, ids: Iterable[str]) -> list[tuple[Alarm, Excursion]]:
     """Those of the alarms that there are, each with the newest revision of its excursion."""
-    rows = store.rows(f"select {_ALARM} from alarms where id in (select value from json_each(?))", (json.dumps(list(ids)),))
+    rows = store.rows(f"select {ALARM_COLUMNS} from alarms where id in (select value from json_each(?))", (json.dumps(list(ids)),))
     return _with_excursions(store, rows)
 
 
@@ -130,12 +133,12 @@ def _overlapping(query: ExcursionQuery) -> tuple[list[str], list[object]]:
 
 
 def _with_excursions(store: StateStore, rows: Iterable[tuple[object, ...]]) -> list[tuple[Alarm, Excursion]]:
-    found = [Alarm(*row) for row in rows]  # type: ignore[arg-type]
+    found = list(map(alarm_of, rows))
     ids = json.dumps([alarm.excursion for alarm in found])
     # In order of revision within an id: the last one stays.
     revisions = sorted(store.excursions("id in (select value from json_each(?))", (ids,)), key=lambda row: row.revision)
     newest = {row.id: row for row in revisions}
-    return [(replace(alarm, late=bool(alarm.late)), newest[alarm.excursion]) for alarm in found if alarm.excursion in newest]
+    return [(alarm, newest[alarm.excursion]) for alarm in found if alarm.excursion in newest]
 
 
 def _page(rows: Sequence[Row], limit: int, question: object, place: Callable[[Row], tuple[str, ...]]) -> Page[Row]:

@@ -70,7 +70,7 @@ class StepVitals:
 class Stepper:
     """Runs on one thread; `rebuild` makes a fresh ledger from what is committed, after a step could not be.
 
-    `stamp_ns` gives the time of new entries (the clock's, unless given).
+    `stamp_ns` gives the time of new entries (the clock's, unless given); `before_step` journals what that time brings by itself.
     """
 
     def __init__(
@@ -84,10 +84,11 @@ class Stepper:
         heard_ns: Callable[[], int],
         after_step: Callable[[Applied, int], None],
         stamp_ns: Callable[[], int] | None = None,
+        before_step: Callable[[int], None] = lambda at: None,
     ) -> None:
         self._journal, self._memory, self.ledger = journal, memory, ledger
         self._rebuild, self._clock, self._every_ns = rebuild, clock, evaluate_every_ns
-        self._heard_ns, self._after_step = heard_ns, after_step
+        self._heard_ns, self._before_step, self._after_step = heard_ns, before_step, after_step
         self._stamp_ns = stamp_ns or clock.now_ns
         self._reader: JournalReader = journal.reader()
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
@@ -190,6 +191,7 @@ class Stepper:
             if self._torn:
                 self._recover()
             self._note_clock()
+            self._before_step(self._stamp_ns())
             for request in requests:
                 self._journal_request(request)
             if self._anything_new():
@@ -221,15 +223,14 @@ class Stepper:
         self._waiting[entry.seq] = request
 
     def _anything_new(self) -> bool:
-        """Whether a step could change anything: news in the journal, readings that settle, a silence or a page that is due."""
+        """Whether a step could change anything: news in the journal, readings that settle, a silence or whatever else that is due."""
         if self._waiting or self._journal.head.seq > self.ledger.cursor:
             return True
         if not self.ledger.judgement.epochs:
             return False
-        if (due := self.ledger.next_due()) is not None and due <= self._stamp_ns():
-            return True
-        deadline, settling = self.ledger.judgement.wakes_at(self._stamp_ns())
-        return settling or (deadline is not None and self._heard_ns() > deadline)
+        now, due = self._stamp_ns(), self.ledger.next_due()
+        deadline, settling = self.ledger.judgement.wakes_at(now)
+        return settling or (deadline is not None and self._heard_ns() > deadline) or (due is not None and due <= now)
 
     def _apply(self, step: int) -> None:
         entries = list(self._reader.entries(self.ledger.cursor, step))

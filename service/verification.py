@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alerts.ledger import sums_from
+from alerts.kept import sums_from
 from alerts.proof import Leaving, Proof, Resuming, copy_of, prove
 from alerts.resumption import FOLDER, Checkpoint, Proven, newest
 from alerts.store import StateStore, StateUnavailable

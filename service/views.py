@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.audit import AuditRow
-from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, Alarm
+from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, NORMAL, RETURNED, Alarm
 from alerts.page import OUR_CLOCK
-from dashboards.monitor import AlarmView, AuditEntry, LimitInForce, PlaceView, PointView
+from dashboards.monitor import AlarmView, AuditEntry, LimitInForce, PlaceView, PointView, Shelf
 from facility.site import OCCUPANCIES, Facility, Point
 from rules.ahead import OURS
 from rules.excursion import Excursion
@@ -70,14 +70,25 @@ class Words:
             sop=(rule.sop if rule is not None else None) or "",
             excursion=alarm.excursion,
             late=alarm.late,
+            shelved=_shelf(alarm),
+            suppressed=alarm.suppressed,
+            out_until=alarm.out_until,
         )
+
+
+def _shelf(alarm: Alarm) -> Shelf | None:
+    if alarm.shelved_until is None or alarm.shelved_at is None:
+        return None
+    return Shelf(alarm.shelved_until, alarm.shelved_at, alarm.shelved_by, alarm.shelved_reason)
 
 
 def _since(alarm: Alarm) -> int:
     """When the alarm came into its state."""
     told = alarm.raised_at if alarm.risen_at is None else alarm.risen_at
     returned, acknowledged = alarm.returned_at or told, alarm.acknowledged_at or told
-    return {RETURNED: returned, ACKNOWLEDGED: acknowledged, NORMAL: max(returned, acknowledged)}.get(alarm.state, told)
+    both = max(returned, acknowledged)
+    since = {RETURNED: returned, ACKNOWLEDGED: acknowledged, LATCHED_UNACKNOWLEDGED: returned, LATCHED_ACKNOWLEDGED: both, NORMAL: both}
+    return since.get(alarm.state, told)
 
 
 def _direction(excursion: Excursion, rule: Rule | None) -> str:

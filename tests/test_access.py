@@ -51,7 +51,7 @@ def test_who_signs_in_is_who_acknowledges_and_no_other_name_is_taken(client: Tes
     signed_in(client, "operator")
     me = client.get(f"{API}/session").json()
     assert (me["kind"], me["label"], me["role"]) == ("person", "Operator Ek (operator)", "operator")
-    assert me["permissions"] == ["acknowledge", "audit", "comment", "read", "swap"]
+    assert me["permissions"] == ["acknowledge", "audit", "comment", "occupancy", "read", "reset", "shelve", "swap"]
     other = client.post(f"{API}/alarms/a7/acknowledge", json={"by": "Karin Ek", "comment": ""})
     assert other.status_code == 400
     assert "recorded for Operator Ek (operator)" in other.json()["detail"]

@@ -48,6 +48,7 @@ def test_points_have_their_latest_reading_limits_and_state(client: TestClient) -
             {"rule": "alert-limit", "level": "alert", "above": None, "below": 12.0},
             {"rule": "action-limit", "level": "action", "above": None, "below": 10.0},
         ],
+        "out_of_service": None,
     }  # fmt: skip
     assert {point["zone"] for point in get(client, "/points?room=cryo")["points"]} == {None, "ln2a"}
     assert "did you mean cryo?" in get(client, "/points?room=cyro", 404)["detail"]

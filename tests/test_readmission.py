@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from alerts.alarms import Alarms
 from alerts.audit import broken_rows
-from alerts.ledger import Ledger, sums_from, sums_text
+from alerts.kept import sums_from, sums_text
+from alerts.ledger import Ledger
 from alerts.store import StateStore
 from facility.times import format_time
 from ingest.intake import Intake, Sums

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 TABLE = """
-permission   viewer  operator  supervisor  administrator   allows
-read         yes     yes       yes         yes             rooms, points, readings, excursions, alarms, live events, metrics
-audit        yes     yes       yes         yes             the audit trail
-acknowledge  -       yes       yes         -               acknowledging alarms
-comment      -       yes       yes         -               writing to the record of an excursion
-assess       -       -         yes         -               assessing, closing and reopening excursions, signed
-review_audit -       -         yes         -               the periodic review of the audit trail, signed
-swap         -       yes       yes         -               swapping the duty of a rotation, for oneself or for others
-drill        -       -         yes         yes             sending a page that tests who is on call
-readmit      -       -         yes         -               taking in again what lies in quarantine
-apply        -       -         yes         yes             putting changed files in force: facility, rules, limits, sources, on-call
-review       -       -         yes         yes             the list of people and tokens, with their roles
-administer   -       -         -           yes             people, their roles and passwords; tokens of programs
+permission      viewer  operator  supervisor  administrator   allows
+read            yes     yes       yes         yes             rooms, points, readings, excursions, alarms, live events, metrics
+audit           yes     yes       yes         yes             the audit trail
+acknowledge     -       yes       yes         -               acknowledging alarms
+shelve          -       yes       yes         -               shelving alarms for a while, and taking them off the shelf
+reset           -       yes       yes         -               resetting alarms that are over and latched
+occupancy       -       yes       yes         -               saying what goes on in a room: in operation, at rest, cleaning …
+out_of_service  -       -         yes         -               taking points out of service, and back
+comment         -       yes       yes         -               writing to the record of an excursion
+assess          -       -         yes         -               assessing, closing and reopening excursions, signed
+review_audit    -       -         yes         -               the periodic review of the audit trail, signed
+swap            -       yes       yes         -               swapping the duty of a rotation, for oneself or for others
+drill           -       -         yes         yes             sending a page that tests who is on call
+readmit         -       -         yes         -               taking in again what lies in quarantine
+apply           -       -         yes         yes             putting changed files in force: facility, rules, limits, sources, on-call
+review          -       -         yes         yes             the list of people and tokens, with their roles
+administer      -       -         -           yes             people, their roles and passwords; tokens of programs
 """
 """The administrator decides who may do what and leaves the records to others, as regulators ask for."""
 
+SHELVE, RESET, OCCUPANCY, OUT_OF_SERVICE = "shelve", "reset", "occupancy", "out_of_service"
 READ, AUDIT, ACKNOWLEDGE, READMIT, APPLY = "read", "audit", "acknowledge", "readmit", "apply"
 COMMENT, ASSESS, REVIEW_AUDIT = "comment", "assess", "review_audit"
 SWAP, DRILL = "swap", "drill"

@@ -17,10 +17,12 @@ from starlette.staticfiles import StaticFiles
 
 from alerts.lifecycle import RETURNED, UNACKNOWLEDGED
 from alerts.people.permissions import ACKNOWLEDGE, READ
+from dashboards import acting_api
 from dashboards.access import Gate, attributed, who_asks
-from dashboards.asked import AcknowledgeBody
+from dashboards.asked import AcknowledgeBody, By
 from dashboards.console import view
 from dashboards.monitor import ACCEPTED, ALREADY, STANDING, UNKNOWN, ExcursionQuery, Monitor
+from dashboards.operation import PREFIX, Operation, checked
 from dashboards.problems_json import ProblemError, bad_parameters
 from dashboards.security import body_of
 from dashboards.trend_links import TrendLinks
@@ -54,6 +56,7 @@ def routes() -> list[BaseRoute]:
         Gate("/parts/{part}", part_of_home, READ),
         Gate("/alarms/{id}", alarm_page, READ),
         Gate("/alarms/{id}/acknowledge", acknowledge_form, ACKNOWLEDGE, "POST"),
+        *(Gate(path, _form(operation), operation.permission, "POST") for path, operation in _FORMS.items()),
         Mount("/static", Static(directory=HERE / "static"), name="static"),
     ]
 
@@ -89,6 +92,28 @@ async def acknowledge_form(request: Request) -> Response:
         raise _unknown(alarm_id)
     said = {ACCEPTED: "accepted", ALREADY: "already"}.get(result.outcome, "closed")
     return RedirectResponse(f"/alarms/{quote(alarm_id, safe='')}?said={said}", 303)
+
+
+_FORMS = {operation.path.removeprefix(PREFIX): operation for operation in acting_api.OPERATIONS}
+"""What the API does to alarms, points and rooms, for plain forms at the same path without its prefix."""
+
+
+def _form(operation: Operation) -> Any:
+    """Then back to the page of the alarm that the form stood on."""
+
+    async def done(request: Request) -> Response:
+        assert operation.handle is not None
+        assert operation.body is not None
+        given = await form(request)
+        alarm_id = given.pop("alarm", "")
+        query = operation.parameters.model_validate(request.path_params)
+        body = checked(operation.body, given, request, "form")
+        if isinstance(body, By):
+            body = attributed(body, who_asks(request))
+        await run_in_threadpool(operation.handle, request.app.state.monitor, query, body)
+        return RedirectResponse(f"/alarms/{quote(alarm_id, safe='')}?said=done" if alarm_id else "/", 303)
+
+    return done
 
 
 async def form(request: Request) -> dict[str, str]:

@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from alerts.lifecycle import NORMAL, STATES, Alarm
+from alerts.standing import alarm_of
 from historian.wanted import Wanted
 from service.archive import Archive
-from service.cli.listing import Column, Listing, out_option
+from service.cli.listing import Column, Kind, Listing, out_option
 from service.cli.lookups import Asked, lookup_options, nothing
 from service.cli.options import json_option
 
@@ -22,8 +23,9 @@ _NAMES = tuple(field.name for field in fields(Alarm))
 _SHOWN = {
     "id": 1, "state": 1, "priority": 1, "level": 4, "rule": 1, "point": 1, "raised_at": 2, "returned_at": 3, "acknowledged_by": 3,
 }  # fmt: skip
+_KINDS: dict[str, Kind] = {"late": "flag", "shelved_signed": "flag", "retold": "count"}
 _COLUMNS = tuple(
-    Column(name.removesuffix("_at"), "time" if name.endswith("_at") else "flag" if name == "late" else "text", _SHOWN.get(name, 0))
+    Column(name.removesuffix("_at"), "time" if name.endswith(("_at", "_until")) else _KINDS.get(name, "text"), _SHOWN.get(name, 0))
     for name in _NAMES
 )
 _STYLES = {"critical": "bold red", "high": "red", "medium": "yellow"}
@@ -43,8 +45,8 @@ _STYLES = {"critical": "bold red", "high": "red", "medium": "yellow"}
 def alarms(asked: Asked, states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """List alarms in the order in which they were raised: one for each excursion, one for all levels of a rule that overlap at a point.
 
-    Those that were raised in the time asked for. `unacknowledged` and `acknowledged` alarms stand; `returned`: the condition is over and
-    nobody has acknowledged yet; `normal`: over and acknowledged.
+    Those that were raised in the time asked for. `unacknowledged` and `acknowledged`: the condition is there; `latched_…`: it is over and
+    waits for a reset; `returned`: it is over and nobody has acknowledged yet; `normal`: over and acknowledged.
 
     \b
     Examples:
@@ -75,6 +77,6 @@ def _found(archive: Archive, wanted: Wanted, states: set[str]) -> Iterator[Alarm
         values.append(wanted.end)
     query = f"select {', '.join(_NAMES)} from alarms where {' and '.join(where)} order by raised_at, length(id), id"
     for columns in archive.state.rows(query, values):
-        alarm = Alarm(**dict(zip(_NAMES, columns, strict=True)) | {"late": bool(columns[_NAMES.index("late")])})
+        alarm = alarm_of(columns)
         if wanted.points is None or alarm.point in wanted.points:
             yield alarm

@@ -20,6 +20,8 @@ from dashboards.monitor import (
     UNCHANGED,
     UNKNOWN,
     Acknowledgement,
+    ActAnswered,
+    ActAsked,
     AlarmView,
     ApplyAnswered,
     ApplyAsked,
@@ -169,6 +171,8 @@ class FakeMonitor:
         self.asked: list[ApplyAsked] = []
         self.answers = ApplyAnswered(UNCHANGED)
         self.desk = FakeDesk(NOW)
+        self.acts: list[ActAsked] = []
+        self.acted = ActAnswered(UNKNOWN)
         self.events = EventHub(f"{NOW:x}", self.text_of)
         self.keeper = FakeKeeper(lambda: self.excursion_rows, self.now)
         self._lock = threading.Lock()
@@ -209,8 +213,9 @@ class FakeMonitor:
         rows.sort(key=lambda row: (row.onset, row.rule, row.point), reverse=query.newest_first)
         return paged(rows, limit, cursor)
 
-    def alarms(self, states: Collection[str], limit: int, cursor: str | None = None) -> Page[AlarmView]:
-        chosen = [alarm for alarm in self.alarm_views.values() if alarm.state in states]
+    def alarms(self, states: Collection[str], limit: int, cursor: str | None = None, flag: str = "") -> Page[AlarmView]:
+        held = {"shelved": lambda a: a.shelved, "suppressed": lambda a: a.suppressed, "out_of_service": lambda a: a.out_until}
+        chosen = [alarm for alarm in self.alarm_views.values() if alarm.state in states and (not flag or held[flag](alarm))]
         return paged(sorted(chosen, key=lambda alarm: -alarm.raised), limit, cursor)
 
     def alarm(self, alarm_id: str) -> AlarmView | None:
@@ -246,6 +251,11 @@ class FakeMonitor:
         told = Annunciations(np.array([self.at - 10**9], np.int64), [("dp-low", "cp1.dp")], ["high"])
         end = self.at if end is None else end
         return kpis_of(told, end - SPAN_NS if start is None else start, end, [], [90 * 10**9])
+
+    def act(self, asked: ActAsked) -> ActAnswered:
+        self._fail()
+        self.acts.append(asked)
+        return self.acted
 
     def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
         chosen = [entry for entry in self.audit_entries if (start is None or entry.at >= start) and (end is None or entry.at < end)]

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Protocol
 
 from facility.site import Facility, Point
@@ -18,9 +19,9 @@ from rules.excursion import Excursion
 from rules.rule import Bound, Rule
 from tests.support.admitted import Admitted, Reading, Row, State, admit, arrived, occupancy, occupancy_of_limits, with_received
 from tests.support.reference_derived import with_derived
-from tests.support.reference_received import Lived, Span, clocks, silences
+from tests.support.reference_received import Lived, Outage, Span, clocks, in_service, silences
 
-__all__ = ["Lived", "Outcome", "Row", "Sides", "Table", "evaluate"]
+__all__ = ["Lived", "Outage", "Outcome", "Row", "Sides", "Table", "evaluate"]
 
 BREACHING, RETURNED, NEITHER = "breaching", "returned", "neither"
 
@@ -51,9 +52,14 @@ class Outcome:
 
 
 def evaluate(
-    facility: Facility, rules: Sequence[Rule], tables: Mapping[str, Table], rows: Sequence[Row], lives: Sequence[Lived] = ()
+    facility: Facility,
+    rules: Sequence[Rule],
+    tables: Mapping[str, Table],
+    rows: Sequence[Row],
+    lives: Sequence[Lived] = (),
+    outages: Mapping[str, Sequence[Outage]] = MappingProxyType({}),
 ) -> Outcome:
-    """All excursions of a recording at the moment of its largest `received`, sorted by onset, rule, point."""
+    """All excursions of a recording at the moment of its largest `received`, sorted by onset, rule, point; `outages` are by point."""
     rows = with_received(rows)
     admitted = with_derived(facility, admit(facility, rows))
     excursions: list[Excursion] = []
@@ -61,7 +67,7 @@ def evaluate(
         for point in facility.points:
             of_instruments = point.derived and rule.kind in ("stale", "quality", "flatline")
             if selects(rule, point) and rule.kind != "clock_ahead" and not of_instruments:
-                excursions += judge(facility, rule, point, tables, admitted, rows, lives)
+                excursions += judge(facility, rule, point, tables, admitted, rows, lives, outages.get(point.id, ()))
         if rule.kind == "clock_ahead":
             points = [point for point in facility.points if selects(rule, point) and not point.derived]
             excursions += clocks(rule, points, admitted, max(map(arrived, rows), default=0))
@@ -148,6 +154,7 @@ def judge(
     admitted: Admitted,
     rows: Sequence[Row],
     lives: Sequence[Lived] = (),
+    outages: Sequence[Outage] = (),
 ) -> Iterator[Excursion]:
     """The excursions of one rule at one point."""
     readings = of_point(admitted, point.id)
@@ -155,11 +162,23 @@ def judge(
     clock = max([*map(arrived, rows), *(life.at for life in lives)], default=0)
     judged: list[Judged] = []
     if rule.kind == "stale":
-        spans = silences(rule, point, readings, lives, start, clock)
+        spans = silences(rule, point, readings, lives, start, clock, outages)
     else:
-        for number, stretch in enumerate(stretches(facility, rule, point, tables, admitted, lives, clock)):
-            judged += [said_of(rule, point, stretch[: newest + 1], number) for newest in range(len(stretch))]
-        spans = raised_and_cleared(rule, point, judged)
+        spans = []
+        if point.on_change and rule.kind != "flatline":
+            readings = with_copies(point, readings, lives, clock)
+        begins = [begin for begin, _ in outages]
+        for since, upto in zip([None, *begins], [*begins, None], strict=True):
+            told = [one for one in readings if (since is None or one.time >= since) and (upto is None or one.time < upto)]
+            told = [one for one in told if in_service(one.time, outages)]
+            part: list[Judged] = []
+            for number, stretch in enumerate(stretches(facility, rule, point, tables, admitted, told)):
+                part += [said_of(rule, point, stretch[: newest + 1], number) for newest in range(len(stretch))]
+            found = raised_and_cleared(rule, point, part)
+            if upto is not None and found and found[-1].ended is None:
+                found[-1] = replace(found[-1], ended=upto, cleared=upto, closed_by="out_of_service")
+            spans += found
+            judged += part
     for span in spans:
         inside = [j for j in judged if span.onset <= j.time and (span.ended is None or j.time < span.ended)]
         value, limit = peak(rule, inside) if rule.kind in ("limit", "count", "mean") else (None, None)
@@ -178,6 +197,7 @@ def judge(
             occupancy=occupancy(facility, admitted.states, point.place, span.onset),
             limit=limit,
             unit=point.unit,
+            closed_by=span.closed_by,
         )
 
 
@@ -187,13 +207,9 @@ def stretches(
     point: Point,
     tables: Mapping[str, Table],
     admitted: Admitted,
-    lives: Sequence[Lived],
-    clock: int,
+    readings: Sequence[Reading],
 ) -> list[list[Evaluated]]:
-    """The evaluated readings in time order, cut where an exclusion or a gap lies between two."""
-    readings = of_point(admitted, point.id)
-    if point.on_change and rule.kind != "flatline":
-        readings = with_copies(point, readings, lives, clock)
+    """The evaluated ones of a point's readings in time order, cut where an exclusion or a gap lies between two."""
     max_gap = None if rule.max_gap is None else rule.max_gap.of(point.period_ns)
     found: list[list[Evaluated]] = [[]]
     for reading in readings:

@@ -30,26 +30,51 @@ class Span:
     raised: int
     ended: int | None = None
     cleared: int | None = None
+    closed_by: str = ""
+
+
+Outage = tuple[int, int]
+"""A point is out of service from the one to before the other."""
+
+
+def in_service(time: int, outages: Sequence[Outage]) -> bool:
+    return not any(begin <= time < end for begin, end in outages)
 
 
 # stale
 
 
-def silences(rule: Rule, point: Point, readings: Sequence[Reading], lives: Sequence[Lived], start: int, clock: int) -> list[Span]:
+def silences(
+    rule: Rule,
+    point: Point,
+    readings: Sequence[Reading],
+    lives: Sequence[Lived],
+    start: int,
+    clock: int,
+    outages: Sequence[Outage] = (),
+) -> list[Span]:
     """`stale`: on `received`; `start` is the smallest `received` of all rows, `clock` the largest moment there is, both included."""
     assert rule.after is not None
     after = rule.after.of(point.period_ns)
     events = [(reading.received, 0, "reading") for reading in readings]
     events += [(life.at, 1, "born" if life.born else "died") for life in lives if point.id in life.points]
+    events = [event for event in events if in_service(event[0], outages)]
+    events += [(begin, 2, "out") for begin, _ in outages] + [(end, -1, "back") for _, end in outages if end <= clock]
     spans: list[Span] = []
     last = start
-    is_open = dead = False
+    is_open = dead = out = False
     counts = True  # whether silence is one; the source of a point that reports on change lives on once it was heard
     for at, _, what in sorted(events, key=lambda event: event[:2]):  # births and deaths of one moment keep their order
-        if not is_open and counts and at > last + after:
+        if not is_open and counts and not out and at > last + after:
             spans.append(Span(onset=last, raised=last + after))
             is_open = True
-        if what == "died" and not dead:
+        if what == "out":
+            if is_open:
+                spans[-1] = replace(spans[-1], ended=at, cleared=at, closed_by="out_of_service")
+            out, is_open, dead = True, False, False
+        elif what == "back":
+            out, last = False, at
+        elif what == "died" and not dead:
             if not is_open:
                 spans.append(Span(onset=at, raised=at))
             is_open = dead = True
@@ -59,7 +84,7 @@ def silences(rule: Rule, point: Point, readings: Sequence[Reading], lives: Seque
             last = at
             is_open = dead = False
         counts = counts and not (point.on_change and what in ("reading", "born"))
-    if not is_open and counts and clock >= last + after:
+    if not is_open and counts and not out and clock >= last + after:
         spans.append(Span(onset=last, raised=last + after))
     return spans
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from alerts.ledger import sums_from
+from alerts.kept import sums_from
 from ingest.entries import INGEST
 from ingest.intake import Sums
 from ingest.journal import Head, JournalReader

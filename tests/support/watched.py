@@ -10,6 +10,7 @@ from alerts.alarms import Alarms, Answer
 from alerts.ledger import Applied, Ledger
 from alerts.page import RAISED, Page, page_id
 from alerts.store import StateStore
+from alerts.surroundings import stays_of
 from dashboards.counts import LinkCounts, StepCounts
 from dashboards.monitor import UNCHANGED, ApplyAnswered, PointView
 from facility.times import format_time, parse_time
@@ -36,6 +37,7 @@ from rules.excursion import Excursion
 from service.configuration import load_configuration
 from service.judging import plan_from_entry
 from service.monitor import ServiceMonitor
+from service.occupying import Occupying
 from service.readmitting import Readmitting
 from service.vitals import Vitals
 
@@ -117,6 +119,7 @@ class Watched:
         self.memory = Recollection(self.series)
         self.ledger = Ledger(self.store, self.memory, plan_from_entry, Alarms(self.store, self._pages))
         self.intake = Intake(self.journal, self.series.reader(), self.clock.now_ns)
+        self.occupying = Occupying(self.intake.say, self.store.reader, self._heard, lambda: None)
         facility = self.configuration.facility
         self.number_of = {point.id: number for number, point in enumerate(facility.points)}
         self.intake.configure(facility, self.number_of, accept_simulated=True)
@@ -142,6 +145,7 @@ class Watched:
             act=self._act,
             keep=self._keep,
             apply=lambda asked: ApplyAnswered(UNCHANGED),
+            occupy=self.occupying,
             vitals=self._vitals,
             version="0.1.0",
         )
@@ -161,6 +165,7 @@ class Watched:
     def step(self, after: int = SECOND) -> Applied:
         """Let time pass, take a step and tell the monitor."""
         self.clock.turn(after)
+        self.occupying.elapse(stays_of(self.store), self.clock.at)
         applied = self._apply()
         self.monitor.after_step(applied, self.clock.at)
         return applied

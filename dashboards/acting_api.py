@@ -1,0 +1,149 @@
+"""What people do to alarms, points and rooms over HTTP, beside acknowledging: each is done at once and durable, or told why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from alerts import lifecycle
+from alerts.people.permissions import OCCUPANCY, OUT_OF_SERVICE, RESET, SHELVE
+from dashboards import answers
+from dashboards.asked import AlarmAsked, Asked, By, Instant, plain_text
+from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, ActAsked, Monitor
+from dashboards.operation import PREFIX, Operation
+from dashboards.problems_json import ProblemError
+from facility.times import format_time
+
+SAID = "occupancy"
+"""The action of who gives a place a state."""
+Text = Annotated[str, Field(max_length=2000), AfterValidator(plain_text)]
+
+
+def _reason(text: str) -> str:
+    if not (text := plain_text(text)):
+        raise ValueError("why, in words")
+    return text
+
+
+Reason = Annotated[str, Field(max_length=2000, description="Why; it stands in the audit trail"), AfterValidator(_reason)]
+Until = Annotated[Instant | None, Field(description="Up to this time; without offset it is the site's local time")]
+
+
+class ShelveBody(By):
+    until: Annotated[Instant | None, Field(description="60 minutes from now unless given, at most 12 hours from now")] = None
+    reason: Reason
+
+
+class WhyBody(By):
+    reason: Text = ""
+
+
+class OutOfServiceBody(By):
+    until: Annotated[Instant, Field(description="Up to this time; it is back then by itself")]
+    reason: Reason
+
+
+class OccupancyBody(By):
+    state: Literal["in_operation", "at_rest", "cleaning", "maintenance", "shutdown"]
+    until: Until = None
+    reason: Reason
+
+
+class PointAsked(Asked):
+    id: str = Field(description="Id of the point")
+
+
+class PlaceAsked(Asked):
+    id: str = Field(description="Id of the room or zone")
+
+
+class DoneAnswer(answers.Answer):
+    """What was done, by whom and when."""
+
+    id: str
+    action: str
+    by: str
+    at: answers.Time
+    until: answers.Time | None
+
+
+def act(monitor: Monitor, asked: ActAsked, noun: str, among: str) -> DoneAnswer:
+    """Have it done; a ProblemError where it was not, which says why or who was faster."""
+    result = monitor.act(asked)
+    if result.outcome == ACCEPTED:
+        at = monitor.now() if result.at is None else result.at
+        return DoneAnswer(
+            id=asked.target, action=asked.action, by=asked.by, at=format_time(at), until=answers.time_text(asked.until)
+        )  # fmt: skip
+    if result.outcome == UNKNOWN:
+        raise ProblemError(404, f"unknown-{noun}", f"No such {noun}", f"There is no {noun} {asked.target!r}; {among} lists them.")
+    if result.outcome == ALREADY:
+        when = answers.time_text(result.at)
+        who = f"{result.by} did this already, at {when}." if result.by and when else "It is so already."
+        detail = f"{who} Nothing was recorded for {asked.by}."
+        raise ProblemError(409, "already-done", "Already done", detail, by=result.by, at=when)
+    raise ProblemError(409, "refused", "Not possible now", f"{result.why[:1].upper()}{result.why[1:]}. Nothing was changed.")
+
+
+def _alarm(action: str) -> Callable[[Monitor, AlarmAsked, ShelveBody | WhyBody], answers.AlarmAnswer]:
+    def handle(monitor: Monitor, query: AlarmAsked, body: ShelveBody | WhyBody) -> answers.AlarmAnswer:
+        assert body.by is not None
+        until = body.until if isinstance(body, ShelveBody) else None
+        act(monitor, ActAsked(action, query.id, body.by, body.reason, until), "alarm", f"GET {PREFIX}/alarms")
+        alarm = monitor.alarm(query.id)
+        assert alarm is not None, query.id
+        return answers.AlarmAnswer.of(alarm)
+
+    return handle
+
+
+def _point(action: str) -> Callable[[Monitor, PointAsked, OutOfServiceBody | WhyBody], DoneAnswer]:
+    def handle(monitor: Monitor, query: PointAsked, body: OutOfServiceBody | WhyBody) -> DoneAnswer:
+        assert body.by is not None
+        until = body.until if isinstance(body, OutOfServiceBody) else None
+        return act(monitor, ActAsked(action, query.id, body.by, body.reason, until), "point", f"GET {PREFIX}/points")
+
+    return handle
+
+
+def occupancy(monitor: Monitor, query: PlaceAsked, body: OccupancyBody) -> DoneAnswer:
+    assert body.by is not None
+    asked = ActAsked(SAID, query.id, body.by, body.reason, body.until, state=body.state)
+    return act(monitor, asked, "room", f"GET {PREFIX}/points")
+
+
+_PROBLEMS = (403, 404, 409, 413, 415)
+OPERATIONS = (
+    Operation(
+        f"{PREFIX}/alarms/{{id}}/shelve", "Shelve an alarm: nobody is told of it until then, and anew if it still stands.",
+        _alarm(lifecycle.SHELVE), parameters=AlarmAsked, answer=answers.AlarmAnswer, method="POST", body=ShelveBody,
+        problems=_PROBLEMS, permission=SHELVE,
+    ),
+    Operation(
+        f"{PREFIX}/alarms/{{id}}/unshelve", "Take an alarm off the shelf before the time.",
+        _alarm(lifecycle.UNSHELVE), parameters=AlarmAsked, answer=answers.AlarmAnswer, method="POST", body=WhyBody,
+        problems=_PROBLEMS, permission=SHELVE,
+    ),
+    Operation(
+        f"{PREFIX}/alarms/{{id}}/reset", "Reset an alarm that is over and latched.",
+        _alarm(lifecycle.RESET), parameters=AlarmAsked, answer=answers.AlarmAnswer, method="POST", body=WhyBody,
+        problems=_PROBLEMS, permission=RESET,
+    ),
+    Operation(
+        f"{PREFIX}/points/{{id}}/out_of_service", "Take a point out of service: its readings are stored and shown, none is judged.",
+        _point(lifecycle.TAKE_OUT), parameters=PointAsked, answer=DoneAnswer, method="POST", body=OutOfServiceBody,
+        problems=_PROBLEMS, permission=OUT_OF_SERVICE,
+    ),
+    Operation(
+        f"{PREFIX}/points/{{id}}/return", "Take a point into service again before the time.",
+        _point(lifecycle.PUT_BACK), parameters=PointAsked, answer=DoneAnswer, method="POST", body=WhyBody,
+        problems=_PROBLEMS, permission=OUT_OF_SERVICE,
+    ),
+    Operation(
+        f"{PREFIX}/rooms/{{id}}/occupancy", "Say what goes on in a room or zone from now on; with `until` what was before comes back then.",
+        occupancy, parameters=PlaceAsked, answer=DoneAnswer, method="POST", body=OccupancyBody,
+        problems=_PROBLEMS, permission=OCCUPANCY,
+    ),
+)  # fmt: skip
