@@ -59,6 +59,29 @@ def test_acknowledged_after_the_condition_is_over(night: Begin) -> None:
     here.told({}, "2026-01-06T05:00")
 
 
+def test_shelved_nobody_is_told_and_when_that_is_over_telling_begins_anew(night: Begin) -> None:
+    here = night()
+    here.reading("cp1.dp", 5.0)
+    here.told({"03:00": "anna-sms"}, "2026-01-06T03:04")
+    shelf = ActionBody("shelve", "A1", "Anna", "filter change", here.time("2026-01-06T03:30"), signed=True)
+    assert here.act(shelf).result == "accepted"
+    assert here.ended() == ["shelved"]
+    here.told({"03:30": "anna-sms", "03:35": "anna-sms"}, "2026-01-06T03:40")
+
+
+def test_out_of_service_ends_the_telling(night: Begin) -> None:
+    here = night()
+    here.reading("cp1.dp", 5.0)
+    here.told({"03:00": "anna-sms"}, "2026-01-06T03:04")
+    out = ActionBody("out_of_service", "cp1.dp", "Anna", "calibration", here.time("2026-01-06T03:30"))
+    assert here.act(out).result == "accepted"
+    assert here.ended() == ["out of service"]
+    here.reading("cp1.dp", 5.0)
+    here.told({}, "2026-01-06T03:31")
+    here.reading("cp1.dp", 5.0)
+    here.told({"03:31": "anna-sms", "03:36": "anna-sms"}, "2026-01-06T03:40")
+
+
 def test_a_policy_may_end_when_the_condition_is_over(night: Begin) -> None:
     here = night(STEPS.replace("repeat: 10m", "repeat: 10m, until: returned"))
     here.reading("cp1.dp", 5.0)
