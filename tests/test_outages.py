@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts.backtest import Backtest
@@ -55,6 +55,7 @@ def ended_by(outages: list[tuple[int, int, int]], clock: int) -> list[Outage]:
     return [(begin, back) for begin, _, back in outages if begin < clock]
 
 
+@settings(max_examples=settings().max_examples // 4)  # each is judged three times: live, by the slow evaluator, by a back-test
 @given(stories(kinds=EVERY_KIND, conditions=True, late=True), st.data())
 def test_in_any_order_and_cutting_the_current_excursions_are_the_references(story: Story, data: st.DataObject) -> None:
     with looking_back_little(data):
