@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from alerts.backtest import Backtest
 from alerts.outages import outages_by_number
 from ingest.entries import ACTION, ActionBody
+from rules.copies import Deaths
 from rules.excursion import Excursion
 from tests.support.living import Life
 from tests.support.reference import Outage, evaluate
@@ -79,6 +80,6 @@ def test_in_any_order_and_cutting_the_current_excursions_are_the_references(stor
 def judged_again(life: Life) -> list[Excursion]:
     plan, clock = life.ledger.judgement.plan, life.journal.kept[-1].at
     outages = outages_by_number(life.store, life.number_of)
-    backtest = Backtest([(0, plan)], life.number_of, life.memory.states(), lambda number: [life.memory.read(number)], outages)
+    backtest = Backtest([(0, plan)], life.number_of, life.memory.states(), lambda number: [life.memory.read(number)], outages, Deaths())
     found = [row for number in backtest.points for row in backtest.judge(number, [life.memory.read(number)], clock, 1 << 62)]
     return plain([*found, *backtest.silences(life.journal.kept)])
