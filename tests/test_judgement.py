@@ -163,7 +163,7 @@ def test_a_restart_between_any_two_steps_changes_nothing(story: Story, data: st.
 
 
 @given(
-    stories(kinds=JUDGED, conditions=True, conflicts=False, untimely=False, on_change=True),
+    stories(kinds=JUDGED, conditions=True, conflicts=False, untimely=False, on_change=True, size=18),
     rule_sets(JUDGED, conditions=True),
     st.data(),
 )
