@@ -57,7 +57,7 @@ def ended_by(outages: list[tuple[int, int, int]], clock: int) -> list[Outage]:
 
 
 @settings(max_examples=settings().max_examples // 4)  # each is judged three times: live, by the slow evaluator, by a back-test
-@given(stories(kinds=EVERY_KIND, conditions=True, late=True), st.data())
+@given(stories(kinds=EVERY_KIND, conditions=True, late=True, on_change=True), st.data())
 def test_in_any_order_and_cutting_the_current_excursions_are_the_references(story: Story, data: st.DataObject) -> None:
     with looking_back_little(data):
         point = data.draw(st.sampled_from([point.id for point in story.facility.points]))
