@@ -88,7 +88,7 @@ def render(
     excursion: Excursion, *, alarm: str, rule: Rule, facility: Facility, letterhead: Letterhead, at: int, kind: str = RAISED
 ) -> Page:
     """The page of an alarm as it stands at `at` (ns UTC); `kind` is raised, or late when found in late readings."""
-    point = OUR_CLOCK if excursion.point == OURS else facility.point_by_id[excursion.point]
+    point = OUR_CLOCK if excursion.point == OURS else facility.judged_by_id[excursion.point]
     place = [facility.place_by_id[id] for id in (point.room, point.zone) if id]
     what = clean(point.name) or point.quantity.replace("_", " ")
     worst, limit, side = _breach(excursion, rule, point)

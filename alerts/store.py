@@ -13,7 +13,7 @@ from alerts.duty.tables import TABLES
 from ingest.journal import read_only
 from rules.excursion import CURRENT, Excursion
 
-FORMAT = 3
+FORMAT = 4
 """Of the tables, and of what stands in them encoded (alerts/checkpoint.py)."""
 _EXCURSION = [f.name for f in fields(Excursion)]
 _NAMED = ", ".join(f'"{name}"' for name in _EXCURSION)
@@ -54,6 +54,7 @@ create table outbox (
     tried_at integer, sent_at integer, permanent integer, detail text, unique (page_id, target)
 );
 create index outbox_waiting on outbox (target) where sent_at is null;
+create table deaths (point integer, at integer, primary key (point, at)) without rowid;
 {TABLES}"""
 _TALLIES = "create index if not exists outbox_by_target on outbox (target, sent_at, attempts, queued_at)"
 """So that what went to each target is counted without a look at the pages; a file of an earlier version gets it too."""
@@ -174,6 +175,17 @@ class StateStore:
         """How many pages wait for targets that are none of the channels, by target: nobody would deliver them."""
         rows = self.rows("select target, count(*) from outbox where sent_at is null group by target order by target")
         return {target: count for target, count in rows if target not in channels}
+
+    # Sources
+
+    def deaths(self) -> list[tuple[int, int]]:
+        """When the sources of points died (point number, int ns UTC): each time, or the newest for points that did not report on change."""
+        return self.rows("select point, at from deaths order by point, at")
+
+    def died(self, points: Sequence[int], at: int, only: Collection[int]) -> None:
+        """Note a death; for the points in `only` it is the newest that counts."""
+        self._connection.executemany("delete from deaths where point = ?", [(point,) for point in points if point in only])
+        self._connection.executemany("insert or ignore into deaths values (?,?)", [(point, at) for point in points])
 
     # Excursions
 

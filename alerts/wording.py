@@ -22,6 +22,7 @@ WORDS = {
     "quality": "bad readings since",
     "clock_ahead": "readings from the future since",
     "our_clock": "our own clock is behind most instruments,",
+    "state": "for longer than it may, since",
     "rate": "changing too fast since",
     "flatline": "not moving since",
     "out": "out of order since",

@@ -70,6 +70,8 @@ class PointSection(Section):
     """What its values are kept in; readings in another unit are converted."""
     period: PeriodNs | None = None
     """How often it reports."""
+    reports: Literal["each_period", "on_change"] = "each_period"
+    """A point that reports on change is judged each period by what it said last."""
     range: Range | None = None
     """Lowest and highest value that can be true; a reading outside is bad."""
     resolution: Annotated[float, Field(gt=0)] | None = None

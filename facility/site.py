@@ -127,5 +127,26 @@ class Facility:
         return self if len(self.measured) == len(self.points) else replace(self, points=self.measured)
 
     @cached_property
+    def state_points(self) -> dict[str, Point]:
+        """By room or zone the point that stands for what is said of its state."""
+        return {
+            place.id: Point(
+                id=f"{place.id}/occupancy",
+                quantity="occupancy",
+                unit="",
+                room=place.parent or place.id,
+                zone=place.id if place.parent else None,
+                grade=place.grade,
+                type=place.type,
+            )
+            for place in self.places
+        }
+
+    @cached_property
+    def judged_by_id(self) -> dict[str, Point]:
+        """All that rules judge: the points, and those that stand for states."""
+        return self.point_by_id | {point.id: point for point in self.state_points.values()}
+
+    @cached_property
     def point_by_id(self) -> dict[str, Point]:
         return {point.id: point for point in self.points}
