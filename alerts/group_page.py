@@ -21,12 +21,12 @@ WORDS = {
     "en": {
         "alarms": "{alarms} alarms in {rooms} rooms", "first": "first", "chatters": "chatters", "calmed": "chattered, calm now",
         "flood": "alarm flood, summary", "listed": "Alarms", "more": "and {more} more: see the alarm list", "worst": "The worst of them",
-        "rooms": "Rooms", "first_out": "First out", "group": "Group", "acknowledge": "Acknowledging group {group} acknowledges them all.",
+        "of_it": "alarms", "rooms": "Rooms", "first_out": "First out", "group": "Group", "acknowledge": "Acknowledging group {group} acknowledges them all.",
     },
     "sv": {
         "alarms": "{alarms} larm i {rooms} rum", "first": "först", "chatters": "fladdrar", "calmed": "fladdrade, lugnt nu",
         "flood": "larmskur, sammanfattning", "listed": "Larm", "more": "och {more} till: se larmlistan", "worst": "Det värsta av dem",
-        "rooms": "Rum", "first_out": "Först ut", "group": "Grupp", "acknowledge": "Att kvittera grupp {group} kvitterar alla.",
+        "of_it": "larm", "rooms": "Rum", "first_out": "Först ut", "group": "Grupp", "acknowledge": "Att kvittera grupp {group} kvitterar alla.",
     },
 }  # fmt: skip
 
@@ -49,7 +49,8 @@ def headed(page: Page, group: Group, alarms: Sequence[Alarm], store: StateStore,
     count = words["alarms"].format(alarms=len(alarms), rooms=len(rooms))
     name = clean(group.name)
     if group.kind == CHATTER:
-        name = f"{name} {words['chatters' if group.until > at else 'calmed']}"
+        name = f"{room} {point} ({name.partition(' ')[0]}) {words['chatters' if group.until > at else 'calmed']}"
+        count = count if len(rooms) > 1 else f"{len(alarms)} {words['of_it']}"
     elif group.kind == FLOOD:
         name = words["flood"]
     top = lead(alarms)

@@ -29,7 +29,7 @@ create table alarms (
     shelved_reason text, shelved_signed integer, suppressed text, out_until integer, "group" text
 ) without rowid;
 create index alarms_by_state on alarms (state);
-create index alarms_by_group on alarms ("group") where "group" != '';
+create index alarms_by_group on alarms ("group", raised_at);
 create table alarm_groups (
     id text primary key, kind text, about text, name text, begun integer, until integer, due integer, priority text, told integer
 ) without rowid;

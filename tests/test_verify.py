@@ -40,7 +40,7 @@ def test_four_lines_say_what_was_checked(data_dir: Path) -> None:
     assert result.exit_code == 0
     assert journal.startswith("journal: ok: 240 entries, 177 readings, ")
     assert audit.startswith("audit: ok: 49 rows")
-    assert excursions.startswith("excursions: identical: 40 excursions (46 revisions), 34 alarms in 40 steps, 34 pages")
+    assert excursions.startswith("excursions: identical: 40 excursions (46 revisions), 34 alarms in 40 steps, 8 pages")
     assert "191 received = 179 stored + 3 duplicate + 9 quarantined; series.db has all up to entry 240" in completeness
 
 
