@@ -244,7 +244,7 @@ class Ledger:
         """What time alone brings, at the step's clock; then everybody is told of what there is to tell."""
         if self.judgement.epochs:
             self._lived |= self.site.elapse(self._moment(step, applied))
-            self._alarms.tell(step.at)
+            self._alarms.elapse(self._moment(step, applied))
 
     def _readmitted(self, body: IngestBody, note: ReadmissionNote, entry: Entry) -> None:
         taken = f"{len(note.records)} taken out of quarantine"
@@ -333,7 +333,7 @@ class Ledger:
                 self._write(row, applied)
                 reason = "the point is out of service" if row.closed_by == OUT_OF_SERVICE else "returned to normal"
                 self._alarms.returned(row, reason, moment)
-        self._alarms.tell(entry.at)
+        self._alarms.tell(moment)
 
     def _revise(self, revision: Revision, moment: Moment, applied: Applied) -> None:
         """Keep the older row, write the newer; tell the alarm where the excursion opened, closed, appeared or went."""

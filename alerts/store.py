@@ -26,9 +26,18 @@ create table alarms (
     id text primary key, excursion text, rule text, point text, level text, priority text, state text, late integer,
     raised_at integer, returned_at integer, acknowledged_at integer, acknowledged_by text, comment text,
     risen_at integer, realarm_at integer, retold integer, shelved_until integer, shelved_at integer, shelved_by text,
-    shelved_reason text, shelved_signed integer, suppressed text, out_until integer
+    shelved_reason text, shelved_signed integer, suppressed text, out_until integer, "group" text
 ) without rowid;
 create index alarms_by_state on alarms (state);
+create index alarms_by_group on alarms ("group", raised_at);
+create table alarm_groups (
+    id text primary key, kind text, about text, name text, begun integer, until integer, due integer, priority text, told integer
+) without rowid;
+create index alarm_groups_open on alarm_groups (kind, about, until);
+create index alarm_groups_due on alarm_groups (due) where due is not null;
+create table annunciations (at integer, rule text, point text, raised integer, again integer);
+create index annunciations_by_point on annunciations (rule, point);
+create index annunciations_by_time on annunciations (at);
 create index alarms_shelved on alarms (shelved_until, rule, point) where shelved_until is not null;
 create index alarms_acknowledged on alarms (realarm_at) where realarm_at is not null;
 create table outages (

@@ -162,6 +162,7 @@ class AlarmAnswer(Answer):
     shelved: ShelfAnswer | None
     suppressed: str
     out_until: Time | None
+    group: str
 
     TIMES: ClassVar[tuple[str, ...]] = ("since", "onset", "raised", "returned", "acknowledged", "out_until")
 

@@ -142,7 +142,7 @@ class _Building:
             self._once("system", system.id, system.at("id"))
             for number, place in enumerate(system.serves):
                 self._known_place(place, system.at("serves", number))
-        return tuple(System(system.id, system.name or system.id, tuple(system.serves)) for system in self.section.systems)
+        return tuple(System(system.id, system.name or system.id, tuple(system.serves), system.window) for system in self.section.systems)
 
     def _place(self, room: RoomSection, place: ZoneSection) -> Place:
         first = len(self.points)

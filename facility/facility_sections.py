@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from facility.derived_points import DerivedSection
 from facility.document import did_you_mean
 from facility.sections import Id, PeriodNs, Section, SpanNs, refused
+from facility.site import SECOND_NS
 
 Grade = Literal["A", "B", "C", "D", "CNC"]
 PlaceType = Literal["room", "airlock", "bsc", "isolator", "incubator", "fridge", "freezer_20", "freezer_80", "ln2"]
@@ -57,6 +58,8 @@ class SystemSection(Section):
     name: str = ""
     serves: list[str] = Field([])
     """Ids of rooms and zones."""
+    window: SpanNs = 120 * SECOND_NS
+    """What fails within so long after the first is told with it, in one page."""
 
 
 class PointSection(Section):

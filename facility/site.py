@@ -29,6 +29,8 @@ class System:
     id: str
     name: str
     serves: tuple[str, ...] = ()
+    window_ns: int = 120 * SECOND_NS
+    """What fails within so long after the first is told with it."""
 
 
 @dataclass(frozen=True, slots=True)

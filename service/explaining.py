@@ -318,6 +318,6 @@ def _recorded(archive: Archive, point: str, at: int, begin: int) -> Iterator[Rec
         if row.id in over[:-SHOWN_OVER]:
             continue
         alarm = alarms.of(row.id)
-        query = "select target, queued_at, sent_at, attempts, detail from outbox where alarm = ? order by id"
-        pages = archive.state.rows(query, (alarm.id if alarm else "",))
+        query = "select target, queued_at, sent_at, attempts, detail from outbox where alarm in (?, ?) order by id"
+        pages = archive.state.rows(query, (alarm.id, alarm.group or alarm.id) if alarm else ("", ""))
         yield Recorded(row, alarm, tuple(Told(*page) for page in pages))

@@ -73,6 +73,7 @@ class Words:
             shelved=_shelf(alarm),
             suppressed=alarm.suppressed,
             out_until=alarm.out_until,
+            group=alarm.group,
         )
 
 
