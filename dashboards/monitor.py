@@ -18,6 +18,7 @@ from rules.excursion import Excursion
 
 if TYPE_CHECKING:
     from dashboards.events import EventHub
+    from dashboards.trend import Trends
 
 POINT_STATES = ("action", "alert", "stale", "bad", "technical", "no_data", "normal")
 """States of a point, the worst first."""
@@ -260,6 +261,17 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which entries of the audit trail: with start <= at < end; `about` one subject; with `words` in any column."""
+
+    start: int | None = None
+    end: int | None = None
+    about: str = ""
+    words: str = ""
+    newest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One named condition of health, in words that say what is the case and, when not ok, what to do."""
 
@@ -327,6 +339,9 @@ class Monitor(Protocol):
     def events(self) -> EventHub:
         """Where the service publishes and browsers listen."""
 
+    @property
+    def trends(self) -> Trends: ...
+
     def now(self) -> int:
         """The service's clock, ns UTC."""
 
@@ -362,6 +377,9 @@ class Monitor(Protocol):
 
     def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
         """Entries with start <= at < end, the oldest first. A ValueError for a foreign cursor."""
+
+    def trail(self, query: AuditQuery, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
+        """Entries as asked for, the oldest first unless otherwise. A ValueError for a foreign cursor."""
 
     def readmit(self, wanted: Wanted, *, by: str, reason: str, dry_run: bool = False) -> Readmitted:
         """Take records in quarantine in again; returns when that is durable."""

@@ -36,6 +36,7 @@ from service.readers import Readers
 from service.shown import Shown
 from service.stepping import StepsEnded
 from service.stored import StoredReadings
+from service.trends import StoredTrends
 from service.views import audit_entry
 from service.vitals import Vitals
 
@@ -83,6 +84,7 @@ class ServiceMonitor:
         self._stored = StoredReadings(self._series, self._journal)
         self._shown = self.prepared(configuration, number_of)
         self.desk = DutyDesk(self._store, act, lambda: self._shown.roster, clock)
+        self.trends = StoredTrends(self._stored, lambda: self._shown)
         self._tallies: tuple[int, records.Tallies | None] | None = None
         self._kpis: tuple[int, Kpis] | None = None
         self._adrift = ""
@@ -222,8 +224,11 @@ class ServiceMonitor:
             return self._act(body)
 
     def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> m.Page[m.AuditEntry]:
+        return self.trail(m.AuditQuery(start, end), limit, cursor)
+
+    def trail(self, query: m.AuditQuery, limit: int, cursor: str | None = None) -> m.Page[m.AuditEntry]:
         with self._store.borrowed() as store:
-            page = records.audit(store, start, end, limit, cursor)
+            page = records.audit(store, query, limit, cursor)
         return m.Page(tuple(audit_entry(row) for row in page.items), page.next)
 
     def readmit(self, wanted: Wanted, *, by: str, reason: str, dry_run: bool = False) -> Readmitted:
