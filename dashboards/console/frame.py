@@ -101,7 +101,12 @@ def clock(request: Request) -> dict[str, Any]:
 async def form(request: Request) -> dict[str, str]:
     """The fields of a form, each once; empty ones are left out, and browsers leave out the seconds of a time."""
     given = {name: values[0] for name, values in parse_qs((await body_of(request)).decode("utf-8", "replace")).items()}
-    return {name: f"{text}:00" if _MINUTE.fullmatch(text) else text for name, text in given.items()}
+    return {name: with_seconds(text) for name, text in given.items()}
+
+
+def with_seconds(text: str) -> str:
+    """A time as fields of forms give it, with its seconds; any other text as it is."""
+    return f"{text}:00" if _MINUTE.fullmatch(text) else text
 
 
 class FormPage:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from dashboards.console import acts, alarm_pages, duty_page, frame, overview, room_page
+from dashboards.console import acts, alarm_pages, audit_page, duty_page, excursion_pages, frame, health_pages, overview, room_page
 
 
 def routes() -> list[BaseRoute]:
-    return [*frame.gates(), *alarm_pages.gates(), *room_page.gates(), *duty_page.gates(), *acts.gates(), *overview.routes()]
+    gated = (frame, alarm_pages, excursion_pages, room_page, duty_page, audit_page, health_pages, acts)
+    return [*(gate for module in gated for gate in module.gates()), *overview.routes()]

@@ -94,7 +94,7 @@ def picture_of(
             Band(x(one.onset), max(0.3, round(x(end if one.ended is None else one.ended) - x(one.onset), 2)), one.level)
             for one in excursions if one.point == trend.point
         ),
-        tuple(Tick(y(value), text(value)) for value in _round_values(low, high)),
+        tuple({label: Tick(y(value), label) for value in _round_values(low, high) if (label := text(value))}.values()),
         tuple(Tick(x(ns), label) for ns, label in _round_times(start, end, times.zone)),
         _readout(buckets, point),
     )  # fmt: skip
