@@ -329,6 +329,19 @@ class ApplyAnswered:
 APPLIED, UNCHANGED, SHOWN, REFUSED, MOVED_ON = "applied", "unchanged", "shown", "refused", "moved on"
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigurationView:
+    """A configuration that took force at int ns UTC: who applied it and why, what it changed (what, old, new), its files by name."""
+
+    at: int
+    config: str
+    by: str = ""
+    reason: str = ""
+    change: str = ""
+    changes: tuple[tuple[str, str, str], ...] = ()
+    files: tuple[str, ...] = ()
+
+
 class Monitor(Protocol):
     """The running service as its pages see it. Methods raise MonitorUnavailable when they cannot answer."""
 
@@ -386,6 +399,9 @@ class Monitor(Protocol):
 
     def apply(self, asked: ApplyAsked) -> ApplyAnswered:
         """Put the files in force; returns when that is durable and done."""
+
+    def configurations(self) -> Sequence[ConfigurationView]:
+        """Every configuration that took force, the oldest first."""
 
     def health(self) -> Health: ...
 

@@ -26,6 +26,7 @@ from ingest.readmission import Readmitted, Wanted
 from ingest.series import SeriesReader, SeriesUnavailable
 from rules.excursion import Excursion
 from service import records
+from service.chronicle import Chronicle
 from service.clock import Clock
 from service.configuration import Configuration
 from service.duty_desk import DutyDesk
@@ -84,6 +85,7 @@ class ServiceMonitor:
         self._stored = StoredReadings(self._series, self._journal)
         self._shown = self.prepared(configuration, number_of)
         self.desk = DutyDesk(self._store, act, lambda: self._shown.roster, clock)
+        self._chronicle = Chronicle(self._store, self._journal)
         self.trends = StoredTrends(self._stored, lambda: self._shown)
         self._tallies: tuple[int, records.Tallies | None] | None = None
         self._kpis: tuple[int, Kpis] | None = None
@@ -248,6 +250,9 @@ class ServiceMonitor:
             raise m.MonitorUnavailable("The service is stopping: try again when it runs, or is stopped.") from error
         except (JournalUnavailable, StateUnavailable, SeriesUnavailable) as error:
             raise m.MonitorUnavailable(f"The configuration did not take force: {error}. Look at the disk that holds data_dir.") from error
+
+    def configurations(self) -> Sequence[m.ConfigurationView]:
+        return self._chronicle.views()
 
     def health(self) -> m.Health:
         return health_of(

@@ -44,7 +44,8 @@ async def audit_csv(request: Request) -> Response:
     """What the filter finds, the oldest first, however much it is."""
     query, _, _ = _asked(request, newest_first=False)
     disposition = 'attachment; filename="audit.csv"'
-    return StreamingResponse(_rows(request.app.state.monitor, query), media_type="text/csv", headers={"Content-Disposition": disposition})
+    rows = _rows(request.app.state.monitor, query)
+    return StreamingResponse(rows, media_type="text/csv", headers={"Content-Disposition": disposition})
 
 
 def _trail(request: Request) -> dict[str, Any]:
@@ -56,17 +57,14 @@ def _trail(request: Request) -> dict[str, Any]:
         found = monitor.trail(query, SHOWN_MAX)
     older = "?" + urlencode(asked | {"cursor": found.next}) if found.next else ""
     return surroundings(request) | {
-        "entries": found.items, "older": older, "asked": asked, "trail": keeper_of(request).trail(), "csv": "/audit.csv?" + urlencode(asked),
+        "entries": found.items, "older": older, "asked": asked, "trail": keeper_of(request).trail(),
+        "csv": "/audit.csv?" + urlencode(asked),
     }  # fmt: skip
 
 
 def _asked(request: Request, newest_first: bool) -> tuple[AuditQuery, dict[str, str], str | None]:
     given = {name: text for name, text in request.query_params.items() if text and name in ("start", "end", "words", "cursor")}
-    times = {
-        name: f"{given[name]}:00" if len(given[name]) == len("2026-11-21T08:41") else given[name]
-        for name in ("start", "end")
-        if name in given
-    }
+    times = {name: with_seconds(given[name]) for name in ("start", "end") if name in given}
     asked = checked(AuditAsked, times, request, "address")
     words = given.get("words", "")[:WORDS_MAX]
     kept = {name: text for name, text in given.items() if name != "cursor"}

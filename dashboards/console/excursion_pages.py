@@ -52,9 +52,7 @@ async def excursion_page(request: Request, status: int = 200, fault: str = "", g
 def _list(request: Request) -> dict[str, Any]:
     monitor: Monitor = request.app.state.monitor
     given = {name: text for name, text in request.query_params.items() if text and name in ("start", "end", "room", "cursor")}
-    given = {
-        name: f"{text}:00" if name in ("start", "end") and len(text) == len("2026-11-21T08:41") else text for name, text in given.items()
-    }
+    given = {name: with_seconds(text) if name in ("start", "end") else text for name, text in given.items()}
     asked = checked(ExcursionsAsked, given, request, "address")
     query = ExcursionQuery(asked.start, asked.end, room=asked.room, newest_first=True)
     state = request.query_params.get("record", "")

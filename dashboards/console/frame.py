@@ -122,10 +122,9 @@ class FormPage:
     async def __call__(self, request: Request) -> Response:
         operation, given = self._operation, await form(request)
         assert operation.handle is not None
-        assert operation.body is not None
         try:
             query = checked(operation.parameters, dict(request.path_params), request, "address")
-            body = checked(operation.body, given, request, "form")
+            body = checked(operation.body, given, request, "form") if operation.body is not None else None
             if isinstance(body, By):
                 body = attributed(body, who_asks(request))
             answer = await run_in_threadpool(operation.handle, operation.subject(request), query, body)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -94,7 +95,7 @@ def picture_of(
             Band(x(one.onset), max(0.3, round(x(end if one.ended is None else one.ended) - x(one.onset), 2)), one.level)
             for one in excursions if one.point == trend.point
         ),
-        tuple({label: Tick(y(value), label) for value in _round_values(low, high) if (label := text(value))}.values()),
+        tuple(_labelled(_round_values(low, high), y, text)),
         tuple(Tick(x(ns), label) for ns, label in _round_times(start, end, times.zone)),
         _readout(buckets, point),
     )  # fmt: skip
@@ -122,13 +123,13 @@ def _scale(buckets: Buckets, spans: Sequence[LimitSpan]) -> tuple[float, float]:
     if not there.any():
         return 0.0, 1.0
     low, high = float(np.min(buckets.least[there])), float(np.max(buckets.most[there]))
-    own = max(high - low, abs(high) * 1e-3, 1e-9)
+    own = max(high - low, abs(high) * 1e-3) or 1.0
     for span in spans:
         for limit in span.limits:
             for side in (limit.below, limit.above):
                 if side is not None and own >= LIMIT_SHARE * (max(high, side) - min(low, side)):
                     low, high = min(low, side), max(high, side)
-    room = 0.06 * max(high - low, own)
+    room = max(0.06 * (high - low), (own - (high - low)) / 2)
     return low - room, high + room
 
 
@@ -150,6 +151,13 @@ def _limit_lines(
             for side in (limit.below, limit.above):
                 if side is not None:
                     yield LimitLine(x(span.start), x(span.end), y(side), limit.level, text(side))
+
+
+def _labelled(values: Sequence[float], y: Callable[[float], float], text: Callable[[float], str]) -> Iterator[Tick]:
+    """Ticks with their text; of those that read the same the middle one."""
+    for label, same in groupby(values, text):
+        chosen = list(same)
+        yield Tick(y(chosen[len(chosen) // 2]), label)
 
 
 def _round_values(low: float, high: float) -> list[float]:

@@ -29,6 +29,7 @@ from dashboards.monitor import (
     AuditQuery,
     Check,
     Columns,
+    ConfigurationView,
     ExcursionQuery,
     Health,
     Identity,
@@ -271,6 +272,13 @@ class FakeMonitor:
             if query.words.lower() in f"{entry.actor} {entry.action} {entry.subject} {entry.detail} {entry.reason}".lower()
         ]  # fmt: skip
         return paged(chosen[::-1] if query.newest_first else chosen, limit, cursor)
+
+    def configurations(self) -> Sequence[ConfigurationView]:
+        changes = (("cp1.dp action below", "9", "10"), ("cp1.temp alert above", "", "21.5"))
+        first = ConfigurationView(NOW - 86_400 * SECOND, "11aa22bb33cc44dd", files=("facility.yaml", "rules.yaml"))
+        return first, ConfigurationView(
+            NOW - 3600 * SECOND, self.identity.config, "Karin Ek", "Qualified anew", "CR-7", changes, first.files
+        )
 
     def health(self) -> Health:
         steps = Check("judgement", self.alive, "last step 0.4 s ago" if self.alive else "no step for 42 s: restart the service")
