@@ -25,7 +25,8 @@ STEPS_NS = (
 )  # fmt: skip
 TICKS_MAX = 6
 LIMIT_SHARE = 0.12
-"""A limit is drawn only where the readings still fill so much of the picture; else it is only said."""
+LIMIT_AWAY = 0.5
+"""A limit is drawn where the readings are no farther from it than half of it, or still fill that share of the picture; else it is said."""
 HOLE_PERIODS = 3.5
 
 
@@ -127,10 +128,16 @@ def _scale(buckets: Buckets, spans: Sequence[LimitSpan]) -> tuple[float, float]:
     for span in spans:
         for limit in span.limits:
             for side in (limit.below, limit.above):
-                if side is not None and own >= LIMIT_SHARE * (max(high, side) - min(low, side)):
+                if side is not None and _near(side, low, high, own):
                     low, high = min(low, side), max(high, side)
     room = max(0.06 * (high - low), (own - (high - low)) / 2)
     return low - room, high + room
+
+
+def _near(side: float, low: float, high: float, own: float) -> bool:
+    """Whether a limit is drawn: readings that stay near it, or that would still fill enough of the picture."""
+    away = max(low - side, side - high, 0.0)
+    return away <= LIMIT_AWAY * abs(side) or own >= LIMIT_SHARE * (max(high, side) - min(low, side))
 
 
 def _pieces(buckets: Buckets, period_ns: int | None) -> Iterator[list[int]]:
