@@ -102,7 +102,7 @@ def test_each_form_is_taken_from_those_only_who_may(monitor: FakeMonitor, staff:
     for gate in client.app.routes:  # type: ignore[attr-defined]
         if (
             isinstance(gate, Gate)
-            and "POST" in gate.methods
+            and "POST" in (gate.methods or ())
             and not gate.path.startswith("/api/")
             and gate.permission not in (OPEN, PERSON)
         ):
