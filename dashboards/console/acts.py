@@ -40,7 +40,7 @@ def _form(operation: Operation) -> Callable[[Request], Any]:
         stood = {name: given.pop(name) for name in PAGES if name in given}
         kind, id = next(iter(stood.items()), ("", ""))
         try:
-            query = operation.parameters.model_validate(request.path_params)
+            query = checked(operation.parameters, dict(request.path_params), request, "address")
             body = checked(operation.body, given, request, "form")
             if isinstance(body, By):
                 body = attributed(body, who_asks(request))

@@ -48,7 +48,7 @@ def targets(kpis: Kpis) -> list[Target]:
         Target("per_10m", kpis.per_10m, 1, 2, decimals=2),
         Target("peak_10m", kpis.peak_10m, 10),
         Target("busy_10m", kpis.busy_10m_ratio, 0.01, percent=True),
-        Target("busy_hours", kpis.busy_hours_ratio, 0.01, percent=True),
+        Target("busy_hours", kpis.busy_1h_ratio, 0.01, percent=True),
         Target("flood", kpis.flood_ratio, 0.01, percent=True),
         Target("frequent", kpis.frequent_ratio, 0.01, 0.05, percent=True),
         Target("chattering", len(kpis.chattering), 0),
