@@ -15,7 +15,7 @@ from alerts.people.people import People
 from alerts.people.register import PeopleUnavailable
 from dashboards import api
 from dashboards.access import MustChange, NotSignedIn
-from dashboards.console import duty_page, pages, sign_in
+from dashboards.console import frame, pages, sign_in
 from dashboards.monitor import Monitor, MonitorUnavailable
 from dashboards.operation import PREFIX
 from dashboards.problems_json import ProblemError, problem
@@ -34,7 +34,7 @@ def build_app(monitor: Monitor, *, public_url: str = "", people: People | None =
     """
     traffic = Traffic()
     app = Starlette(
-        routes=[*api.routes(), *sign_in.routes(), *duty_page.gates(), *pages.routes()],
+        routes=[*api.routes(), *sign_in.routes(), *pages.routes()],
         middleware=[
             Middleware(Counted, traffic=traffic),
             Middleware(Guard, public_url=public_url, host=host, users=people is not None),
@@ -57,13 +57,13 @@ def build_app(monitor: Monitor, *, public_url: str = "", people: People | None =
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
-    if not pages.wanted_by(request):
+    if not frame.wanted_by(request):
         return error.response()
     if isinstance(error, NotSignedIn):
         return sign_in.led_there(request)
     if isinstance(error, MustChange):
         return RedirectResponse("/password", 303)
-    return pages.failure(request, error.status, error.title, error.detail)
+    return frame.failure(request, error.status, error.title, error.detail)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -72,15 +72,15 @@ async def _http(request: Request, error: Exception) -> Response:
         404: f"There is nothing at {request.url.path}; the API is described at {PREFIX}/openapi.json.",
         405: f"{request.method} is not possible at {request.url.path}.",
     }.get(error.status_code, error.detail)
-    if pages.wanted_by(request):
-        return pages.failure(request, error.status_code, error.detail, detail)
+    if frame.wanted_by(request):
+        return frame.failure(request, error.status_code, error.detail, detail)
     return problem(error.status_code, detail, headers=dict(error.headers or {}))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     detail = f"{error} Nothing was changed by this request unless the list shows it."
-    if pages.wanted_by(request):
-        return pages.failure(request, 503, "The service cannot answer now", detail)
+    if frame.wanted_by(request):
+        return frame.failure(request, 503, "The service cannot answer now", detail)
     return problem(503, detail, kind="unavailable", title="The service cannot answer now", headers={"Retry-After": "5"})
 
 
@@ -88,6 +88,6 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     # the server logs the exception itself, with its traceback; people get a sentence
     log.error("%s %s failed: %r", request.method, request.url.path, error)
     detail = "The service met an error of its own while answering; it is in its log. Monitoring goes on independently of this page."
-    if pages.wanted_by(request):
-        return pages.failure(request, 500, "Something went wrong here", detail)
+    if frame.wanted_by(request):
+        return frame.failure(request, 500, "Something went wrong here", detail)
     return problem(500, detail)

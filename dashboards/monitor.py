@@ -18,6 +18,7 @@ from rules.excursion import Excursion
 
 if TYPE_CHECKING:
     from dashboards.events import EventHub
+    from dashboards.trend import Trends
 
 POINT_STATES = ("action", "alert", "stale", "bad", "technical", "no_data", "normal")
 """States of a point, the worst first."""
@@ -260,6 +261,17 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which entries of the audit trail: with start <= at < end; `about` one subject; with `words` in any column."""
+
+    start: int | None = None
+    end: int | None = None
+    about: str = ""
+    words: str = ""
+    newest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One named condition of health, in words that say what is the case and, when not ok, what to do."""
 
@@ -317,6 +329,19 @@ class ApplyAnswered:
 APPLIED, UNCHANGED, SHOWN, REFUSED, MOVED_ON = "applied", "unchanged", "shown", "refused", "moved on"
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigurationView:
+    """A configuration that took force at int ns UTC: who applied it and why, what it changed (what, old, new), its files by name."""
+
+    at: int
+    config: str
+    by: str = ""
+    reason: str = ""
+    change: str = ""
+    changes: tuple[tuple[str, str, str], ...] = ()
+    files: tuple[str, ...] = ()
+
+
 class Monitor(Protocol):
     """The running service as its pages see it. Methods raise MonitorUnavailable when they cannot answer."""
 
@@ -326,6 +351,9 @@ class Monitor(Protocol):
     @property
     def events(self) -> EventHub:
         """Where the service publishes and browsers listen."""
+
+    @property
+    def trends(self) -> Trends: ...
 
     def now(self) -> int:
         """The service's clock, ns UTC."""
@@ -363,11 +391,17 @@ class Monitor(Protocol):
     def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
         """Entries with start <= at < end, the oldest first. A ValueError for a foreign cursor."""
 
+    def trail(self, query: AuditQuery, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
+        """Entries as asked for, the oldest first unless otherwise. A ValueError for a foreign cursor."""
+
     def readmit(self, wanted: Wanted, *, by: str, reason: str, dry_run: bool = False) -> Readmitted:
         """Take records in quarantine in again; returns when that is durable."""
 
     def apply(self, asked: ApplyAsked) -> ApplyAnswered:
         """Put the files in force; returns when that is durable and done."""
+
+    def configurations(self) -> Sequence[ConfigurationView]:
+        """Every configuration that took force, the oldest first."""
 
     def health(self) -> Health: ...
 

@@ -26,6 +26,7 @@ from ingest.readmission import Readmitted, Wanted
 from ingest.series import SeriesReader, SeriesUnavailable
 from rules.excursion import Excursion
 from service import records
+from service.chronicle import Chronicle
 from service.clock import Clock
 from service.configuration import Configuration
 from service.duty_desk import DutyDesk
@@ -36,6 +37,7 @@ from service.readers import Readers
 from service.shown import Shown
 from service.stepping import StepsEnded
 from service.stored import StoredReadings
+from service.trends import StoredTrends
 from service.views import audit_entry
 from service.vitals import Vitals
 
@@ -83,6 +85,8 @@ class ServiceMonitor:
         self._stored = StoredReadings(self._series, self._journal)
         self._shown = self.prepared(configuration, number_of)
         self.desk = DutyDesk(self._store, act, lambda: self._shown.roster, clock)
+        self._chronicle = Chronicle(self._store, self._journal)
+        self.trends = StoredTrends(self._stored, lambda: self._shown)
         self._tallies: tuple[int, records.Tallies | None] | None = None
         self._kpis: tuple[int, Kpis] | None = None
         self._adrift = ""
@@ -222,8 +226,11 @@ class ServiceMonitor:
             return self._act(body)
 
     def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> m.Page[m.AuditEntry]:
+        return self.trail(m.AuditQuery(start, end), limit, cursor)
+
+    def trail(self, query: m.AuditQuery, limit: int, cursor: str | None = None) -> m.Page[m.AuditEntry]:
         with self._store.borrowed() as store:
-            page = records.audit(store, start, end, limit, cursor)
+            page = records.audit(store, query, limit, cursor)
         return m.Page(tuple(audit_entry(row) for row in page.items), page.next)
 
     def readmit(self, wanted: Wanted, *, by: str, reason: str, dry_run: bool = False) -> Readmitted:
@@ -243,6 +250,9 @@ class ServiceMonitor:
             raise m.MonitorUnavailable("The service is stopping: try again when it runs, or is stopped.") from error
         except (JournalUnavailable, StateUnavailable, SeriesUnavailable) as error:
             raise m.MonitorUnavailable(f"The configuration did not take force: {error}. Look at the disk that holds data_dir.") from error
+
+    def configurations(self) -> Sequence[m.ConfigurationView]:
+        return self._chronicle.views()
 
     def health(self) -> m.Health:
         return health_of(

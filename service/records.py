@@ -17,7 +17,7 @@ from alerts.standing import COLUMNS as ALARM_COLUMNS
 from alerts.standing import alarm_of
 from alerts.store import StateStore
 from dashboards.counts import TargetCounts
-from dashboards.monitor import STANDING, ExcursionQuery, Page
+from dashboards.monitor import STANDING, AuditQuery, ExcursionQuery, Page
 from rules.excursion import CURRENT, Excursion
 
 _FLAG = {"shelved": " and shelved_until is not null", "suppressed": " and suppressed != ''", "out_of_service": " and out_until is not null"}
@@ -82,15 +82,24 @@ def alarms_by_id(store: StateStore, ids: Iterable[str]) -> list[tuple[Alarm, Exc
     return _with_excursions(store, rows)
 
 
-def audit(store: StateStore, start: int | None, end: int | None, limit: int, cursor: str | None) -> Page[AuditRow]:
-    """Rows with start <= at < end, the oldest first."""
-    span = ("audit", start, end)
-    last = -1
+def audit(store: StateStore, query: AuditQuery, limit: int, cursor: str | None) -> Page[AuditRow]:
+    """Rows as asked for; a ValueError for a cursor of another question."""
+    conditions, values = ["at >= ?", "at < ?"], list[object]()
+    values += [-(1 << 63) if query.start is None else query.start, (1 << 63) - 1 if query.end is None else query.end]
+    if query.about:
+        conditions.append("object = ?")
+        values.append(query.about)
+    if query.words:
+        text = query.words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        columns = ("actor", "action", "object", "old", "new", "reason")
+        conditions.append("(" + " or ".join(f"{column} like ? escape '\\'" for column in columns) + ")")
+        values += [f"%{text}%"] * len(columns)
     if cursor is not None:
-        last = _integer(_place(span, cursor, 1)[0])
-    low, high = (bound if bound is not None else default for bound, default in ((start, -(1 << 63)), (end, (1 << 63) - 1)))
-    rows = store.rows(f"select {_AUDIT} from audit where seq > ? and at >= ? and at < ? order by seq limit ?", (last, low, high, limit + 1))
-    return _page([AuditRow(*row) for row in rows], limit, span, lambda row: (str(row.seq),))
+        conditions.append("seq < ?" if query.newest_first else "seq > ?")
+        values.append(_integer(_place(query, cursor, 1)[0]))
+    direction = "desc" if query.newest_first else "asc"
+    rows = store.rows(f"select {_AUDIT} from audit where {' and '.join(conditions)} order by seq {direction} limit ?", (*values, limit + 1))
+    return _page([AuditRow(*row) for row in rows], limit, query, lambda row: (str(row.seq),))
 
 
 def begun(store: StateStore, otherwise: int) -> int:

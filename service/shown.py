@@ -38,10 +38,10 @@ class Shown:
         self.words = Words(configuration.rules, facility)
         plan = plan_of(facility, configuration.rules, configuration.tables, self.number_of, configuration.judging_hash)
         self.plan = plan
-        self._limits = LimitsInForce(plan, self.number_of)
+        self.limits = LimitsInForce(plan, self.number_of)
         self._points = [point for point in facility.points if point.retired_ns is None]
-        place_row = {place.id: row for row, place in enumerate(facility.places)}
-        self._place_of = np.array([place_row[point.place] for point in self._points], np.int64)
+        self.row_of = {place.id: row for row, place in enumerate(facility.places)}
+        self._place_of = np.array([self.row_of[point.place] for point in self._points], np.int64)
         self.board = Board(self._points, self.number_of, self.words.kind_of)
         self.announcer = Announcer(events, self.board, self._points, self.words, store)
         self._lock = threading.Lock()
@@ -51,11 +51,11 @@ class Shown:
 
     def places(self, states: States, at: int) -> Sequence[m.PlaceView]:
         """Rooms and zones as they are at a moment (int ns UTC)."""
-        return place_views(self.facility, self._occupancy_by(states), at)
+        return place_views(self.facility, self.occupancy(states), at)
 
     def points(self, states: States, at: int) -> Sequence[m.PointView]:
         """Points as they are now; only those that changed since the last call are built anew."""
-        occupancy = self._occupancy_by(states)
+        occupancy = self.occupancy(states)
         with self._lock:
             codes = limit_codes(occupancy, at)
             rows = set(self.board.changed())
@@ -66,7 +66,7 @@ class Shown:
             chosen = sorted(rows)
             for row, standing in zip(chosen, self.board.standing(chosen), strict=True):
                 point = self._points[row]
-                limits = self._limits.of(point.id, int(codes[self._place_of[row]]))
+                limits = self.limits.of(point.id, int(codes[self._place_of[row]]))
                 self._views[row] = point_view(point, standing, limits)
             self._codes = codes
             return tuple(self._views)
@@ -76,7 +76,8 @@ class Shown:
         known = self.facility.point_by_id.get(point)
         return value_text(value, known.quantity, known.resolution) if known is not None else value_text(value, "")
 
-    def _occupancy_by(self, states: States) -> Occupancy:
+    def occupancy(self, states: States) -> Occupancy:
+        """What every place was said to be, by the states that were reported."""
         known = self._occupancy
         if known is not None and known[0] is states:
             return known[1]

@@ -99,7 +99,7 @@ def test_every_route_is_a_gate_with_a_permission_that_there_is(client: TestClien
     assert [route.path for route in routes if isinstance(route, Mount)] == ["/static"]
     assert {route.permission for route in routes if isinstance(route, Gate)} == known
     assert {route.path for route in routes if isinstance(route, Gate) and route.permission == OPEN} == {
-        "/healthz", "/readyz", "/login", f"{API}/session",
+        "/healthz", "/readyz", "/login", "/language", f"{API}/session",
     }  # fmt: skip
 
 

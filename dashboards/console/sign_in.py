@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from alerts.people.passwords import LENGTH_MIN
 from alerts.people.permissions import OPEN, PERSON
 from dashboards.access import Gate, hand_session, local_path, login_path, session_token, source_of, take_session, who_asks
-from dashboards.console import pages
+from dashboards.console.frame import form, language_of, page
+from dashboards.console.words import catalogue
 from dashboards.people_api import people_of, tried
 from dashboards.people_bodies import PASSWORD_MAX
 from dashboards.problems_json import ProblemError
@@ -37,11 +38,11 @@ async def login_page(request: Request) -> Response:
     after = local_path(request.query_params.get("next", "/"))
     # A link in a web mail comes without the cookie (SameSite=Strict). From our own page the browser sends it: whoever is signed in goes on.
     onward = after if request.headers.get("sec-fetch-site") == "cross-site" and "next" in request.query_params else ""
-    return _page(request, "login.html", after=after, onward=onward, user="", fault="")
+    return page(request, "login.html", after=after, onward=onward, user="", fault="")
 
 
 async def login_form(request: Request) -> Response:
-    fields = await pages.form(request)
+    fields = await form(request)
     people, source, before = people_of(request), source_of(request), session_token(request)
     user, password = fields.get("user", ""), Secret(fields.get("password", "")[:PASSWORD_MAX])
     after = local_path(fields.get("next", "/"))
@@ -49,7 +50,7 @@ async def login_form(request: Request) -> Response:
         token = await run_in_threadpool(tried, lambda: people.sign_in(user, password, source, before))
     except ProblemError as error:
         told = {"after": after, "onward": "", "user": user[:100], "fault": error.detail}
-        return _page(request, "login.html", error.status, **told)
+        return page(request, "login.html", error.status, **told)
     response = RedirectResponse(after, 303)
     hand_session(request, response, token)
     return response
@@ -64,25 +65,20 @@ async def logout_form(request: Request) -> Response:
 
 async def password_page(request: Request) -> Response:
     people_of(request)
-    return _page(request, "password.html", fault="", shortest=LENGTH_MIN)
+    return page(request, "password.html", fault="", shortest=LENGTH_MIN)
 
 
 async def password_form(request: Request) -> Response:
-    fields = await pages.form(request)
+    fields, words = await form(request), catalogue(language_of(request))
     people, who, source = people_of(request), who_asks(request), source_of(request)
     old, new, again = (Secret(fields.get(name, "")[:PASSWORD_MAX]) for name in ("old_password", "new_password", "again_password"))
     try:
         if new != again:
-            raise ProblemError(400, "bad-password", "", "The new password was typed in two ways. Type it twice alike.")
+            raise ProblemError(400, "bad-password", "", str(words("session.two_ways")))
         token = await run_in_threadpool(tried, lambda: people.change_password(who, old, new, source))
     except ProblemError as error:
-        fault = "The present password is wrong." if error.kind == "sign-in-failed" else error.detail
-        return _page(request, "password.html", error.status, fault=fault, shortest=LENGTH_MIN)
+        fault = words("session.wrong") if error.kind == "sign-in-failed" else error.detail
+        return page(request, "password.html", error.status, fault=fault, shortest=LENGTH_MIN)
     response = RedirectResponse("/", 303)
     hand_session(request, response, token)
     return response
-
-
-def _page(request: Request, template: str, status: int = 200, **context: object) -> Response:
-    identity = request.app.state.monitor.identity
-    return HTMLResponse(pages.templates.get_template(template).render(identity=identity, who=who_asks(request), **context), status)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from alerts.lifecycle import ACKNOWLEDGED
+from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, RETURNED, UNACKNOWLEDGED
 from dashboards.monitor import POINT_STATES, AlarmView, PlaceView, PointView
 from facility.times import format_time
 from rules.rule import LEVELS, PRIORITIES
@@ -61,12 +61,17 @@ def in_order(alarms: Iterable[AlarmView]) -> list[AlarmView]:
     return sorted(
         alarms,
         key=lambda alarm: (
-            alarm.state == ACKNOWLEDGED,
+            not alarm.annunciated or alarm.state in (ACKNOWLEDGED, LATCHED_ACKNOWLEDGED),
             PRIORITIES.index(alarm.priority),
             ("action", "alert", "technical").index(alarm.level) if alarm.level in LEVELS else len(LEVELS),
             -alarm.raised,
         ),
     )
+
+
+def needs_somebody(alarm: AlarmView) -> bool:
+    """Whether it waits for its acknowledgement."""
+    return alarm.annunciated and alarm.state in (UNACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, RETURNED)
 
 
 def unit_text(unit: str) -> str:
@@ -122,7 +127,7 @@ class Times:
 
     def text(self, ns: int) -> str:
         """The time of day, with the date when it is another day."""
-        local, today = self._local(ns), self._local(self.now)
+        local, today = self.local(ns), self.local(self.now)
         return f"{local:%H:%M:%S}" if local.date() == today.date() else f"{local:%Y-%m-%d %H:%M:%S}"
 
     def stamp(self, ns: int) -> str:
@@ -132,10 +137,11 @@ class Times:
     @property
     def offset(self) -> str:
         """The zone's distance from UTC now, such as +01:00."""
-        text = f"{self._local(self.now):%z}"
+        text = f"{self.local(self.now):%z}"
         return f"{text[:3]}:{text[3:5]}"
 
-    def _local(self, ns: int) -> datetime:
+    def local(self, ns: int) -> datetime:
+        """The moment in the site's zone."""
         return datetime.fromtimestamp(ns // 1_000_000_000, self.zone)
 
 

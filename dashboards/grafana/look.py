@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dashboards.console.pages import templates
+from dashboards.console.words import DEFAULT, catalogue
 
-_words = templates.get_template("words.html").module
-LEVEL: Mapping[str, str] = _words.LEVEL  # type: ignore[attr-defined]
-LIMIT: Mapping[str, str] = _words.LIMIT  # type: ignore[attr-defined]
-OCCUPANCY: Mapping[str, str] = _words.OCCUPANCY  # type: ignore[attr-defined]
-ALARM_STATE: Mapping[str, str] = _words.ALARM_STATE  # type: ignore[attr-defined]
+_words = catalogue(DEFAULT)
+LEVEL: Mapping[str, str] = _words.group("level")
+LIMIT: Mapping[str, str] = _words.group("limit")
+OCCUPANCY: Mapping[str, str] = _words.group("occupancy")
+ALARM_STATE: Mapping[str, str] = _words.group("alarm_state")
 
 ACTION, ALERT, TECHNICAL, UNSURE, GOOD, LINE = "#a81d17", "#8a5300", "#51459b", "#41586c", "#1e6b43", "#17578c"
 """--action, --alert, --technical, --unsure, --good, --link of console.css in its light form, which stands out from both themes."""
@@ -25,5 +25,4 @@ def quantity_text(quantity: str) -> str:
     >>> quantity_text("relative_humidity"), quantity_text("flow_rate")
     ('Relative humidity', 'Flow rate')
     """
-    found: str = _words.QUANTITY.get(quantity, quantity.replace("_", " ").capitalize())  # type: ignore[attr-defined]
-    return found
+    return _words.texts.get(f"quantity.{quantity}", quantity.replace("_", " ").capitalize())

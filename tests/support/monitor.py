@@ -26,8 +26,10 @@ from dashboards.monitor import (
     ApplyAnswered,
     ApplyAsked,
     AuditEntry,
+    AuditQuery,
     Check,
     Columns,
+    ConfigurationView,
     ExcursionQuery,
     Health,
     Identity,
@@ -45,6 +47,7 @@ from ingest.readmission import Readmitted, Wanted
 from rules.excursion import CURRENT, Excursion
 from tests.support.duty import FakeDesk
 from tests.support.keeper import FakeKeeper
+from tests.support.trends import FakeTrends
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
@@ -174,6 +177,7 @@ class FakeMonitor:
         self.acts: list[ActAsked] = []
         self.acted = ActAnswered(UNKNOWN)
         self.events = EventHub(f"{NOW:x}", self.text_of)
+        self.trends = FakeTrends(lambda: self.point_views)
         self.keeper = FakeKeeper(lambda: self.excursion_rows, self.now)
         self._lock = threading.Lock()
 
@@ -258,8 +262,23 @@ class FakeMonitor:
         return self.acted
 
     def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
-        chosen = [entry for entry in self.audit_entries if (start is None or entry.at >= start) and (end is None or entry.at < end)]
-        return paged(chosen, limit, cursor)
+        return self.trail(AuditQuery(start, end), limit, cursor)
+
+    def trail(self, query: AuditQuery, limit: int, cursor: str | None = None) -> Page[AuditEntry]:
+        chosen = [
+            entry for entry in self.audit_entries
+            if (query.start is None or entry.at >= query.start) and (query.end is None or entry.at < query.end)
+            if query.about in ("", entry.subject)
+            if query.words.lower() in f"{entry.actor} {entry.action} {entry.subject} {entry.detail} {entry.reason}".lower()
+        ]  # fmt: skip
+        return paged(chosen[::-1] if query.newest_first else chosen, limit, cursor)
+
+    def configurations(self) -> Sequence[ConfigurationView]:
+        changes = (("cp1.dp action below", "9", "10"), ("cp1.temp alert above", "", "21.5"))
+        first = ConfigurationView(NOW - 86_400 * SECOND, "11aa22bb33cc44dd", files=("facility.yaml", "rules.yaml"))
+        return first, ConfigurationView(
+            NOW - 3600 * SECOND, self.identity.config, "Karin Ek", "Qualified anew", "CR-7", changes, first.files
+        )
 
     def health(self) -> Health:
         steps = Check("judgement", self.alive, "last step 0.4 s ago" if self.alive else "no step for 42 s: restart the service")

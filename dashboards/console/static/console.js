@@ -5,6 +5,7 @@ const LOST_AFTER_MS = 10000;
 const NAME_KEY = "renrum.name";
 const zone = document.body.dataset.timezone;
 const live = document.body.dataset.live !== undefined;
+const words = JSON.parse(document.body.dataset.words);
 const $ = (id) => document.getElementById(id);
 
 // ---- times in the site's zone, as the server writes them
@@ -12,6 +13,11 @@ const $ = (id) => document.getElementById(id);
 const clockFormat = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, timeStyle: "medium" });
 const dayFormat = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short" });
 let serverNow = new Date();
+
+// a text of the catalogue with what belongs in it
+function say(key, values) {
+  return words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
 
 function timeText(stamp) {
   const at = new Date(stamp);
@@ -124,7 +130,7 @@ function showValue(row) {
   if (!item) return true;
   const time = item.querySelector("time.read");
   if (time && row.time && new Date(time.dateTime) <= new Date(row.time)) {
-    item.querySelector(".value").textContent = row.text;
+    item.querySelector(".value").textContent = item.dataset.quantity === "door" ? words[row.text.toLowerCase()] || row.text : row.text;
     setTime(time, row.time);
   }
   return item.dataset.state === row.state && (time !== null || row.time === null);
@@ -134,9 +140,9 @@ function onAlarm(alarm) {
   refresh("alarms", "summary");
   // said aloud when it becomes unacknowledged, not at each new worst value
   if (alarm.state === "unacknowledged" && announced.get(alarm.id) !== "unacknowledged") {
-    const room = document.querySelector(`#room-${CSS.escape(alarm.room)}`);
-    $("announce").textContent = `New alarm, ${alarm.priority} priority, ${alarm.level}: ${alarm.point_name || alarm.quantity.replaceAll("_", " ")}, ` +
-      (room ? room.textContent : alarm.room);
+    const place = document.querySelector(`#room-${CSS.escape(alarm.room)}`);
+    const name = alarm.point_name || alarm.quantity.replaceAll("_", " "), room = place ? place.textContent : alarm.room;
+    $("announce").textContent = say("new_alarm", { priority: alarm.priority, level: alarm.level, name, room });
   }
   announced.set(alarm.id, alarm.state);
 }
@@ -147,9 +153,9 @@ function onHealth(now) {
   serverNow = new Date(now.time);
   failing = !now.alive;
   // the checks carry ages that change at each beat; the strip is worth a look every few seconds anyway
-  const words = JSON.stringify([now.checks, now.sums]);
-  if (words !== health) refresh("system");
-  health = words;
+  const told = JSON.stringify([now.checks, now.sums]);
+  if (told !== health) refresh("system");
+  health = told;
 }
 
 // ---- is the page live?
@@ -166,9 +172,9 @@ function heard() {
 function show() {
   const silent = performance.now() - heardAt > LOST_AFTER_MS;
   const state = failing ? "lost" : opened && !silent ? "live" : heardAt === -Infinity && performance.now() < LOST_AFTER_MS ? "connecting" : "lost";
-  const words = $("link-words"), banner = $("stale");
+  const link = $("link-words"), banner = $("stale");
   document.body.dataset.live = state;
-  words.textContent = words.dataset[state];
+  link.textContent = link.dataset[state];
   const text = state !== "lost" ? "" : failing ? banner.dataset.failing : `${banner.dataset.lost} ${$("updated").textContent}.`;
   if (banner.textContent !== text) banner.textContent = text;
   banner.hidden = !text;
@@ -213,7 +219,7 @@ async function acknowledge(form) {
   const said_by = form.elements.by ? form.elements.by.value : undefined, comment = form.elements.comment.value;
   if (said_by) remember(said_by.trim());
   button.disabled = true;
-  answer.textContent = "Sending";
+  answer.textContent = words.sending;
   let text, done = false;
   try {
     const reply = await fetch(form.dataset.api, {
@@ -222,14 +228,14 @@ async function acknowledge(form) {
     if (reply.status === 401) return signIn();
     const said = await reply.json();
     if (reply.ok) {
-      text = `Recorded: acknowledged by ${said.acknowledged_by} at ${timeText(said.acknowledged)}.`;
+      text = say("accepted", { name: said.acknowledged_by, time: timeText(said.acknowledged) });
       done = true;
     } else if (said.acknowledged) {
-      text = `${said.acknowledged_by} acknowledged this alarm already, at ${timeText(said.acknowledged)}. Nothing was recorded for ${said_by ? said_by.trim() : "you"}.`;
+      text = say("already", { name: said.acknowledged_by, time: timeText(said.acknowledged), who: said_by ? said_by.trim() : words.you });
       done = true;
-    } else text = `Not recorded: ${said.detail}`;
+    } else text = say("refused", { why: said.detail });
   } catch (problem) {
-    text = "No answer from the service: it is not known whether this was recorded. The alarm stays here until it was.";
+    text = words.silent;
   }
   button.disabled = false;
   answer.textContent = text;

@@ -1,0 +1,56 @@
+"""What people do to alarms, points and rooms by plain forms: what the API does, at the same path without its prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from dashboards import acting_api
+from dashboards.access import Gate, attributed, who_asks
+from dashboards.asked import By
+from dashboards.console.alarm_pages import alarm_page
+from dashboards.console.frame import form
+from dashboards.console.room_page import room_page
+from dashboards.operation import PREFIX, Operation, checked
+from dashboards.problems_json import ProblemError
+
+PAGES: dict[str, Callable[..., Any]] = {"alarm": alarm_page, "room": room_page}
+"""Where such forms stand, by the field that names the alarm or room."""
+
+
+def gates() -> list[Gate]:
+    return [
+        Gate(operation.path.removeprefix(PREFIX), _form(operation), operation.permission, operation.method)
+        for operation in acting_api.OPERATIONS
+    ]
+
+
+def _form(operation: Operation) -> Callable[[Request], Any]:
+    """Then back to the page that the form stood on."""
+
+    async def done(request: Request) -> Response:
+        assert operation.handle is not None
+        assert operation.body is not None
+        given = await form(request)
+        stood = {name: given.pop(name) for name in PAGES if name in given}
+        kind, id = next(iter(stood.items()), ("", ""))
+        try:
+            query = checked(operation.parameters, dict(request.path_params), request, "address")
+            body = checked(operation.body, given, request, "form")
+            if isinstance(body, By):
+                body = attributed(body, who_asks(request))
+            await run_in_threadpool(operation.handle, request.app.state.monitor, query, body)
+        except ProblemError as problem:
+            if problem.status == 404 or not kind:
+                raise
+            request.scope["path_params"] = {"id": id}
+            response: Response = await PAGES[kind](request, problem.status, problem.detail, given)
+            return response
+        return RedirectResponse(f"/{kind}s/{quote(id, safe='')}?said=done" if kind else "/", 303)
+
+    return done

@@ -1,0 +1,88 @@
+"""The pages of excursions: the list with its filter, one excursion with its trend and its record, and the forms that add to it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from alerts.people.permissions import READ
+from alerts.remarks import ALLOWED, ASSESSED, CLOSED, NEW, OPEN
+from dashboards import record_api
+from dashboards.access import Gate
+from dashboards.asked import ExcursionsAsked
+from dashboards.console.frame import FormPage, done_at, shown, surroundings, with_seconds
+from dashboards.console.room_page import AROUND_NS, around, trends_of
+from dashboards.monitor import ExcursionQuery, Monitor, Page
+from dashboards.operation import PREFIX, checked
+from dashboards.problems_json import ProblemError
+from dashboards.record_api import keeper_of
+
+SHOWN_MAX = 100
+STATES = (OPEN, NEW, ASSESSED, CLOSED)
+
+
+def gates() -> list[Gate]:
+    done = {"comment": "comment", "assess": "assess", "close": "close", "reopen": "reopen"}
+    forms = [
+        Gate(
+            path,
+            FormPage(operation, done_at("/excursions/{id}", done[path.rpartition("/")[2]]), excursion_page),
+            operation.permission,
+            "POST",
+        )
+        for operation in record_api.OPERATIONS
+        if operation.method == "POST" and (path := operation.path.removeprefix(PREFIX)).startswith("/excursions/")
+    ]
+    return [Gate("/excursions", excursions_page, READ), Gate("/excursions/{id}", excursion_page, READ), *forms]
+
+
+async def excursions_page(request: Request) -> Response:
+    return await shown(request, "excursions_page.html", _list)
+
+
+async def excursion_page(request: Request, status: int = 200, fault: str = "", given: dict[str, str] | None = None) -> Response:
+    said = request.query_params.get("said", "")
+    fields = dict.fromkeys(("comment", "cause", "impact", "disposition", "deviation"), "") | (given or {})
+    return await shown(request, "excursion.html", _one, status, said=said if said in ALLOWED else "", fault=fault, given=fields)
+
+
+def _list(request: Request) -> dict[str, Any]:
+    monitor: Monitor = request.app.state.monitor
+    given = {name: text for name, text in request.query_params.items() if text and name in ("start", "end", "room", "cursor")}
+    given = {name: with_seconds(text) if name in ("start", "end") else text for name, text in given.items()}
+    asked = checked(ExcursionsAsked, given, request, "address")
+    query = ExcursionQuery(asked.start, asked.end, room=asked.room, newest_first=True)
+    state = request.query_params.get("record", "")
+    try:
+        found = monitor.excursions(query, SHOWN_MAX, asked.cursor)
+    except ValueError:  # of another filter
+        found = monitor.excursions(query, SHOWN_MAX)
+    keeper = keeper_of(request)
+    records = {one.id: record.state for one in found.items if (record := keeper.record(one.id)) is not None}
+    rows = tuple(one for one in found.items if one.id in records and state in ("", records[one.id]))
+    kept = {name: text for name, text in given.items() if name != "cursor"} | ({"record": state} if state else {})
+    older = "?" + urlencode(kept | {"cursor": found.next}) if found.next else ""
+    return surroundings(request) | {
+        "excursions": Page(rows), "records": records, "older": older, "given": kept, "states": STATES,
+    }  # fmt: skip
+
+
+def _one(request: Request) -> dict[str, Any]:
+    id = request.path_params["id"]
+    record = keeper_of(request).record(id)
+    if record is None:
+        raise ProblemError(404, "unknown-excursion", "No such excursion", f"There is no excursion {id!r}.")
+    context, excursion = surroundings(request), record.excursion
+    now: int = context["now"]
+    start = excursion.onset - AROUND_NS
+    end = min(now, (now if excursion.ended is None else excursion.ended) + AROUND_NS)
+    point = context["points"].get(excursion.point)
+    trend = trends_of(request, context, [point] if point else [], start, max(end, start + AROUND_NS))
+    return context | trend | {
+        "record": record, "excursion": excursion, "point": point, "start": start, "end": max(end, start + AROUND_NS),
+        "may_do": [action for action, states in ALLOWED.items() if record.state in states],
+        "room_path": around(excursion.room, excursion.onset, excursion.ended, now),
+    }  # fmt: skip

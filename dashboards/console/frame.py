@@ -1,0 +1,170 @@
+"""What every page of the console stands in: its template in the reader's language, forms, and errors as pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from alerts.people.permissions import OPEN
+from dashboards.access import Gate, attributed, local_path, who_asks
+from dashboards.asked import By
+from dashboards.console import view
+from dashboards.console.words import LANGUAGES, Catalogue, catalogue, wanted
+from dashboards.monitor import Monitor
+from dashboards.operation import Operation, checked
+from dashboards.problems_json import ProblemError
+from dashboards.security import body_of
+from dashboards.trend_links import TrendLinks
+
+HERE = Path(__file__).parent
+COOKIE = "renrum-language"
+YEAR_S = 365 * 86_400
+PAGES = (
+    ("overview", "/", "read"), ("alarms", "/alarms", "read"), ("excursions", "/excursions", "read"), ("on_call", "/oncall", "read"),
+    ("audit", "/audit", "audit"), ("health", "/health", "read"), ("kpis", "/kpis", "read"), ("configuration", "/configuration", "read"),
+    ("people", "/people", "review"),
+)  # fmt: skip
+"""The pages that each page leads to: name, path, permission."""
+_MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
+Context = Callable[[Request], dict[str, Any]]
+
+
+@cache
+def templates(language: str) -> Environment:
+    """The templates, with the texts of a language."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"unit": view.unit_text, "span": view.span_text}
+    words = catalogue(language)
+    environment.globals |= {"value_text": view.value_text, "t": words, "language": language, "languages": LANGUAGES, "pages": PAGES}
+    return environment
+
+
+def language_of(request: Request) -> str:
+    """The language that the reader chose, else that of the browser."""
+    chosen = request.cookies.get(COOKIE, "")
+    return chosen if chosen in LANGUAGES else wanted(request.headers.get("accept-language", ""))
+
+
+def catalogue_of(request: Request) -> Catalogue:
+    """The texts in it."""
+    return catalogue(language_of(request))
+
+
+def rendered(request: Request, template: str, **context: Any) -> str:
+    """A template as it is shown to who asks."""
+    monitor: Monitor = request.app.state.monitor
+    users = request.app.state.people is not None
+    frame = {"identity": monitor.identity, "who": who_asks(request), "here": request.url.path, "users": users}
+    return templates(language_of(request)).get_template(template).render(frame | context)
+
+
+def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
+    """The same as an answer."""
+    return HTMLResponse(rendered(request, template, **context), status)
+
+
+async def shown(request: Request, template: str, context: Context, status: int = 200, **more: Any) -> Response:
+    """A page whose context is looked up by another thread."""
+
+    def render() -> str:
+        return rendered(request, template, **(context(request) | more))
+
+    return HTMLResponse(await run_in_threadpool(render), status)
+
+
+def surroundings(request: Request) -> dict[str, Any]:
+    """What pages about points, rooms and times need."""
+    monitor: Monitor = request.app.state.monitor
+    points, places = {point.id: point for point in monitor.points()}, {place.id: place for place in monitor.places()}
+    return clock(request) | {"points": points, "places": places, "trends": TrendLinks(request.app.state.grafana, points, places)}
+
+
+def clock(request: Request) -> dict[str, Any]:
+    """The moment, and how times are written."""
+    monitor: Monitor = request.app.state.monitor
+    now = monitor.now()
+    return {"now": now, "times": view.Times(ZoneInfo(monitor.identity.timezone), now)}
+
+
+async def form(request: Request) -> dict[str, str]:
+    """The fields of a form, each once; empty ones are left out, and browsers leave out the seconds of a time."""
+    given = {name: values[0] for name, values in parse_qs((await body_of(request)).decode("utf-8", "replace")).items()}
+    return {name: with_seconds(text) for name, text in given.items()}
+
+
+def with_seconds(text: str) -> str:
+    """A time as fields of forms give it, with its seconds; any other text as it is."""
+    return f"{text}:00" if _MINUTE.fullmatch(text) else text
+
+
+class FormPage:
+    """A form that does what an operation of the API does, then leads to a page that says so.
+
+    What was refused is said on the page of the form (`again`), which keeps what was typed but for passwords. `done` gives the path that
+    follows, or the answer itself, from the request and what the operation answered.
+    """
+
+    def __init__(self, operation: Operation, done: Callable[[Request, Any], str | Response], again: Callable[..., Any]) -> None:
+        self._operation, self._done, self._again = operation, done, again
+
+    async def __call__(self, request: Request) -> Response:
+        operation, given = self._operation, await form(request)
+        assert operation.handle is not None
+        try:
+            query = checked(operation.parameters, dict(request.path_params), request, "address")
+            body = checked(operation.body, given, request, "form") if operation.body is not None else None
+            if isinstance(body, By):
+                body = attributed(body, who_asks(request))
+            answer = await run_in_threadpool(operation.handle, operation.subject(request), query, body)
+        except ProblemError as problem:
+            if problem.status == 404:
+                raise
+            kept = {name: text for name, text in given.items() if name != "password"}
+            response: Response = await self._again(request, status=problem.status, fault=problem.detail, given=kept)
+            return response
+        after = self._done(request, answer)
+        return RedirectResponse(after, 303) if isinstance(after, str) else after
+
+
+def done_at(path: str, said: str) -> Callable[[Request, Any], str]:
+    """The path that follows a form, which names what was done; `{id}` is that of the request."""
+
+    def after(request: Request, _: Any) -> str:
+        return f"{path.format(**{name: quote(text, safe='') for name, text in request.path_params.items()})}?said={said}"
+
+    return after
+
+
+def wanted_by(request: Request) -> bool:
+    """Whether an error should be a page for a person rather than a problem document."""
+    return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
+
+
+def failure(request: Request, status: int, title: str, detail: str) -> Response:
+    """An error as a page."""
+    return page(request, "failure.html", status, title=title, detail=detail)
+
+
+async def choose_language(request: Request) -> Response:
+    """Remember the reader's language in this browser."""
+    given = await form(request)
+    response = RedirectResponse(local_path(given.get("next", "/")), 303)
+    if (chosen := given.get("language", "")) in LANGUAGES:
+        response.set_cookie(COOKIE, chosen, max_age=YEAR_S, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+    return response
+
+
+def gates() -> list[Gate]:
+    return [Gate("/language", choose_language, OPEN, "POST")]

@@ -1,0 +1,43 @@
+// Of a page that was rendered once: says when something has happened since, and when it can no longer know.
+"use strict";
+
+const LOST_AFTER_MS = 10000;
+const $ = (id) => document.getElementById(id);
+const NAME_KEY = "renrum.name";
+const link = $("link-words");
+
+if (link) {
+  let heardAt = performance.now(), source = null, failing = false;
+  const heard = () => { heardAt = performance.now(); show(); };
+  const show = () => {
+    const lost = failing || performance.now() - heardAt > LOST_AFTER_MS;
+    const stale = $("stale"), at = $("updated").textContent;
+    document.body.dataset.live = lost ? "lost" : "live";
+    link.textContent = lost ? link.dataset.lost : link.dataset.live;
+    const text = !lost ? "" : failing ? stale.dataset.failing : `${stale.dataset.lost} ${at}.`;
+    if (stale.textContent !== text) stale.textContent = text;
+    stale.hidden = !lost;
+  };
+  const changed = () => { $("changed").hidden = false; heard(); };
+  const listen = () => {
+    source = new EventSource("/api/v1/events");
+    for (const kind of ["alarm", "excursion", "reload"]) source.addEventListener(kind, changed);
+    source.addEventListener("readings", heard);
+    source.addEventListener("health", (event) => { failing = !JSON.parse(event.data).alive; heard(); });
+    source.onopen = heard;
+    source.onerror = () => { if (source.readyState === EventSource.CLOSED) setTimeout(listen, 3000); };
+  };
+  listen();
+  setInterval(show, 1000);
+  const again = document.querySelector("#changed a");
+  if (again) again.href = location.pathname + location.search.replace(/[?&]said=[^&]*/, "");
+}
+
+// the name that was given last, where nobody signs in
+let name = "";
+try { name = localStorage.getItem(NAME_KEY) || ""; } catch { /* a private window */ }
+for (const input of document.querySelectorAll('input[name="by"]')) if (!input.value) input.value = name;
+document.addEventListener("submit", (event) => {
+  const by = event.target.elements.by;
+  if (by) try { localStorage.setItem(NAME_KEY, by.value.trim()); } catch { /* it is asked each time */ }
+}, true);

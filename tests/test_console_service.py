@@ -1,0 +1,90 @@
+"""The console before a real service: every page from what is journalled and stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from dashboards.app import build_app
+from dashboards.trend import bucketed
+from facility.reading import BAD, Readings
+from tests.support.watched import Watched, fall
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    watched = Watched(tmp_path_factory.mktemp("site"))
+    fall(watched, 8.0)
+    yield watched
+    watched.close()
+
+
+@pytest.fixture(scope="module")
+def client(site: Watched) -> Iterator[TestClient]:
+    with TestClient(build_app(site.monitor), "http://127.0.0.1:8480") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/alarms", "/alarms/A1", "/excursions", "/oncall", "/audit", "/audit.csv", "/health", "/kpis", "/configuration", "/people"],
+)
+def test_each_page_is_served(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 200
+
+
+def test_a_room_shows_what_was_read_with_its_limit_and_the_excursion(site: Watched, client: TestClient) -> None:
+    excursion = client.get("/api/v1/excursions").json()["excursions"][0]
+    page = client.get(f"/rooms/{excursion['room']}?span=h1").text
+    assert '<polygon class="area"' in page
+    assert 'class="limit-line level-action"' in page or 'class="limit-line level-alert"' in page
+    assert '<rect class="excursion' in page
+    assert "least 8.0" in page
+    one = client.get(f"/excursions/{excursion['id']}").text
+    assert "<figure" in one
+    assert excursion["rule"] in one
+
+
+def test_an_alarm_shows_what_happened_to_it_and_the_configuration_what_is_in_force(site: Watched, client: TestClient) -> None:
+    client.post("/api/v1/alarms/A1/acknowledge", json={"by": "Karin Ek", "comment": "seen"})
+    history = client.get("/alarms/A1").text
+    assert re.search(r"<td[^>]*>acknowledge", history)
+    assert "Karin Ek" in history
+    page = client.get("/configuration").text
+    assert site.monitor.identity.config in page
+    assert "The first configuration." in page
+    assert page == client.get("/configuration").text, "and again, from what is kept"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9_999), st.floats(-1e6, 1e6) | st.just(float("nan")), st.integers(0, 2)), max_size=60),
+    st.integers(1, 50), st.integers(1, 60), st.lists(st.integers(0, 60), max_size=3),
+)  # fmt: skip
+def test_buckets_keep_the_least_and_the_most_of_all_readings(
+    rows: list[tuple[int, float, int]], number: int, by: int, cuts: list[int]
+) -> None:
+    rows = sorted({row[0]: row for row in rows}.values())
+    time, value = np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows], np.float64)
+    n, quality = len(rows), np.array([row[2] for row in rows], np.uint8)
+    readings = Readings(np.zeros(n, np.uint32), time, value, quality, time, time, np.full(n, -1, np.int64))
+    edges = [0, *sorted(min(cut, n) for cut in cuts), n]
+    found = bucketed([readings.take(slice(low, high)) for low, high in pairwise(edges)], 0, 10_000, number)
+    for buckets in (found, found.joined(by)):
+        assert int(buckets.count.sum() + buckets.bad.sum()) == n
+        for row in range(len(buckets)):
+            low = row * buckets.width_ns
+            inside = (time >= low) & (time < low + buckets.width_ns)
+            fine = value[inside & (quality != BAD) & np.isfinite(value)]
+            assert buckets.count[row] == len(fine)
+            if len(fine):
+                assert (buckets.least[row], buckets.most[row]) == (fine.min(), fine.max())
+                assert fine.min() <= buckets.mean[row] <= fine.max()
+            else:
+                assert np.isnan(buckets.mean[row])
