@@ -12,6 +12,7 @@ from alerts.duty.course import Course, Notice, everyone, go_on, next_way, told_b
 from alerts.duty.roster import Policy, Roster, Step, Subject
 from alerts.duty.rotation import Override
 from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL, RETURNED
+from alerts.page import RETURNED as OVER
 from alerts.page import Page, encode
 from alerts.standing import Standing
 from alerts.store import StateStore
@@ -21,6 +22,7 @@ from rules.excursion import Excursion
 TESTED = Subject("critical", "technical", "oncall-test")
 """What is asked of the ways of those who are tested: those that they are woken by."""
 NEVER = Policy("", ())
+GOING = ("", "told")
 QUEUE = "insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')"
 
 
@@ -33,8 +35,8 @@ class Telling(Protocol):
     def subject(self, excursion: Excursion) -> Subject:
         """What routes ask of an excursion's alarm."""
 
-    def page(self, excursion: Excursion, alarm: str, at: int, language: str) -> Page:
-        """What is told of an alarm at a moment, in a person's language where there is one."""
+    def page(self, excursion: Excursion, alarm: str, at: int, language: str, kind: str = "") -> Page:
+        """What is told of an alarm at a moment, in a person's language where there is one; of kind `returned`, or as it was found."""
 
     def looks_after_tests(self, at: int) -> bool:
         """Whether a rule in force finds tests that nobody acknowledged: its alarm is told then."""
@@ -47,13 +49,18 @@ class Telling(Protocol):
 class Unit:
     """What is told as one: an alarm as it stands, or a test that nobody acknowledged.
 
-    `page` makes what is told at a moment in a language. `over` says why nobody needs to be told any more, empty where somebody does.
+    `page` makes what is told at a moment in a language, `farewell` that the condition is over. `over` says why nobody needs to be told any
+    more, empty where somebody does. `inactive`: the condition is over, `returned`: and nobody has acknowledged, `stale`: and late readings
+    showed it.
     """
 
     subject: Subject
     page: Callable[[int, str], Page]
     over: str = ""
     returned: bool = False
+    inactive: bool = False
+    stale: bool = False
+    farewell: Callable[[int, str], Page] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,9 @@ class _Row:
     alarm: str
     course: Course | None
     notices: int
+    ended: str = ""
+    begun: int = 0
+    told_over: int | None = None
 
 
 class Escalation:
@@ -75,9 +85,9 @@ class Escalation:
         if not self._telling.roster(at).chooses:
             return False
         self._store.execute(
-            "insert into escalations values (?, ?, '', 0, 0, 0, ?, '')"
-            " on conflict (unit) do update set alarm = excluded.alarm, policy = '', since = 0, given = 0, due = excluded.due, ended = ''",
-            (unit, alarm, at),
+            "insert into escalations values (?, ?, '', 0, 0, 0, ?, '', ?, null) on conflict (unit) do update set alarm = excluded.alarm,"
+            " policy = '', since = 0, given = 0, due = excluded.due, ended = '', begun = excluded.begun, over = null",
+            (unit, alarm, at, at),
         )
         return True
 
@@ -95,12 +105,16 @@ class Escalation:
         roster, made = self._telling.roster(at), swaps(self._store, at)
         for row, due in going:
             unit = self._unit(row)
-            if unit is None or unit.over:
+            if row.ended not in GOING:
+                pass
+            elif unit is None or unit.over:
                 self._end(row, "gone" if unit is None else unit.over)
-            elif due:
+            elif due or (row.course is None and not unit.stale):
                 self._tell(row, unit, roster, made, at)
             elif unit.returned and row.course is not None and roster.policies.get(row.course.policy, NEVER).until_returned:
                 self._end(row, "returned")
+            if unit is not None and row.course is not None and unit.inactive != (row.told_over is not None):
+                self._farewell(row, unit, roster, at)
 
     def failed(self, body: DeliveryBody, at: int) -> None:
         """The first try of a way failed: whoever was to be told by it is told by their next one, while that goes on."""
@@ -128,16 +142,16 @@ class Escalation:
                 self._note(unit, alarm, at, policy, Notice(step, person, named, target), body.page, f"{body.target} failed")
 
     def _going(self, at: int, changed: Collection[str]) -> list[tuple[_Row, bool]]:
-        """Those that are due, and those that go on and whose alarm changed."""
-        columns = "unit, alarm, policy, since, given, notices, due"
+        """Those that are due, and those whose alarm changed."""
+        columns = "unit, alarm, policy, since, given, notices, due, ended, begun, over"
         found = self._store.rows(f"select {columns} from escalations where due <= ? order by due, length(unit), unit", (at,))
         seen = {row[0] for row in found}
         for alarm in dict.fromkeys(changed):
-            rows = self._store.rows(f"select {columns} from escalations where alarm = ? and ended in ('', 'told')", (alarm,))
+            rows = self._store.rows(f"select {columns} from escalations where alarm = ?", (alarm,))
             found += [row for row in rows if row[0] not in seen]
         return [
-            (_Row(unit, alarm, Course(policy, since, given) if policy else None, notices), due is not None and due <= at)
-            for unit, alarm, policy, since, given, notices, due in found
+            (_Row(unit, alarm, Course(policy, since, given) if policy else None, notices, *rest), due is not None and due <= at)
+            for unit, alarm, policy, since, given, notices, due, *rest in found
         ]
 
     def _unit(self, row: _Row) -> Unit | None:
@@ -155,7 +169,10 @@ class Escalation:
         over = f"acknowledged by {alarm.acknowledged_by}" if alarm.state in (ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL) else ""
         # When the last flag is gone, telling begins anew.
         over = over or " and ".join(alarm.flags).replace("_", " ")
-        return Unit(subject, partial(self._telling.page, excursion, row.alarm), over, alarm.state == RETURNED)
+        told = partial(self._telling.page, excursion, row.alarm)
+        farewell = partial(told, kind=OVER) if alarm.annunciated else None
+        inactive = not alarm.active
+        return Unit(subject, told, over, alarm.state == RETURNED, inactive, excursion.late and inactive, farewell)
 
     def _drill(self, at: int) -> None:
         """Tell tests to those who are tested; of one that nobody acknowledged tell whom a technical alarm is told to."""
@@ -170,9 +187,12 @@ class Escalation:
             self._store.execute("update drills set raised_at = ? where id = ?", (at, drill.id))
             if self._telling.looks_after_tests(at):
                 continue
-            self._store.execute("insert into escalations values (?, ?, '', 0, 0, 0, ?, '')", (drill.id, drill.id, at))
+            self._store.execute("insert into escalations values (?, ?, '', 0, 0, 0, ?, '', ?, null)", (drill.id, drill.id, at, at))
 
     def _tell(self, row: _Row, unit: Unit, roster: Roster, made: Sequence[Override], at: int) -> None:
+        if row.course is None and unit.stale and roster.hours is not None and (opens := roster.hours.opens(at)) > at:
+            self._store.execute("update escalations set due = ? where unit = ?", (opens, row.unit))
+            return
         going = go_on(roster, unit.subject, row.course, at, made)
         policy = roster.policies.get(going.course.policy)
         if unit.returned and policy is not None and policy.until_returned and row.course is not None:
@@ -182,10 +202,28 @@ class Escalation:
             self._queue(row, unit.page, going.notices, going.course.policy, "; ".join(going.remarks), at)
         ended = "" if going.due is not None else "told"
         given = row.notices + bool(going.notices)
+        over = at if row.course is None and unit.inactive else row.told_over  # a page of what is over says so
         self._store.execute(
-            "update escalations set policy = ?, since = ?, given = ?, notices = ?, due = ?, ended = ? where unit = ?",
-            (going.course.policy, going.course.since, going.course.given, given, going.due, ended, row.unit),
+            "update escalations set policy = ?, since = ?, given = ?, notices = ?, due = ?, ended = ?, over = ? where unit = ?",
+            (going.course.policy, going.course.since, going.course.given, given, going.due, ended, over, row.unit),
         )
+
+    def _farewell(self, row: _Row, unit: Unit, roster: Roster, at: int) -> None:
+        """The condition is over: those who were told hear of it, where their policy says so; or it is back, and will be over once more."""
+        assert row.course is not None
+        policy = roster.policies.get(row.course.policy)
+        if unit.inactive and unit.farewell is not None and policy is not None and policy.returned:
+            told = self._store.rows(
+                "select step, person, named, target from notices where unit = ? and at >= ? group by target order by min(id)",
+                (row.unit, row.begun),
+            )
+            notices = [
+                Notice(step, person, named, target, roster.people[person].language if person in roster.people else roster.language)
+                for step, person, named, target in told
+            ]
+            self._queue(row, unit.farewell, notices, policy.id, "over", at)
+        over = at if unit.inactive else None
+        self._store.execute("update escalations set over = ?, notices = notices + ? where unit = ?", (over, unit.inactive, row.unit))
 
     def _queue(self, row: _Row, written: Callable[[int, str], Page], notices: Sequence[Notice], policy: str, remark: str, at: int) -> None:
         """The page of this moment, once in each language, for each target; all but the first have a number."""

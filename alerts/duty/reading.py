@@ -77,6 +77,7 @@ class RosterReading:
             policies=policies,
             routes=routes,
             test=self._test(section.test, told) if section.test is not None else None,
+            language=section.language,
         )
 
     def _refuse(self, path: Path, found: str, allowed: str, hint: str = "") -> None:
@@ -201,7 +202,7 @@ class RosterReading:
             for number, name in enumerate(step.by or ()):
                 self._among(self._item(step.at("by"), number), name, self.names, "the id or kind of a channel, or the kind of a way")
         steps = tuple(Step(step.after, step.to, step.by or ()) for step in policy.steps)
-        return Policy(id_, steps, policy.repeat or 0, policy.times or 0, policy.until == "returned")
+        return Policy(id_, steps, policy.repeat or 0, policy.times or 0, policy.until == "returned", policy.returned)
 
     def _route(self, route: RouteSection, section: DutySection) -> Route:
         if route.policy != NOBODY:

@@ -60,7 +60,7 @@ class Step:
 class Policy:
     """Steps until somebody acknowledges; then the last one again every `repeat_ns` (0: never), at most `times` (0: without end).
 
-    `until_returned`: the end of the condition ends it, too.
+    `until_returned`: the end of the condition ends it, too. `returned`: those who were told hear of that end.
     """
 
     id: str
@@ -68,6 +68,7 @@ class Policy:
     repeat_ns: int = 0
     times: int = 0
     until_returned: bool = False
+    returned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Roster:
-    """Everything about who is told. Without `routes` every target of `everyone` gets each page."""
+    """Everything about who is told. Without `routes` every target of `everyone` gets each page, in `language`."""
 
     everyone: tuple[str, ...] = ()
     people: Mapping[str, Person] = field(default_factory=dict)
@@ -127,11 +128,17 @@ class Roster:
     policies: Mapping[str, Policy] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     test: Schedule | None = None
+    language: str = "en"
 
     @property
     def chooses(self) -> bool:
         """Whether anybody is chosen, and not all channels told at once."""
         return bool(self.routes)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it says nothing but that every channel is told."""
+        return not self.chooses and self.language == "en"
 
     def policy(self, subject: Subject, at: int) -> Policy | None:
         """The policy of the first route that an alarm matches at a moment; None where none does. That of `nobody` has no steps."""

@@ -138,6 +138,8 @@ class PolicySection(Section):
     """At most so many repeats; without end unless given."""
     until: Literal["acknowledged", "returned"] = "acknowledged"
     """returned: it also ends when the condition is over."""
+    returned: bool = False
+    """Those who were told are told when the condition is over, too."""
 
 
 class RouteSection(Section):
@@ -200,3 +202,5 @@ class DutySection(Section):
     routes: list[RouteSection] = Field([])
     """The first that matches an alarm counts."""
     test: DrillSection | None = None
+    language: Literal["en", "sv"] = "en"
+    """Of pages where everyone is told; a person who is chosen has one of their own."""

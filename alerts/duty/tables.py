@@ -6,7 +6,8 @@ TABLES = """create table overrides (
     entry integer primary key, rotation text, start integer, until integer, person text, instead_of text, reason text, by text, at integer
 );
 create table escalations (
-    unit text primary key, alarm text, policy text, since integer, given integer, notices integer, due integer, ended text
+    unit text primary key, alarm text, policy text, since integer, given integer, notices integer, due integer, ended text,
+    begun integer, over integer
 ) without rowid;
 create index escalations_due on escalations (due) where due is not null;
 create index escalations_by_alarm on escalations (alarm);
@@ -21,6 +22,7 @@ create table drills (
 create index notices_by_unit on notices (unit);
 create index notices_by_page on notices (page);
 """
-"""`overrides`: swaps of duty. `escalations`: how far telling of each unit (an alarm, or a group) has come; `due` is null when it is over.
+"""`overrides`: swaps of duty. `escalations`: how far telling of each unit (an alarm, or a group) has come; `due` is null when it is over;
+`begun` is when it began, `over` when the end of the condition was told.
 `notices`: who was told, why, by which page. `drills`: tests of who is on call; `raised_at` is when it was told that nobody acknowledged.
 Times are int ns UTC."""
