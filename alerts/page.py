@@ -136,7 +136,7 @@ def render(
         at_ns=at,
         subject=_subject(head, middles, tail),
         text=_text(lines, words),
-        facts=_facts(excursion, rule, point, letterhead, words_of(ENGLISH).get(side, "")) | {"link": link},
+        facts=_facts(excursion, rule, point, letterhead, words_of(ENGLISH).get(side, "")) | {"link": link, "language": language},
     )
 
 

@@ -14,10 +14,12 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import uvicorn
 
 from alerts.alarms import Alarms, Answer
+from alerts.channels import Channel
 from alerts.delivery import OutboxItem
 from alerts.emergency import Emergency
 from alerts.escalation import Escalation
@@ -59,6 +61,7 @@ from service.readmitting import Readmitting
 from service.receiving import Ballast, Receiver
 from service.stepping import Stepper
 from service.timing import TimedJournal
+from service.trends import Trends
 from service.vitals import Parts, Vitals
 from service.watch import STEP_AGE_NS, Watchdog
 
@@ -154,7 +157,7 @@ class Pipeline:
             lambda at: self.occupying.elapse(stays_of(self.store), at),
         )
         self._outbox = Outbox(self._reader, self.stepper.ask)
-        self.couriers = Couriers(self._pending, self._outbox.record, self._clock.now_ns, self.stopping)
+        self.couriers = Couriers(self._pending, self._outbox.record, self._clock.now_ns, self.stopping, self._dressed)
         if settings.http.users:
             self.people = open_people(opened, folder, settings.http, self._clock.now_ns)
             self._attendance = Attendance(self.people.register, self.stepper.ask)
@@ -353,6 +356,10 @@ class Pipeline:
     def _pending(self, target: str) -> list[OutboxItem]:
         """What a courier has to deliver: nothing while another instance does."""
         return self._outbox.pending(target) if self._may_act() else []
+
+    def _dressed(self, channel: Channel) -> Channel:
+        zone = ZoneInfo(self.configuration.facility.site.timezone)
+        return Trends(lambda *asked: self.monitor.readings(*asked), zone, self._clock).dressed(channel)
 
     def _may_act(self) -> bool:
         return self.guard.may_act(self._clock.monotonic_ns())
