@@ -14,6 +14,7 @@ from ingest.entries import DELIVERY, Body, DeliveryBody
 from ingest.histogram import LONG_S, Histogram
 
 ANSWER_S = 30.0
+STUCK_NS = 5 * 60 * 10**9
 
 
 class Outbox:
@@ -36,6 +37,15 @@ class Outbox:
                 (target,),
             )
         return [OutboxItem(id, decode(page.encode()), to, attempts, due, tried) for id, page, to, attempts, due, tried in rows]
+
+    def stuck(self, at: int) -> str:
+        """What has been tried and not been taken for long, in words; empty where all goes well. Raises StateUnavailable."""
+        with closing(self._reader()) as store:
+            count, targets = store.rows(
+                "select count(*), group_concat(distinct target) from outbox where sent_at is null and attempts > 0 and queued_at < ?",
+                (at - STUCK_NS,),
+            )[0]
+        return f"{count} pages wait for {targets}" if count else ""
 
     def record(self, result: DeliveryResult) -> None:
         """Return when the result is durable; raises what prevented that, and TimeoutError."""

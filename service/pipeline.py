@@ -9,17 +9,14 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import uvicorn
 
 from alerts.alarms import Alarms, Answer
-from alerts.channels import Channel
 from alerts.delivery import OutboxItem
 from alerts.emergency import Emergency
 from alerts.escalation import Escalation
@@ -35,6 +32,7 @@ from ingest.broker import BrokerFailed, EmbeddedBroker
 from ingest.entries import ACTION, RECORD, SERVICE, Body, ServiceBody, encode
 from ingest.intake import Intake
 from ingest.journal import JournalUnavailable
+from ingest.link import Connection
 from ingest.recollection import Recollection
 from ingest.series import SeriesUnavailable
 from ingest.session import LinkEvent, Session
@@ -43,7 +41,7 @@ from service.attendance import Attendance, first_administrator, open_people
 from service.clock import Clock, Onward
 from service.computed import open_series, open_state
 from service.configuration import Configuration, load_configuration
-from service.connection import connection_of
+from service.connection import connection_of, connection_to
 from service.continuity.guard import alone
 from service.continuity.presence import Presence
 from service.couriers import STRANDED, Couriers
@@ -59,9 +57,9 @@ from service.own_readings import OwnReadings
 from service.reachable import Reachable
 from service.readmitting import Readmitting
 from service.receiving import Ballast, Receiver
+from service.signals import Signals
 from service.stepping import Stepper
 from service.timing import TimedJournal
-from service.trends import Trends
 from service.vitals import Parts, Vitals
 from service.watch import STEP_AGE_NS, Watchdog
 
@@ -157,7 +155,9 @@ class Pipeline:
             lambda at: self.occupying.elapse(stays_of(self.store), at),
         )
         self._outbox = Outbox(self._reader, self.stepper.ask)
-        self.couriers = Couriers(self._pending, self._outbox.record, self._clock.now_ns, self.stopping, self._dressed)
+        self._signals = Signals(self, self._clock, self._reader, self._outbox, self._may_act)
+        self.signalling = self._signals.signalling()
+        self.couriers = Couriers(self._pending, self._outbox.record, self._clock.now_ns, self.stopping, self._signals.dressed)
         if settings.http.users:
             self.people = open_people(opened, folder, settings.http, self._clock.now_ns)
             self._attendance = Attendance(self.people.register, self.stepper.ask)
@@ -184,7 +184,7 @@ class Pipeline:
         self._readmitting = Readmitting(self.intake, self.journal.reader, self._reader, self.receiver.heard_ns)
         self._parts = Parts(self._clock, self.stamps.now_ns, self.journal, self.receiver, self.intake, self.stepper, self.guard)
         self._nightly = nightly_of(self.following, self._clock, self.emergency.page, self.stepper.ask, self.journal)
-        self._own = OwnReadings(self._parts, self.following, self._clock, self._reader, self._historian_vitals)
+        self._own = OwnReadings(self._parts, self.following, self._clock, self._reader, self._historian_vitals, self.signalling.failing)
         self._watchdog = Watchdog(self.emergency, self.stepper, self.receiver, ballast, self._clock, self._dead, self.guard)
 
     def stop(self) -> None:
@@ -195,7 +195,7 @@ class Pipeline:
         self._join("ingest")
         self._join("nightly")
         self._join("own readings")
-        for thread in self.couriers.threads:
+        for thread in (*self.couriers.threads, *self.signalling.threads):
             self._await(thread)
         if self.people is not None:
             self._join("people")
@@ -251,10 +251,7 @@ class Pipeline:
         return self.memory, self.ledger
 
     def _session(self, receiver: Receiver) -> Session:
-        connection = connection_of(self.configuration.settings.mqtt)
-        if self._broker:
-            port = int(self._broker.url.rpartition(":")[2])
-            connection = replace(connection, host="127.0.0.1", port=port, protocol=self._broker.protocol)
+        connection = self.connection
         site = self.configuration.facility.site.id
         heard_ns = self.journal.head.heard
         expected = heard_ns > 0 and not self._broker  # who has listened before has a session there
@@ -288,6 +285,7 @@ class Pipeline:
         self._thread("steps", lambda: self.stepper.run(self._steps_stop))
         self._thread("ingest", lambda: self.receiver.run(self.stopping))
         self.couriers.serve(self.configuration.oncall.channels)
+        self.signalling.serve(self.configuration.oncall.signals)
         self._thread("watchdog", lambda: self._watchdog.run(self.stopping))
         if self._presence is not None:
             self._thread("presence", partial(self._presence.run, self.stopping))
@@ -322,7 +320,7 @@ class Pipeline:
 
     def _dead(self) -> list[str]:
         """Threads that ended although nobody stopped the service."""
-        dead = [thread.name for thread in (*self._threads, *self.couriers.threads) if not thread.is_alive()]
+        dead = [thread.name for thread in (*self._threads, *self.couriers.threads, *self.signalling.threads) if not thread.is_alive()]
         return [] if self.stopping.is_set() else dead
 
     def _vitals(self) -> Vitals:
@@ -357,9 +355,10 @@ class Pipeline:
         """What a courier has to deliver: nothing while another instance does."""
         return self._outbox.pending(target) if self._may_act() else []
 
-    def _dressed(self, channel: Channel) -> Channel:
-        zone = ZoneInfo(self.configuration.facility.site.timezone)
-        return Trends(lambda *asked: self.monitor.readings(*asked), zone, self._clock).dressed(channel)
+    @property
+    def connection(self) -> Connection:
+        """How the broker is reached."""
+        return connection_to(self.configuration.settings.mqtt, self._broker)
 
     def _may_act(self) -> bool:
         return self.guard.may_act(self._clock.monotonic_ns())

@@ -184,7 +184,7 @@ class Night:
         self.store = StateStore(self.data / "state.db", durable=False)
         memory = Recollection(self.series)
         judges = Judges()
-        paging = Paging(Letterhead("validation", self.configuration.facility.site), judges)
+        paging = self.paging = Paging(Letterhead("validation", self.configuration.facility.site), judges)
 
         def plan(body: ConfigurationBody, number_of: dict[str, int], at: int) -> Plan:
             paging.know(at, body)

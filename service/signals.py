@@ -1,0 +1,57 @@
+"""What a pipeline shows of itself outside: what stands, to signals; whether all is well, to a dead man's switch; trends, in mails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from alerts.channels import Channel
+from alerts.signals import Beacon, Standing
+from alerts.store import StateStore, StateUnavailable
+from service.beacon import Publisher
+from service.clock import Clock
+from service.outbox import Outbox
+from service.signalling import Signalling, standing_in
+from service.trends import Trends
+
+if TYPE_CHECKING:
+    from service.pipeline import Pipeline
+
+VITAL = ("judgement", "ingest", "journal", "broker", "backlog")
+"""The checks of health that must hold for the dead man's switch to hear that all is well."""
+
+
+class Signals:
+    """Of a pipeline, which may not be built yet: it is asked when something is shown."""
+
+    def __init__(
+        self, pipeline: Pipeline, clock: Clock, reader: Callable[[], StateStore], outbox: Outbox, may_act: Callable[[], bool]
+    ) -> None:
+        self._pipeline, self._clock, self._reader, self._outbox, self._may_act = pipeline, clock, reader, outbox, may_act
+
+    def signalling(self) -> Signalling:
+        """Shows what stands while this instance pages."""
+        return Signalling(self._standing, self.unwell, self._publisher, self._clock, self._pipeline.stopping, self._may_act)
+
+    def dressed(self, channel: Channel) -> Channel:
+        """A channel with pictures, where it can show them."""
+        zone = ZoneInfo(self._pipeline.configuration.facility.site.timezone)
+        return Trends(lambda *asked: self._pipeline.monitor.readings(*asked), zone, self._clock).dressed(channel)
+
+    def unwell(self) -> str:
+        """Why the dead man's switch is not told that all is well: the first check that fails, or pages that nobody takes."""
+        health = self._pipeline.monitor.health()
+        bad = next((check for check in (*health.alive, *health.ready) if not check.ok and check.name in VITAL), None)
+        try:
+            return bad.words if bad is not None else self._outbox.stuck(self._clock.now_ns())
+        except StateUnavailable as error:
+            return str(error)
+
+    def _standing(self, at: int) -> list[Standing]:
+        with closing(self._reader()) as store:
+            return standing_in(store, self._pipeline.following.paging.page, at)
+
+    def _publisher(self, name: str, beacon: Beacon) -> Publisher:
+        return Publisher(name, beacon, self._pipeline.connection)
