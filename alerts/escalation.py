@@ -14,6 +14,7 @@ from alerts.duty.rotation import Override
 from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL, RETURNED
 from alerts.page import RETURNED as OVER
 from alerts.page import Page, encode
+from alerts.replies import Heard, unanswered
 from alerts.standing import Standing
 from alerts.store import StateStore
 from ingest.entries import DeliveryBody
@@ -40,6 +41,9 @@ class Telling(Protocol):
 
     def looks_after_tests(self, at: int) -> bool:
         """Whether a rule in force finds tests that nobody acknowledged: its alarm is told then."""
+
+    def answer(self, heard: Heard, by: str, at: int, language: str) -> Page:
+        """What the sender of a reply is told: why it was refused, or by whom the alarm is acknowledged (empty: by nobody)."""
 
     def drill(self, drill: Drill, at: int, language: str) -> Page:
         """What is told of a test at a moment: please acknowledge, or that nobody did."""
@@ -99,6 +103,7 @@ class Escalation:
     def go_on(self, at: int, changed: Collection[str]) -> None:
         """At a step's clock: end what is over of the alarms that changed, tell what is due."""
         self._drill(at)
+        self._answer(at)
         going = self._going(at, changed)
         if not going:
             return
@@ -188,6 +193,16 @@ class Escalation:
             if self._telling.looks_after_tests(at):
                 continue
             self._store.execute("insert into escalations values (?, ?, '', 0, 0, 0, ?, '', ?, null)", (drill.id, drill.id, at, at))
+
+    def _answer(self, at: int) -> None:
+        """Tell those who replied by mail what came of it, once each."""
+        for heard in unanswered(self._store):
+            person = self._telling.roster(at).people.get(heard.person)
+            unit = None if heard.why else self._unit(_Row(heard.alarm, heard.alarm, None, 0))
+            _, _, by = unit.over.partition("acknowledged by ") if unit is not None else ("", "", "")
+            page = self._telling.answer(heard, by, at, person.language if person is not None else "en")
+            self._store.execute(QUEUE, (page.id, "", heard.address, encode(page).decode(), at))
+            self._store.execute("update replies set told_at = ? where entry = ?", (at, heard.entry))
 
     def _tell(self, row: _Row, unit: Unit, roster: Roster, made: Sequence[Override], at: int) -> None:
         if row.course is None and unit.stale and roster.hours is not None and (opens := roster.hours.opens(at)) > at:

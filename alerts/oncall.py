@@ -11,6 +11,7 @@ from alerts.channels import Channel, Email, Local, Webhook
 from alerts.duty.people import PeopleReading
 from alerts.duty.reading import Known, RosterReading
 from alerts.duty.roster import Roster
+from alerts.duty.sections import RepliesSection
 from alerts.oncall_sections import (
     CHANNELS,
     SIGNALS,
@@ -24,6 +25,7 @@ from alerts.oncall_sections import (
     PersonSection,
     WebhookSection,
 )  # fmt: skip
+from alerts.replies import Mailbox
 from alerts.signals import Alertmanager, Beacon, Deadman, Signal
 from facility.document import Block, Document, Path, did_you_mean, one_of, read_document, shown
 from facility.files import FilePath, Files, Unreadable, beside
@@ -31,6 +33,7 @@ from facility.problems import ConfigurationError, Problem
 from facility.secret import Secret, exposed, read_secret
 from facility.sections import ID_ALLOWED, Section, is_id, validated
 
+REPLIES = "replies"
 DEADMAN = "dead man's switch"
 PORTS = {"none": 25, "starttls": 587, "tls": 465}
 
@@ -41,13 +44,15 @@ class OnCall:
 
     A target is the channel's id, followed by `/` and the recipient where the channel has several, or where the recipient is a person's.
     `personal` are targets that only people have: they are none of the channels that everyone is told by. `signals` get no pages, but are
-    shown what stands.
+    shown what stands. Replies to mails arrive in `mailbox`; `pins` has the hash of each person's PIN.
     """
 
     channels: Mapping[str, Channel] = field(default_factory=dict)
     roster: Roster = field(default_factory=Roster)
     personal: frozenset[str] = frozenset()
     signals: Mapping[str, Signal] = field(default_factory=dict)
+    mailbox: Mailbox | None = None
+    pins: Mapping[str, Secret] = field(default_factory=dict)
 
     @property
     def everyone(self) -> tuple[str, ...]:
@@ -85,6 +90,7 @@ def read_oncall(
     for id_, block in reading.blocks(outline.channels):
         reading.channel(id_, block)
     reading.deadman(outline.deadman)
+    mailbox, pins = reading.mailbox(outline.replies), reading.pins(outline.people)
     everyone = tuple(reading.channels)
     roster, faults = _roster(files, name, document, outline, reading.ids, everyone, zone, known)
     reading.problems += faults
@@ -95,7 +101,7 @@ def read_oncall(
         allowed = f"channels of kind {one_of(tuple(CHANNELS))}"
         reading.warnings.append(document.problem(("channels",), "no channel, so nobody is told", allowed))
     personal = frozenset(reading.channels) - set(everyone)
-    return OnCall(reading.channels, roster, personal, reading.signals), reading.problems, reading.warnings
+    return OnCall(reading.channels, roster, personal, reading.signals, mailbox, pins), reading.problems, reading.warnings
 
 
 def read_roster(files: Files, name: str, everyone: Iterable[str], zone: str) -> Roster:
@@ -263,6 +269,29 @@ class _Reading:
             self.warnings.append(self.document.problem(section.at(key), found, "a file of the service alone", hint))
         return secret
 
+    def mailbox(self, section: RepliesSection | None) -> Mailbox | None:
+        """Where replies arrive."""
+        if section is None:
+            return None
+        password = self._secret(REPLIES, section, "password")
+        if password is None:
+            if section.password_file is None:
+                self._refuse(section, "password_file", "no password", f"password_file, or {_variable(REPLIES, 'password')}")
+            return None
+        port = section.port or (993 if section.security == "tls" else 143)
+        return Mailbox(section.host, port, section.username, password, section.security, section.folder, section.every)
+
+    def pins(self, people: Iterable[PersonSection]) -> dict[str, Secret]:
+        """The hash of each person's PIN."""
+        found = {}
+        for person in people:
+            if person.pin_file is None or (pin := self._secret(person.id, person, "pin")) is None:
+                continue
+            if not pin.reveal().startswith("$argon2id$"):
+                self._refuse(person, "pin_file", "a file without the hash of a PIN", "one that `renrum oncall pin FILE` wrote")
+            found[person.id] = pin
+        return found
+
     def personal(self, target: str) -> None:
         """A channel for an address that only people have."""
         id_, _, address = target.partition("/")
@@ -280,6 +309,8 @@ class _Reading:
 
 def _variable(id_: str, what: str) -> str:
     """The environment variable that may hold a channel's secret."""
-    if not id_:
-        return f"RENRUM_DEADMAN_{what.upper()}"
+    if what == "pin":
+        return f"RENRUM_PIN_{re.sub('[^A-Z0-9]', '_', id_.upper())}"
+    if id_ in ("", REPLIES):
+        return f"RENRUM_{(id_ or 'deadman').upper()}_{what.upper()}"
     return f"RENRUM_CHANNEL_{re.sub('[^A-Z0-9]', '_', id_.upper())}_{what.upper()}"

@@ -180,6 +180,8 @@ class PersonSection(Section):
     id: Id
     name: str = ""
     language: Literal["en", "sv"] = "en"
+    pin_file: str | None = None
+    """File with the hash of the PIN for replies by mail: `renrum oncall pin FILE` writes it."""
     reach: list[Reach] = Field([])
     """Ids of channels, {email: address}, or {channel: id, kind: sms, for: [critical, high]}, in order of preference."""
 

@@ -12,6 +12,7 @@ from alerts.drills import Drill
 from alerts.duty.calendar import shown
 from alerts.duty.roster import Roster, Subject, subject_of
 from alerts.page import LATE, OUR_CLOCK, RAISED, SERVICE, TEST, Letterhead, Page, notice, render
+from alerts.replies import Heard
 from alerts.wording import ENGLISH, words_of
 from facility.files import Unreadable
 from facility.own import TESTS_MISSED
@@ -97,6 +98,15 @@ class Paging:
         problem, do = words[word].format(f"{shown(moment, zone):%H:%M}"), words[f"{word}_do"].format(drill.id)
         page = notice(SERVICE if missed else TEST, problem, letterhead=head, at=at, do=do, language=language)
         return replace(page, id=f"{drill.id}-{'missed' if missed else 'test'}", alarm=drill.id)
+
+    def answer(self, heard: Heard, by: str, at: int, language: str = ENGLISH) -> Page:
+        """What the sender of a reply is told."""
+        words = words_of(language)
+        told = words["reply_refused"].format(heard.alarm or "-", heard.why) if heard.why else words["reply_taken"].format(heard.alarm, by)
+        do = words["reply_refused_do" if heard.why else "reply_taken_do"]
+        head = replace(self.letterhead, public_url=self.letterhead.link(heard.alarm))
+        page = notice(SERVICE, told, letterhead=head, at=at, do=do, language=language)
+        return replace(page, id=f"reply-{heard.entry}")
 
     def _judged(self, excursion: Excursion) -> tuple[Facility, Rule]:
         """The facility and the rule that judged it."""

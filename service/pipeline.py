@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -157,6 +158,7 @@ class Pipeline:
         self._outbox = Outbox(self._reader, self.stepper.ask)
         self._signals = Signals(self, self._clock, self._reader, self._outbox, self._may_act)
         self.signalling = self._signals.signalling()
+        self.replying = self._signals.replying()
         self.couriers = Couriers(self._pending, self._outbox.record, self._clock.now_ns, self.stopping, self._signals.dressed)
         if settings.http.users:
             self.people = open_people(opened, folder, settings.http, self._clock.now_ns)
@@ -184,7 +186,7 @@ class Pipeline:
         self._readmitting = Readmitting(self.intake, self.journal.reader, self._reader, self.receiver.heard_ns)
         self._parts = Parts(self._clock, self.stamps.now_ns, self.journal, self.receiver, self.intake, self.stepper, self.guard)
         self._nightly = nightly_of(self.following, self._clock, self.emergency.page, self.stepper.ask, self.journal)
-        self._own = OwnReadings(self._parts, self.following, self._clock, self._reader, self._historian_vitals, self.signalling.failing)
+        self._own = OwnReadings(self._parts, self.following, self._clock, self._reader, self._historian_vitals, self._signals.failing)
         self._watchdog = Watchdog(self.emergency, self.stepper, self.receiver, ballast, self._clock, self._dead, self.guard)
 
     def stop(self) -> None:
@@ -293,6 +295,7 @@ class Pipeline:
             self._historian = self._thread("historian", partial(self._feeding.run, self.stopping))
         self._thread("nightly", partial(self._nightly.run, self.stopping))
         self._thread("own readings", partial(self._own.run, self.stopping))
+        self._thread("replies", lambda: self.replying.run(self.stopping))
         drilling = Drilling(lambda: self.configuration.oncall.roster, self._reader, self.stepper.ask, self._clock)
         self._thread("oncall", lambda: drilling.run(self.stopping))
         if self.people is not None:
@@ -326,7 +329,8 @@ class Pipeline:
     def _vitals(self) -> Vitals:
         threads = {"couriers": all(thread.is_alive() for thread in self.couriers.threads)}
         threads |= {thread.name: thread.is_alive() for thread in self._threads}
-        return self._parts.vitals(self.mqtt_url, threads, self._outbox.publish_to_page.now(), self._historian_vitals())
+        vitals = self._parts.vitals(self.mqtt_url, threads, self._outbox.publish_to_page.now(), self._historian_vitals())
+        return replace(vitals, unshown=self._signals.failing())
 
     def _historian_vitals(self) -> HistorianVitals | None:
         return self._feeding.vitals() if self._feeding is not None else None

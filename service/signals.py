@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from alerts.channels import Channel
+from alerts.duty.roster import Person
+from alerts.replies import Mailbox
 from alerts.signals import Beacon, Standing
 from alerts.store import StateStore, StateUnavailable
+from facility.secret import Secret
 from service.beacon import Publisher
 from service.clock import Clock
 from service.outbox import Outbox
+from service.replying import Replying
 from service.signalling import Signalling, standing_in
 from service.trends import Trends
 
@@ -34,6 +38,20 @@ class Signals:
     def signalling(self) -> Signalling:
         """Shows what stands while this instance pages."""
         return Signalling(self._standing, self.unwell, self._publisher, self._clock, self._pipeline.stopping, self._may_act)
+
+    def replying(self) -> Replying:
+        """Hears replies by mail while this instance pages."""
+
+        def settings() -> tuple[Mailbox | None, Mapping[str, Person], Mapping[str, Secret]]:
+            oncall = self._pipeline.configuration.oncall
+            return oncall.mailbox, oncall.roster.people, oncall.pins
+
+        return Replying(settings, self._reader, self._pipeline.stepper.ask, self._clock, self._may_act)
+
+    def failing(self) -> dict[str, str]:
+        """What has not worked for some time beside the pages themselves, and why."""
+        replying = self._pipeline.replying
+        return self._pipeline.signalling.failing() | ({"replies": replying.failure} if replying.failing() else {})
 
     def dressed(self, channel: Channel) -> Channel:
         """A channel with pictures, where it can show them."""

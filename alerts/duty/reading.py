@@ -78,6 +78,7 @@ class RosterReading:
             routes=routes,
             test=self._test(section.test, told) if section.test is not None else None,
             language=section.language,
+            replies=section.replies is not None,
         )
 
     def _refuse(self, path: Path, found: str, allowed: str, hint: str = "") -> None:

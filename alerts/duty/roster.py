@@ -129,6 +129,8 @@ class Roster:
     routes: tuple[Route, ...] = ()
     test: Schedule | None = None
     language: str = "en"
+    replies: bool = False
+    """Whether people may acknowledge by a reply to a mail."""
 
     @property
     def chooses(self) -> bool:
@@ -138,7 +140,7 @@ class Roster:
     @property
     def plain(self) -> bool:
         """Whether it says nothing but that every channel is told."""
-        return not self.chooses and self.language == "en"
+        return not self.chooses and self.language == "en" and not self.replies
 
     def policy(self, subject: Subject, at: int) -> Policy | None:
         """The policy of the first route that an alarm matches at a moment; None where none does. That of `nobody` has no steps."""
