@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
+from alerts.daily import Days, DayTelling
 from alerts.drills import DRILL, TESTS, Drill, drills
 from alerts.duty.course import Course, Notice, everyone, go_on, next_way, told_by
 from alerts.duty.roster import Policy, Roster, Step, Subject
@@ -27,7 +28,7 @@ GOING = ("", "told")
 QUEUE = "insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')"
 
 
-class Telling(Protocol):
+class Telling(DayTelling, Protocol):
     """What the configurations that the journal keeps say of telling people; all times are int ns UTC."""
 
     def roster(self, at: int) -> Roster:
@@ -83,6 +84,7 @@ class Escalation:
 
     def __init__(self, store: StateStore, telling: Telling) -> None:
         self._store, self._telling = store, telling
+        self._days = Days(store, telling)
 
     def begin(self, unit: str, alarm: str, at: int) -> bool:
         """Somebody is to be told of an alarm, again if they were; False where nobody is chosen at that moment, so that everyone is."""
@@ -98,12 +100,13 @@ class Escalation:
     def next_due(self) -> int | None:
         """When somebody is to be told next, or to be chosen anew; a step is taken then."""
         due: int | None = self._store.rows("select min(due) from escalations where due is not null")[0][0]
-        return due
+        return min((one for one in (due, self._days.next_due()) if one is not None), default=None)
 
     def go_on(self, at: int, changed: Collection[str]) -> None:
         """At a step's clock: end what is over of the alarms that changed, tell what is due."""
         self._drill(at)
         self._answer(at)
+        self._days.go_on(at)
         going = self._going(at, changed)
         if not going:
             return

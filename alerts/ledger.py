@@ -26,6 +26,7 @@ from alerts.surroundings import Site
 from facility.reading import Readings
 from ingest.entries import (
     ACTION,
+    CHECKPOINT,
     CONFIGURATION,
     DELIVERY,
     INGEST,
@@ -217,6 +218,8 @@ class Ledger:
                 body = decode(entry)
                 assert isinstance(body, DeliveryBody)
                 self._alarms.delivered(body, entry.at)
+            elif entry.kind == CHECKPOINT:
+                self._store.put("verified", entry.at)
             elif entry.kind == SERVICE:
                 body = decode(entry)
                 assert isinstance(body, ServiceBody)

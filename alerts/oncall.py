@@ -128,7 +128,7 @@ def _roster(
     humans = PeopleReading(document, kinds, everyone)
     people = humans.people(outline.people)
     names = {*kinds, *kinds.values(), *humans.own_kinds}
-    reading = RosterReading(files, name, document, people, sorted(names), everyone, zone, known)
+    reading = RosterReading(files, name, document, people, sorted(names), everyone, zone, known, kinds)
     roster = reading.roster(outline)
     return roster, humans.problems + reading.problems
 

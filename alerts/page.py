@@ -146,8 +146,13 @@ def page_id(excursion: Excursion, alarm: str, kind: str) -> str:
     return f"{alarm}-{kind}" if own else f"{alarm}-{excursion.id}-{kind}"
 
 
-def notice(kind: str, problem: str, *, letterhead: Letterhead, at: int, do: str = "", language: str = ENGLISH) -> Page:
-    """A page about Renrum itself: `test` proves that a person can be reached, `service` says what is broken and what to do."""
+def notice(
+    kind: str, problem: str, *, letterhead: Letterhead, at: int, do: str = "", language: str = ENGLISH, more: dict[str, str] | None = None
+) -> Page:  # fmt: skip
+    """A page about Renrum itself: `test` proves that a person can be reached, `service` says what is broken and what to do.
+
+    `more` are further lines, by the words for them.
+    """
     words = words_of(language)
     head = f"{letterhead.environment} {words[kind]}"
     lines = {
@@ -155,6 +160,7 @@ def notice(kind: str, problem: str, *, letterhead: Letterhead, at: int, do: str 
         "what": problem,
         "where": _site(letterhead.site),
         "at": f"{_local(at, letterhead.site)} ({letterhead.site.timezone}), {format_time(at)}",
+        **(more or {}),
         "do": do or words[f"{kind}_do"],
         "link": letterhead.public_url,
     }

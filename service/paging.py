@@ -8,16 +8,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
+from alerts.daily import Day
 from alerts.drills import Drill
 from alerts.duty.calendar import shown
 from alerts.duty.roster import Roster, Subject, subject_of
-from alerts.page import LATE, OUR_CLOCK, RAISED, SERVICE, TEST, Letterhead, Page, notice, render
+from alerts.lifecycle import RETURNED
+from alerts.page import LATE, OUR_CLOCK, RAISED, SERVICE, TEST, Fact, Letterhead, Page, notice, render
 from alerts.replies import Heard
 from alerts.wording import ENGLISH, words_of
 from facility.files import Unreadable
 from facility.own import TESTS_MISSED
 from facility.problems import ConfigurationError
 from facility.site import Facility
+from facility.times import format_time
 from ingest.entries import ConfigurationBody
 from rules.ahead import OURS, as_told
 from rules.excursion import Excursion
@@ -58,7 +61,9 @@ class Paging:
         return [(target, page) for target in self._in_force[self._number(at)].entry.get("channels", ())]
 
     def roster(self, at: int) -> Roster:
-        """Whom the configuration in force at a moment has to tell."""
+        """Whom the configuration in force at a moment has to tell; before the first nobody."""
+        if not self._in_force:
+            return Roster()
         number = self._number(at)
         if number not in self._rosters:
             body = self._in_force[number]
@@ -98,6 +103,22 @@ class Paging:
         problem, do = words[word].format(f"{shown(moment, zone):%H:%M}"), words[f"{word}_do"].format(drill.id)
         page = notice(SERVICE if missed else TEST, problem, letterhead=head, at=at, do=do, language=language)
         return replace(page, id=f"{drill.id}-{'missed' if missed else 'test'}", alarm=drill.id)
+
+    def day(self, day: Day, at: int, language: str = ENGLISH) -> Page:
+        """The message of a day."""
+        words = words_of(language)
+        counted = {"over_unacknowledged" if state == RETURNED else state: count for state, count in day.states.items()} | day.flags
+        more = {
+            "journal": words["entry"].format(day.entry, day.head),
+            "trail": words["row"].format(day.row, day.trail),
+            "alarms": ", ".join(f"{count} {words[word]}" for word, count in sorted(counted.items())) or words["none"],
+            "out": ", ".join(day.out) or words["none"],
+            "verified": words["never"] if day.verified is None else format_time(day.verified),
+        }
+        problem = words["daily"].format(sum(day.states.values()))
+        page = notice(SERVICE, problem, letterhead=self.letterhead, at=at, do=words["daily_do"], language=language, more=more)
+        facts: dict[str, Fact] = {"entry": day.entry, "head": day.head, "row": day.row, "trail": day.trail}
+        return replace(page, id=f"daily-{at}", facts=page.facts | facts)
 
     def answer(self, heard: Heard, by: str, at: int, language: str = ENGLISH) -> Page:
         """What the sender of a reply is told."""

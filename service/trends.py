@@ -6,16 +6,19 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from alerts.channels import Channel, Email
 from alerts.page import Page
-from alerts.trend import Picture, Trend, picture
 from dashboards.monitor import Columns
 from facility.times import parse_time
 from service.clock import Clock
+
+if TYPE_CHECKING:
+    from alerts.trend import Picture
 
 BEFORE_NS = 2 * 3600 * 10**9
 """So much of what was before the onset is drawn."""
@@ -49,6 +52,8 @@ class Trends:
         return drawn[0] if drawn else None
 
     def _draw(self, page: Page) -> Picture | None:
+        from alerts.trend import Trend, picture  # loads Pillow: only where a mail is sent
+
         try:
             facts, now = page.facts, self._clock.now_ns()
             onset = parse_time(str(facts["onset"]))

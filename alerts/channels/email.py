@@ -12,11 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from html import escape
+from typing import TYPE_CHECKING
 
 from alerts.channels.channel import DeliveryError, redacted, reveal
 from alerts.page import Page
-from alerts.trend import Picture
 from facility.secret import Secret
+
+if TYPE_CHECKING:
+    from alerts.trend import Picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property
+from zoneinfo import ZoneInfo
 
-from alerts.duty.calendar import WorkingHours
+from alerts.duty.calendar import WorkingHours, moment, shown
 from alerts.duty.rotation import FOREVER, Cycle, Override, Rotation, who
 from facility.site import Facility, Point
 from rules.rule import Rule
@@ -115,6 +117,22 @@ class Schedule:
     within_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Daily:
+    """Each day, when the clocks of a zone show `at`, a message goes to `targets`."""
+
+    at: time
+    zone: ZoneInfo
+    targets: tuple[str, ...]
+
+    def after(self, at: int) -> int:
+        """The next time for it after a moment (int ns UTC)."""
+        day = shown(at, self.zone).date()
+        while (due := moment(datetime.combine(day, self.at), self.zone)) <= at:
+            day += timedelta(days=1)
+        return due
+
+
 @dataclass(frozen=True)
 class Roster:
     """Everything about who is told. Without `routes` every target of `everyone` gets each page, in `language`."""
@@ -129,6 +147,7 @@ class Roster:
     routes: tuple[Route, ...] = ()
     test: Schedule | None = None
     language: str = "en"
+    daily: Daily | None = None
     replies: bool = False
     """Whether people may acknowledge by a reply to a mail."""
 
@@ -140,7 +159,7 @@ class Roster:
     @property
     def plain(self) -> bool:
         """Whether it says nothing but that every channel is told."""
-        return not self.chooses and self.language == "en" and not self.replies
+        return not self.chooses and self.language == "en" and not self.replies and self.daily is None
 
     def policy(self, subject: Subject, at: int) -> Policy | None:
         """The policy of the first route that an alarm matches at a moment; None where none does. That of `nobody` has no steps."""

@@ -174,6 +174,17 @@ class DrillSection(Section):
     """The site's unless given."""
 
 
+class DailySection(Section):
+    """A message a day that takes the heads of the journal and of the audit trail away from the machine."""
+
+    when: Annotated[Hour, Field(alias="at")] = time(7)
+    """Time of day: "07:00"."""
+    to: OneOrMore | None = None
+    """Ids of channels; those of kind email and local unless given."""
+    timezone: Zone | None = None
+    """The site's unless given."""
+
+
 class RepliesSection(Section):
     """The mailbox to which people reply; a reply that begins with the person's PIN acknowledges."""
 
@@ -217,5 +228,6 @@ class DutySection(Section):
     """The first that matches an alarm counts."""
     test: DrillSection | None = None
     replies: RepliesSection | None = None
+    daily: DailySection | None = None
     language: Literal["en", "sv"] = "en"
     """Of pages where everyone is told; a person who is chosen has one of their own."""
