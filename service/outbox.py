@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from contextlib import closing
 
@@ -38,14 +38,15 @@ class Outbox:
             )
         return [OutboxItem(id, decode(page.encode()), to, attempts, due, tried) for id, page, to, attempts, due, tried in rows]
 
-    def stuck(self, at: int) -> str:
-        """What has been tried and not been taken for long, in words; empty where all goes well. Raises StateUnavailable."""
+    def stuck(self, at: int, channels: Collection[str]) -> str:
+        """What one of the channels has not taken for long, in words; empty where all goes well. Raises StateUnavailable."""
         with closing(self._reader()) as store:
-            count, targets = store.rows(
-                "select count(*), group_concat(distinct target) from outbox where sent_at is null and attempts > 0 and queued_at < ?",
+            rows = store.rows(
+                "select target, count(*) from outbox where sent_at is null and attempts > 0 and queued_at < ? group by target order by 1",
                 (at - STUCK_NS,),
-            )[0]
-        return f"{count} pages wait for {targets}" if count else ""
+            )
+        found = [f"{target} ({count})" for target, count in rows if target in channels]
+        return f"pages wait for {', '.join(found)}" if found else ""
 
     def record(self, result: DeliveryResult) -> None:
         """Return when the result is durable; raises what prevented that, and TimeoutError."""

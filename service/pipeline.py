@@ -295,6 +295,8 @@ class Pipeline:
             self._historian = self._thread("historian", partial(self._feeding.run, self.stopping))
         self._thread("nightly", partial(self._nightly.run, self.stopping))
         self._thread("own readings", partial(self._own.run, self.stopping))
+        undelivered = self._signals.undelivered()
+        self._thread("undelivered", lambda: undelivered.run(self.stopping))
         self._thread("replies", lambda: self.replying.run(self.stopping))
         drilling = Drilling(lambda: self.configuration.oncall.roster, self._reader, self.stepper.ask, self._clock)
         self._thread("oncall", lambda: drilling.run(self.stopping))

@@ -12,13 +12,16 @@ from alerts.duty.roster import Person
 from alerts.replies import Mailbox
 from alerts.signals import Beacon, Standing
 from alerts.store import StateStore, StateUnavailable
+from facility.own import DELIVERIES_FAILING, own_points
 from facility.secret import Secret
+from rules.plan import matches
 from service.beacon import Publisher
 from service.clock import Clock
 from service.outbox import Outbox
 from service.replying import Replying
 from service.signalling import Signalling, standing_in
 from service.trends import Trends
+from service.undelivered import Undelivered
 
 if TYPE_CHECKING:
     from service.pipeline import Pipeline
@@ -63,9 +66,22 @@ class Signals:
         health = self._pipeline.monitor.health()
         bad = next((check for check in (*health.alive, *health.ready) if not check.ok and check.name in VITAL), None)
         try:
-            return bad.words if bad is not None else self._outbox.stuck(self._clock.now_ns())
+            return bad.words if bad is not None else self.stuck()
         except StateUnavailable as error:
             return str(error)
+
+    def stuck(self) -> str:
+        """Which channels have not taken pages for long; raises StateUnavailable."""
+        return self._outbox.stuck(self._clock.now_ns(), self._pipeline.configuration.oncall.channels)
+
+    def undelivered(self) -> Undelivered:
+        """Tells of that where no rule does."""
+
+        def judged() -> bool:
+            rules = self._pipeline.configuration.rules
+            return any(matches(rule.select, point) for rule in rules for point in own_points() if point.id == DELIVERIES_FAILING)
+
+        return Undelivered(self.stuck, judged, self._pipeline.emergency.page, self._clock, self._may_act)
 
     def _standing(self, at: int) -> list[Standing]:
         with closing(self._reader()) as store:
