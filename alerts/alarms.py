@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from alerts.audit import SYSTEM
-from alerts.escalation import Escalation
+from alerts.escalation import QUEUE, Escalation
 from alerts.flags import ACCEPTED, ALREADY, REFUSED, UNKNOWN, Answer, Flags
+from alerts.group_page import headed, lead
+from alerts.groups import GROUPS, Group, Groups, Limits, groups_of
 from alerts.levels import RANK
 from alerts.lifecycle import (
     ACKNOWLEDGE,
@@ -46,7 +48,9 @@ def nobody(excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Pag
 class Alarms:
     """The alarms of a state store; every change is made within the step's transaction."""
 
-    def __init__(self, store: StateStore, paging: Paging = nobody, escalation: Escalation | None = None) -> None:
+    def __init__(
+        self, store: StateStore, paging: Paging = nobody, escalation: Escalation | None = None, limits: Limits | None = None
+    ) -> None:
         """`escalation` tells one after another where people are chosen; else every target of `paging` gets each page."""
         self._escalation = escalation
         self._store = store
@@ -54,6 +58,7 @@ class Alarms:
         self._standing = Standing(store)
         self._levels = self._standing.levels
         self.flags = Flags(store, self._standing)
+        self.groups = Groups(store, self._standing, limits)
 
     def raised(self, excursion: Excursion, rule: Rule, moment: Moment) -> None:
         """A new alarm, and a page to every target; of `levels` that of what it overlaps, of a rule that latches the one that stands."""
@@ -96,14 +101,27 @@ class Alarms:
             self._standing.tell_of(alarm.id, excursion)
             self.flags.outgrown(changed, rule, moment)
 
-    def tell(self, at: int) -> None:
+    def tell(self, moment: Moment) -> None:
         """Page of what there is to tell: an alarm that changed more than once in a step is told once, of the highest level reached."""
         untold, self._standing.untold = self._standing.untold, {}
+        news = []
         for id, (excursion, again) in untold.items():
             alarm = self.find(id)
             assert alarm is not None, id
             if alarm.annunciated and (not again or alarm.state in (UNACKNOWLEDGED, LATCHED_UNACKNOWLEDGED)):
-                self._page(excursion or self._standing.excursion(alarm), alarm, at, again)
+                news.append((alarm, excursion, again))
+        for told in self.groups.arrange(news, moment) if news else ():
+            if told.group is not None:
+                self._page_group(told.group, moment.at)
+            else:
+                self._page(told.excursion or self._standing.excursion(told.alarm), told.alarm, moment.at, told.again)
+
+    def elapse(self, moment: Moment) -> None:
+        """At a step's clock, after all that it brought: tell of alarms alone, and of those that joined a group."""
+        self.tell(moment)
+        for group in self.groups.due(moment.at):
+            if self._escalation is None or not self._escalation.update(group.id, self.groups.waiting(group.id), moment.at):
+                self._page_group(group, moment.at)
 
     def forget(self) -> None:
         """A step begins: nothing of one that failed is told."""
@@ -148,6 +166,8 @@ class Alarms:
 
     def act(self, body: ActionBody, moment: Moment) -> Answer:
         """What a person did to an alarm; of two at once the first in the journal counts, and the second hears of it."""
+        if body.action == ACKNOWLEDGE and body.target.startswith(GROUPS):
+            return self._acknowledge_group(body, moment)
         alarm = self.find(body.target)
         if alarm is None:
             return Answer(UNKNOWN, body.target)
@@ -169,6 +189,18 @@ class Alarms:
         if self._standing.change(alarm, ACKNOWLEDGE, body.by, body.comment, moment, **now) is None:
             return Answer(ALREADY, alarm.id, alarm.acknowledged_by, alarm.acknowledged_at)
         return Answer(ACCEPTED, alarm.id, body.by, moment.at)
+
+    def _acknowledge_group(self, body: ActionBody, moment: Moment) -> Answer:
+        """Each of its alarms that waits, by name; where none does, who did so last."""
+        members = self.groups.members(body.target)
+        if not members:
+            return Answer(UNKNOWN, body.target)
+        rules = moment.surroundings.rule
+        answers = [self._acknowledge(alarm, rules(self._standing.excursion(alarm).rule), body, moment) for alarm in members]
+        if any(answer.result == ACCEPTED for answer in answers):
+            return Answer(ACCEPTED, body.target, body.by, moment.at)
+        last = max(answers, key=lambda answer: answer.at or 0)
+        return replace(last, alarm=body.target)
 
     def _reset(self, alarm: Alarm, body: ActionBody, moment: Moment) -> Answer:
         if self._standing.change(alarm, RESET, body.by, body.comment, moment) is not None:
@@ -192,11 +224,12 @@ class Alarms:
     def escalate(self, at: int, changed: list[str]) -> None:
         """At a step's clock, after all that it brought: tell who is to be told by then."""
         if self._escalation is not None:
-            self._escalation.go_on(at, changed)
+            self._escalation.go_on(at, [*changed, *groups_of(self._store, changed)])
 
     def next_due(self) -> int | None:
         """When somebody is to be told next (int ns UTC)."""
-        return None if self._escalation is None else self._escalation.next_due()
+        of_telling = None if self._escalation is None else self._escalation.next_due()
+        return min((due for due in (of_telling, self.groups.next_due()) if due is not None), default=None)
 
     def find(self, id: str) -> Alarm | None:
         return self._standing.find(id)
@@ -215,8 +248,23 @@ class Alarms:
             return
         for target, page in self._paging(excursion, alarm.id, at):
             page = replace(page, id=f"{page.id}-{alarm.retold}") if again else page
-            values = (page.id, alarm.id, target, encode(page).decode(), at)
-            self._store.execute("insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')", values)
+            self._store.execute(QUEUE, (page.id, alarm.id, target, encode(page).decode(), at))
+
+    def _page_group(self, group: Group, at: int) -> None:
+        """Its members as they stand, in one page; all but the first have a number."""
+        if self._escalation is not None and self._escalation.begin(group.id, group.id, at):
+            return
+        alarms = [alarm for alarm in self.groups.members(group.id) if alarm.annunciated and alarm.state != NORMAL]
+        if not alarms:
+            return
+        top, pages = lead(alarms), f"{group.id}-all"
+        number = (
+            1
+            + self._store.rows("select count(distinct page_id) from outbox where page_id >= ? and page_id < ?", (pages, pages + "~"))[0][0]
+        )
+        for target, page in self._paging(self._standing.excursion(top), top.id, at):
+            page = replace(headed(page, group, alarms, self._store, at), id=f"{pages}-{number}")
+            self._store.execute(QUEUE, (page.id, page.alarm, target, encode(page).decode(), at))
 
 
 def _shown(highest: tuple[Excursion, str] | None) -> dict[str, Any]:

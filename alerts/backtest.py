@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alerts.outages import Outages, in_service
 from alerts.rewind import BEGINNING
@@ -13,12 +14,13 @@ from facility.reading import Readings
 from ingest.entries import ACTION, CONFIGURATION, INGEST, SOURCE, SourceBody, decode, ingest_body, readings_of
 from ingest.journal import Entry
 from ingest.lives import BORN, GAP
+from rules.copies import Copying, Deaths, spans_of
 from rules.engine import CLEARED, Finding, advance, open_excursions
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy, occupancy_of
 from rules.plan import NEVER_NS, Pairs, Plan
 from rules.runs import RunState
-from rules.stale import Heard, Life, StaleState, open_silences, silence
+from rules.stale import Heard, Life, StaleState, heard_of, open_silences, silence
 from rules.transition import out_of_service, reconfigured, reconfigured_silence, silence_out_of_service
 
 ENTRIES = 4096
@@ -32,7 +34,7 @@ class Backtest:
     """Plans in force from a moment on (int ns UTC, the first from the beginning), and the states of rooms there are.
 
     `slices(point)` gives all stored readings of a point in time order, in pieces: of those that `unless` names. `outages` are when points
-    were out of service.
+    were out of service, `deaths` those of the sources of points that report on change.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class Backtest:
         states: States,
         slices: Callable[[int], Iterable[Readings]],
         outages: Outages,
+        deaths: Deaths,
     ) -> None:
-        passing = passing_along((plan for _, plan in epochs), slices)
+        self._slices, self._deaths = slices, deaths
+        passing = passing_along((plan for _, plan in epochs), slices, deaths)
         self._epochs = [
             (BEGINNING if position == 0 else begin, plan, occupancy_of(plan.facility, states, passing))
             for position, (begin, plan) in enumerate(epochs)
@@ -69,12 +73,17 @@ class Backtest:
         epochs = self._epochs[known.index(True) :] if True in known else []
         walks = [Walk(index, number, epochs, clock, self._outages) for index in range(len(epochs[0][1].groups) if epochs else 0)]
         walks = [walk for walk in walks if walk.judges]
+        spans = spans_of([(begin, plan.on_change) for begin, plan, _ in epochs])
+        copyings = [Copying(spans, self._deaths, walk.settled) for walk in walks]
         for readings in slices if walks else ():
             if len(readings) and readings.time[0] >= end and not any(walk.open for walk in walks):
                 break
-            for walk in walks:
-                yield from _over(walk.take(readings))
-        for walk in walks:
+            for walk, copying in zip(walks, copyings, strict=True):
+                for piece in copying.take(readings.take(readings.received <= clock - walk.pairs.settle_ns)):
+                    yield from _over(walk.take(piece))
+        for walk, copying in zip(walks, copyings, strict=True):
+            for piece in copying.end():
+                yield from _over(walk.take(piece))
             yield from _over(walk.to_the_end())
             yield from walk.standing()
 
@@ -88,6 +97,7 @@ class Backtest:
             if state is None:
                 position = max(index for index, (begin, _, _) in enumerate(self._epochs) if begin <= first.at)
                 state = StaleState.since(len(self._epochs[position][1].stale), first.at, first.heard)
+                self._heard_before(self._epochs[position][1].stale, state, first.at)
             _, plan, occupancy = self._epochs[position]
             state, found = _silences(plan, state, stretch, occupancy, self._outages)
             yield from _over(found)
@@ -100,9 +110,16 @@ class Backtest:
                 position += 1
                 new = self._epochs[position][1]
                 state, found = reconfigured_silence((plan, plan.stale), state, (new, new.stale), last.at, last.heard, occupancy)
+                self._heard_before(new.stale, state, last.at)
                 yield from _over(found)
         if state is not None:
             yield from open_silences(self._epochs[position][1].stale, state, self._epochs[position][2])
+
+    def _heard_before(self, pairs: Pairs, state: StaleState, at: int) -> None:
+        """Points that report on change are not silent from a moment on if they have a reading from before it."""
+        for number in np.unique(pairs.point[pairs.on_change]).tolist():
+            if any((readings.received < at).any() for readings in self._slices(number)):
+                heard_of(pairs, state, np.array([number]))
 
 
 def _stretches(entries: Iterable[Entry], outages: Collection[int]) -> Iterator[list[Entry]]:
@@ -152,6 +169,11 @@ class Walk:
         self.judges = any(len(self._pairs(position)) for position in range(len(epochs)))
         self.pairs = self._pairs(0)
         self.state = RunState.initial(len(self.pairs))
+
+    @property
+    def settled(self) -> NDArray[np.int64]:
+        """Up to when copies are judged, by point number."""
+        return self._clock - np.maximum(self._epochs[-1][1].on_change.settle, self.pairs.settle_ns)
 
     @property
     def open(self) -> bool:

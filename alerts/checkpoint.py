@@ -15,7 +15,7 @@ from alerts.outages import in_service
 from facility.reading import Readings
 from rules.plan import Pairs
 from rules.runs import Extent, RunState
-from rules.stale import StaleState
+from rules.stale import FOREVER_NS, StaleState
 from rules.windows import Windows
 
 
@@ -27,10 +27,15 @@ class Columns(msgspec.Struct, frozen=True):
 
 
 class UnderWay(msgspec.Struct, frozen=True):
-    """Pairs with an open excursion or a run that may become one, a group each; silences that are open."""
+    """Pairs with an open excursion or a run that may become one, a group each; silences that are open.
+
+    `lasting`: per stream the newest evaluated time of points that report on change, which may be that of a copy, by ascending number.
+    """
 
     groups: list[Columns]
     silences: Columns
+    lasting: list[bytes]
+    listened: tuple[int, int]
 
 
 class Newest(msgspec.Struct, frozen=True):
@@ -45,7 +50,9 @@ def under_way(judgement: Judgement) -> bytes:
     plan = judgement.plan
     groups = [_rows(pairs, state, np.flatnonzero(state.active)) for pairs, state in zip(plan.groups, judgement.states, strict=True)]
     silences = _rows(plan.stale, judgement.silences, np.flatnonzero(judgement.silences.open))
-    return msgspec.msgpack.encode(UnderWay(groups, silences))
+    numbers = judgement.lasting.numbers
+    lasting = [stream.newest[numbers].tobytes() for stream in judgement.streams]
+    return msgspec.msgpack.encode(UnderWay(groups, silences, lasting, judgement.lasting.listened))
 
 
 def newest(judgement: Judgement) -> bytes:
@@ -67,10 +74,12 @@ def restore(judgement: Judgement, newest_blob: bytes, under_way_blob: bytes, sin
         np.maximum.at(stream.newest, readings.point[settled], readings.time[settled])
         for number, time in judgement.derivations.news(readings.take(settled))[1].items():
             stream.newest[number] = max(int(stream.newest[number]), time)
+        stream.newest[judgement.lasting.numbers] = np.frombuffer(going.lasting[which], np.int64)
         stream.waiting = readings.take(~settled)
     for pairs, state, rows in zip(judgement.plan.groups, judgement.states, going.groups, strict=True):
         _put(pairs, state, rows)
-    judgement.recall_windows(clock)
+    judgement.lasting.listened = going.listened
+    judgement.recall(clock)
     stale = judgement.plan.stale
     _put(stale, judgement.silences, kept.silences)
     _arrivals(stale, judgement.silences, in_service(judgement.outages, arrived)[0])
@@ -84,7 +93,8 @@ def _arrivals(pairs: Pairs, silences: StaleState, arrived: Readings) -> None:
     last = {int(number): row for row, number in enumerate(arrived.point.tolist())}
     for number, row in last.items():
         rows = slice(int(pairs.offsets[number]), int(pairs.offsets[number + 1]))
-        silences.received[rows], silences.heard[rows] = arrived.received[row], arrived.heard[row]
+        silences.received[rows] = arrived.received[row]
+        silences.heard[rows] = np.where(pairs.on_change[rows], FOREVER_NS, arrived.heard[row])
 
 
 def _rows(pairs: Pairs, state: RunState | StaleState, which: NDArray[np.intp]) -> Columns:

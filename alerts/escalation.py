@@ -12,6 +12,8 @@ from alerts.drills import DRILL, TESTS, Drill, drills
 from alerts.duty.course import Course, Notice, everyone, go_on, next_way, told_by
 from alerts.duty.roster import Policy, Roster, Step, Subject
 from alerts.duty.rotation import Override
+from alerts.group_page import headed, lead
+from alerts.groups import DONE, GROUPS, Groups
 from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL, RETURNED
 from alerts.page import RETURNED as OVER
 from alerts.page import Page, encode
@@ -97,6 +99,26 @@ class Escalation:
         )
         return True
 
+    def update(self, unit: str, waiting: bool, at: int) -> bool:
+        """More joined a group: tell those that were told, while that goes on; else begin anew where one waits. False: everyone is told."""
+        roster = self._telling.roster(at)
+        if not roster.chooses:
+            return False
+        columns = "unit, alarm, policy, since, given, notices, ended"
+        rows = self._store.rows(f"select {columns} from escalations where unit = ?", (unit,))
+        if not rows or (waiting and rows[0][-1] not in ("", "told")):
+            return self.begin(unit, unit, at)
+        row = _Row(unit, unit, None, rows[0][5])
+        found, policy = self._unit(row), rows[0][2]
+        if found is None:
+            return True
+        told = self._store.rows("select step, person, named, target from notices where unit = ? and policy = ? order by id", (unit, policy))
+        languages = {id: person.language for id, person in roster.people.items()}
+        notices = {t: Notice(step, person, named, t, languages.get(person, "en")) for step, person, named, t in told if t in roster.targets}
+        self._queue(row, found.page, list(notices.values()), policy, "more joined", at)
+        self._store.execute("update escalations set notices = notices + 1 where unit = ?", (unit,))
+        return True
+
     def next_due(self) -> int | None:
         """When somebody is to be told next, or to be chosen anew; a step is taken then."""
         due: int | None = self._store.rows("select min(due) from escalations where due is not null")[0][0]
@@ -169,6 +191,8 @@ class Escalation:
             over = f"acknowledged by {drill.acknowledged_by}" if drill.acknowledged_at is not None else ""
             return Unit(Subject("high", "technical", "oncall-test"), partial(self._telling.drill, drill), over)
         standing = Standing(self._store)
+        if row.alarm.startswith(GROUPS):
+            return self._group(row.alarm, standing)
         alarm = standing.find(row.alarm)
         if alarm is None:
             return None
@@ -181,6 +205,30 @@ class Escalation:
         farewell = partial(told, kind=OVER) if alarm.annunciated else None
         inactive = not alarm.active
         return Unit(subject, told, over, alarm.state == RETURNED, inactive, excursion.late and inactive, farewell)
+
+    def _group(self, id: str, standing: Standing) -> Unit | None:
+        """A group goes on while one of its alarms waits; what is told is the worst of those, and all that stand."""
+        groups = Groups(self._store, standing)
+        group, alarms = groups.find(id), groups.members(id)
+        if group is None or not alarms:
+            return None
+        waiting = [alarm for alarm in alarms if alarm.annunciated and alarm.state not in DONE]
+        stand = waiting or [alarm for alarm in alarms if alarm.annunciated] or alarms
+        top = lead(stand)
+        excursion = standing.excursion(top)
+        over = "" if waiting else f"acknowledged by {max(stand, key=lambda alarm: alarm.acknowledged_at or 0).acknowledged_by}"
+        if not waiting and not any(alarm.annunciated for alarm in alarms):
+            over = " and ".join(dict.fromkeys(flag for alarm in alarms for flag in alarm.flags)).replace("_", " ")
+        subject = replace(self._telling.subject(excursion), priority=top.priority, level=excursion.level)
+
+        def page(at: int, language: str, kind: str = "") -> Page:
+            told = [alarm for alarm in alarms if alarm.annunciated and alarm.state != NORMAL] or stand
+            return headed(self._telling.page(excursion, top.id, at, language, kind), group, told, self._store, at, language)
+
+        returned = bool(waiting) and all(alarm.state == RETURNED for alarm in waiting)
+        inactive = not any(alarm.active for alarm in alarms)
+        farewell = partial(page, kind=OVER) if any(alarm.annunciated for alarm in alarms) else None
+        return Unit(subject, page, over, returned, inactive, inactive and all(alarm.late for alarm in alarms), farewell)
 
     def _drill(self, at: int) -> None:
         """Tell tests to those who are tested; of one that nobody acknowledged tell whom a technical alarm is told to."""
@@ -251,7 +299,7 @@ class Escalation:
                 page = written(at, notice.language)
                 pages[notice.language] = replace(page, id=f"{page.id}-{row.notices + 1}") if row.notices else page
             page = pages[notice.language]
-            self._store.execute(QUEUE, (page.id, row.alarm, notice.target, encode(page).decode(), at))
+            self._store.execute(QUEUE, (page.id, page.alarm or row.alarm, notice.target, encode(page).decode(), at))
             self._note(row.unit, row.alarm, at, policy, notice, page.id, remark)
 
     def _note(self, unit: str, alarm: str, at: int, policy: str, notice: Notice, page: str, remark: str) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alerts.derivation import Derivations
+from alerts.lasting import Lasting
 from alerts.outages import Outages, in_service
 from alerts.rewind import BEGINNING, NEAR_NS, Epoch, Lookback, Past, looking_back
 from alerts.stretch import Memory, Record, Stream, Stretch, earliest_of, in_order
 from alerts.suspensions import Suspensions
+from alerts.touched import silences_in_other_states, touched_by_conditions, touched_by_states
 from facility.reading import Readings
-from facility.site import OCCUPANCIES
 from ingest.series import NO_TIME
 from rules.engine import Finding, advance, open_excursions
 from rules.excursion import Excursion
@@ -23,7 +25,7 @@ from rules.occupancy import occupancy_of
 from rules.plan import Plan
 from rules.revise import Revision, revise
 from rules.runs import RunState
-from rules.stale import StaleState, next_deadline, open_silences, silence
+from rules.stale import StaleState, heard_of, next_deadline, open_silences, silence
 from rules.transition import out_of_service, reconfigured, reconfigured_silence, silence_out_of_service
 from rules.windows import Windows
 
@@ -45,7 +47,8 @@ class Judgement:
         self.states: list[RunState] = []
         """Of each group of the plan; those of even number wait for nothing, those of odd number for other streams."""
         self.streams = [Stream(np.empty(0, np.int64), Readings.empty()) for _ in range(2)]
-        self._suspensions = Suspensions(memory)
+        self.lasting = Lasting(memory)
+        self._suspensions = Suspensions(memory, self.lasting.deaths)
         self.derivations = Derivations(memory)
         self.derived = Readings.empty()
         """What was derived in the last stretch and is newer than all before."""
@@ -57,12 +60,18 @@ class Judgement:
     def plan(self) -> Plan:
         return self.epochs[-1].plan
 
+    @property
+    def told(self) -> Mapping[str, list[tuple[int, str]]]:
+        """All state messages by room or zone, as (time, state)."""
+        return self._states
+
     def adopt(self, epochs: Sequence[tuple[int, Plan]], outages: Outages) -> None:
         """Know all configurations and outages so far, without judging anything: the start, before the states are put in place."""
         self.outages = outages
         self._states = self._memory.states()
         self.epochs = [self._epoch(begin, plan) for begin, plan in epochs]
         self.derivations.know(epochs)
+        self.lasting.configure([(epoch.begin, epoch.plan) for epoch in self.epochs])
         self._begin(self.plan)
         self.silences = StaleState.since(len(self.plan.stale), 0, 0)
 
@@ -76,9 +85,10 @@ class Judgement:
             self.silences = StaleState.since(len(plan.stale), at, heard)
             self.epochs.append(self._epoch(BEGINNING, plan))
             self.derivations.know([(BEGINNING, plan)])
+            self.lasting.configure([(BEGINNING, plan)])
             return [], []
         before = self.epochs[-1]
-        findings: list[Finding] = []
+        findings = self._before(at)
         for stream in self.streams:
             stream.newest = np.append(stream.newest, np.full(len(self._numbers) - len(stream.newest), NO_TIME))
         for index, (old, new) in enumerate(zip(before.plan.groups, plan.groups, strict=True)):
@@ -88,29 +98,39 @@ class Judgement:
         self.silences, closed = reconfigured_silence(
             (before.plan, before.plan.stale), self.silences, (plan, plan.stale), at, heard, before.occupancy
         )
+        heard_of(plan.stale, self.silences, np.flatnonzero(self.streams[0].newest != NO_TIME))
         for number, until in self.outages.until(at).items():
             if plan.stale.has(number):
                 self.silences.back[plan.stale.rows_of(np.array([number]))] = until
         self.epochs.append(self._epoch(at, plan))
         self.derivations.know([(epoch.begin, epoch.plan) for epoch in self.epochs])
+        self.lasting.configure([(epoch.begin, epoch.plan) for epoch in self.epochs])
         revisions: list[tuple[int, int, Revision]] = []
         for which, stream in enumerate(self.streams):
             for number, derivation in plan.derived.items():
                 stream.newest[number] = stream.newest[[number, *derivation.origins]].max()
             ahead = dict.fromkeys(np.flatnonzero(stream.newest >= at).tolist(), at)
             revisions += self._again(which, ahead, at - plan.groups[which].settle_ns)
+            self.lasting.recall(which, stream.newest, at, plan.groups[which].settle_ns)
         return [self._signed(finding) for finding in findings + closed], in_order(revisions)
 
     def take_out(self, point: str, at: int, until: int) -> tuple[list[Finding], list[Revision]]:
         """A point is out of service from `at` to `until`: what that closes, and what it judges again, as for `configure`."""
         number, occupancy = self._numbers[point], self.epochs[-1].occupancy
+        findings = self._before(at, number)
         self.outages.put(number, at, until)
-        findings: list[Finding] = []
         for index, pairs in enumerate(self.plan.groups):
             self.states[index], closed = out_of_service(pairs, self.states[index], number, at, occupancy)
             findings += closed if self.streams[index % 2].newest[number] < at else []
         self.silences, closed = silence_out_of_service(self.plan.stale, self.silences, number, at, until, occupancy)
         return [self._signed(finding) for finding in findings + closed], self._ahead(number, at)
+
+    def _before(self, at: int, number: int | None = None) -> list[Finding]:
+        """Judge the copies before a moment, of all points or one, though they have not settled: from then on something else holds."""
+        findings: list[Finding] = []
+        for which, stream in enumerate(self.streams):
+            findings += self._forward(which, self.lasting.rest(which, stream.newest, at - 1, number))
+        return findings
 
     def put_back(self, point: str, at: int, heard: int) -> list[Revision]:
         """A point is in service again from `at` on, before its time; what that judges again."""
@@ -121,6 +141,7 @@ class Judgement:
         if stale.has(number):
             rows = stale.rows_of(np.array([number]))
             self.silences.received[rows], self.silences.heard[rows], self.silences.back[rows] = at, heard, 0
+            heard_of(stale, self.silences, np.flatnonzero(self.streams[0].newest != NO_TIME))
         return self._ahead(number, at)
 
     def _ahead(self, number: int, at: int) -> list[Revision]:
@@ -135,8 +156,11 @@ class Judgement:
         """Judge what a stretch of the journal brought, up to its last moment; `memory` has its readings already."""
         clock = int(stretch.heard.at[-1])
         self.derived = Readings.empty()
+        self.lasting.listen(int(stretch.heard.heard[-1]), clock)
         touched = self._take_states(stretch.states)
-        suspended = self._take_conditions(stretch.readings)
+        died = self.lasting.died([(life.points, int(stretch.heard.at[life.moment])) for life in stretch.lives if not life.born])
+        suspended = self._take_conditions(stretch.readings, died)
+        touched = earliest_of(touched, died)
         findings: list[Finding] = []
         again: list[tuple[int, int, Revision]] = []
         for which, since in enumerate((touched, earliest_of(touched, suspended))):
@@ -148,7 +172,7 @@ class Judgement:
         arrived, lives = in_service(self.outages, stretch.readings, stretch.lives)
         self.silences, found = silence(self.plan.stale, self.silences, arrived, stretch.heard, occupancy, lives)
         findings += [self._signed(finding) for finding in found]
-        revisions += self._silences_in_other_states(touched)
+        revisions += silences_in_other_states(self._record, self.epochs[-1], self._ids, touched)
         findings.sort(key=lambda finding: (finding.at, finding.excursion.rule, finding.excursion.point))
         return findings, revisions
 
@@ -162,9 +186,10 @@ class Judgement:
         ]
         return [self._with_config(excursion) for excursion in rows + open_silences(self.plan.stale, self.silences, occupancy)]
 
-    def wakes_at(self, at: int) -> tuple[int | None, bool]:
-        """The listening time of the next silence as of `at` (int ns UTC), and whether readings are waiting to settle."""
-        return next_deadline(self.plan.stale, self.silences, at), any(len(stream.waiting) for stream in self.streams)
+    def wakes_at(self, at: int, heard: int) -> tuple[int | None, bool]:
+        """The listening time of the next silence as of `at` (int ns UTC), and whether readings are waiting to settle, or copies are due."""
+        waiting = any(len(stream.waiting) for stream in self.streams)
+        return next_deadline(self.plan.stale, self.silences, at), waiting or self.lasting.due(at, heard)
 
     def _take_states(self, states: Sequence[tuple[str, int, str]]) -> dict[int, int]:
         """Add state messages; the point numbers that they touch, each with the earliest time from which."""
@@ -174,29 +199,16 @@ class Judgement:
             self._states.setdefault(place, []).append((time, state))
         passing = self._suspensions.passing
         self.epochs = [replace(epoch, occupancy=occupancy_of(epoch.plan.facility, self._states, passing)) for epoch in self.epochs]
-        touched: dict[int, int] = {}
-        for epoch in self.epochs:
-            for point in epoch.plan.facility.points:
-                times = [time for place, time, _ in states if place in (point.zone, point.room)]
-                if times:
-                    number = self._numbers[point.id]
-                    touched[number] = min([touched.get(number, times[0]), *times])
-        return touched
+        return touched_by_states(self.epochs, self._numbers, states)
 
-    def _take_conditions(self, arrived: Readings) -> dict[int, int]:
+    def _take_conditions(self, arrived: Readings, died: dict[int, int]) -> dict[int, int]:
         """Follow the points of `unless`; the points whose readings may now be passed over or not, each from the earliest time."""
         groups = [pairs for epoch in self.epochs for pairs in epoch.plan.groups[1::2] if pairs.conditions]
-        if not groups or not len(arrived):
+        if not groups or not (len(arrived) or died):
             return {}
         numbers = np.unique([condition.number for pairs in groups for condition in pairs.conditions])
-        since = self._suspensions.take(arrived, numbers)
-        touched: dict[int, int] = {}
-        for pairs in groups if since else ():
-            for number, time in since.items():
-                which = [i for i, condition in enumerate(pairs.conditions) if condition.number == number]
-                points = np.unique(pairs.point[np.isin(pairs.unless, which)]).tolist() if which else []
-                touched = earliest_of(touched, dict.fromkeys(points, time))
-        return touched
+        since = self._suspensions.take(arrived, numbers, died)
+        return touched_by_conditions(groups, since)
 
     def _judge_stream(
         self, which: int, arrived: Readings, touched: dict[int, int], clock: int
@@ -207,9 +219,8 @@ class Judgement:
         settled = readings.received <= settled_at
         stream.waiting = readings.take(~settled) if not settled.all() else Readings.empty()
         readings = readings if settled.all() else readings.take(settled)
-        judging = [index for index in range(which, len(self.states), 2) if any(len(epoch.plan.groups[index]) for epoch in self.epochs)]
         changed, upto = self.derivations.news(readings) if which == SETTLING else ({}, {})
-        if not judging:
+        if not self.lasting.judges[which]:
             since = begins[readings.point]
             np.maximum.at(stream.newest, readings.point, np.where(readings.time < since, since - 1, readings.time))
             self._derive(stream, begins, changed, upto, settled_at)
@@ -224,22 +235,31 @@ class Judgement:
             earliest = dict(zip(points.tolist(), overdue.time[first].tolist(), strict=True)) | overtaken
             touched = {number: time for number, time in touched.items() if time <= stream.newest[number] or number in earliest}
             revisions = self._again(which, earliest_of(touched, earliest), settled_at)
-            readings = readings.take(readings.time > stream.newest[readings.point])
+        newest = np.maximum(stream.newest, np.maximum(begins, BEGINNING + 1) - 1)
+        pieces = self.lasting.follow(which, readings, newest, self.plan.groups[which].settle_ns)
         if changed:
-            readings = Readings.concatenate([readings, self._derive(stream, begins, changed, upto, settled_at)])
-            readings = readings.take(np.lexsort((readings.time, readings.point)))
-        findings: list[Finding] = []
-        last = np.append(np.diff(readings.point) != 0, True)[: len(readings)]
-        np.maximum.at(stream.newest, readings.point[last], readings.time[last])
+            pieces = chain(pieces, [self._derive(stream, begins, changed, upto, settled_at)])
+        return self._forward(which, pieces), revisions
+
+    def _forward(self, which: int, pieces: Iterable[Readings]) -> list[Finding]:
+        """Judge readings, by point and time, that are newer than all evaluated of their points."""
+        return [self._signed(finding) for readings in pieces if len(readings) for finding in self._advance(which, readings)]
+
+    def _advance(self, which: int, readings: Readings) -> list[Finding]:
+        last = np.append(np.diff(readings.point) != 0, True)
+        np.maximum.at(self.streams[which].newest, readings.point[last], readings.time[last])
         out = self.outages.inside(readings.point, readings.time)
         readings = readings if out is None else readings.take(~out)
-        for index in judging if len(readings) else ():
+        findings: list[Finding] = []
+        for index in range(which, len(self.states), 2) if len(readings) else ():
             pairs = self.plan.groups[index]
+            if not len(pairs):
+                continue
             if pairs.conditions:
                 self._suspensions.reach(pairs.conditions, int(readings.time.min()))
             self.states[index], found = advance(pairs, self.states[index], readings, self.epochs[-1].occupancy)
             findings += found
-        return [self._signed(finding) for finding in findings], revisions
+        return findings
 
     def _derive(self, stream: Stream, begins: NDArray[np.int64], changed: dict[int, int], upto: dict[int, int], settled: int) -> Readings:
         """The readings of derived points from where they changed on that are newer than all evaluated; counts them as evaluated."""
@@ -276,7 +296,7 @@ class Judgement:
                     revisions.extend(self._revised(past, some.of(some.numbers[chosen]), quiet[chosen]))
             return enough
 
-        looking_back(self.derivations, points, settled, look)
+        looking_back(self.derivations, self.lasting, points, settled, look)
         return revisions
 
     def _starts(self, which: int, since: dict[int, int]) -> dict[int, int]:
@@ -316,14 +336,18 @@ class Judgement:
                 if len(some):
                     yield Past(epochs, index, self._suspensions, self._uncleared(index), self.outages), lookback.of(some)
 
-    def recall_windows(self, clock: int) -> None:
-        """Fill the windows of what was adopted from the readings that are evaluated by now, the last step having been at `clock`."""
+    def recall(self, clock: int) -> None:
+        """Look up what was said last on change, and fill the windows of what was adopted, from the readings that are evaluated by now.
+
+        The last step was at `clock`.
+        """
         for which, stream in enumerate(self.streams):
+            self.lasting.recall(which, stream.newest, clock, self.plan.groups[which].settle_ns)
             groups = [pairs for pairs in self.plan.groups[which::2] if pairs.windowed]
             numbers = {number for pairs in groups for number in pairs.point.tolist() if stream.newest[number] != NO_TIME}
             newest = {number: int(stream.newest[number]) for number in numbers}
             points = [(number, time + 1, time - self._near_ns(which), time) for number, time in newest.items()]
-            looking_back(self.derivations, points, clock - self.plan.groups[which].settle_ns, partial(self._recall, which))
+            looking_back(self.derivations, self.lasting, points, clock - self.plan.groups[which].settle_ns, partial(self._recall, which))
 
     def _recall(self, which: int, lookback: Lookback) -> NDArray[np.bool_]:
         enough = np.ones(len(lookback.numbers), np.bool_)
@@ -359,23 +383,6 @@ class Judgement:
         """The configurations that judge a point: readings before its first one are judged by that first one."""
         known = [number < len(epoch.judges) and bool(epoch.judges[number]) for epoch in self.epochs]
         return self.epochs[known.index(True) :]
-
-    def _silences_in_other_states(self, touched: dict[int, int]) -> list[Revision]:
-        """Silences on record whose occupancy at onset is another one since a late state message."""
-        revisions = []
-        for number, time in sorted(touched.items()):
-            epoch = self.epochs[-1]
-            point = epoch.plan.facility.point_by_id.get(self._ids[number])
-            if point is None:
-                continue
-            place = [place.id for place in epoch.plan.facility.places].index(point.place)
-            for row in self._record.current(point.id, None):
-                if row.peak is None and row.readings == 0 and row.onset >= time:
-                    code = epoch.occupancy.reported[place].at(np.array([row.onset]))[0]
-                    if OCCUPANCIES[code] != row.occupancy:
-                        new = replace(row, occupancy=OCCUPANCIES[code], revision=row.revision + 1)
-                        revisions.append(Revision(replace(row, status="revised"), new))
-        return revisions
 
     def _signed(self, finding: Finding) -> Finding:
         return replace(finding, excursion=self._with_config(finding.excursion))

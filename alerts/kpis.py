@@ -44,7 +44,7 @@ class Kpis:
     """The figures of [start, end), int ns UTC; ratios are 0 to 1. `annunciated` alarms are those that people were told.
 
     `peak_10m` is the most in any ten minutes; `busy_10m_ratio` the share of ten-minute periods with more than 10,
-    `busy_hours_ratio` of hours with more than 30; `flood_ratio` the share of time in a flood. `frequent_ratio` is the share of the ten
+    `busy_1h_ratio` of hours with more than 30; `flood_ratio` the share of time in a flood. `frequent_ratio` is the share of the ten
     most frequent sources. `stale` were active for more than 24 h at the end. `answered_*_ns` is from told to acknowledged.
     """
 
@@ -56,7 +56,7 @@ class Kpis:
     per_10m: float
     peak_10m: int
     busy_10m_ratio: float
-    busy_hours_ratio: float
+    busy_1h_ratio: float
     flood_ratio: float
     frequent: tuple[tuple[Source, int], ...]
     frequent_ratio: float
@@ -83,7 +83,7 @@ def kpis_of(told: Annunciations, start: int, end: int, active_since: Sequence[in
         per_10m=count * TEN_MINUTES_NS / span,
         peak_10m=int(_within(told.at, TEN_MINUTES_NS).max(initial=0)),
         busy_10m_ratio=_busy(told.at, TEN_MINUTES_NS, FLOOD_BEGINS) * TEN_MINUTES_NS / span,
-        busy_hours_ratio=_busy(told.at, HOUR_NS, BUSY_HOUR) * HOUR_NS / span,
+        busy_1h_ratio=_busy(told.at, HOUR_NS, BUSY_HOUR) * HOUR_NS / span,
         flood_ratio=flood_ns(told.at, end) / span,
         frequent=frequent,
         frequent_ratio=sum(number for _, number in frequent) / count if count else 0.0,

@@ -20,6 +20,7 @@ from alerts.outages import outages_by_number
 from alerts.remarks import Remarks
 from alerts.rewind import BEGINNING
 from alerts.standing import Moment
+from alerts.stays import Stays
 from alerts.store import StateStore, StateUnavailable
 from alerts.stretch import Stretch
 from alerts.surroundings import Site
@@ -50,7 +51,7 @@ from ingest.entries import (
 )  # fmt: skip
 from ingest.intake import Sums
 from ingest.journal import Entry, JournalReader
-from ingest.lives import BORN, GAP, Lives
+from ingest.lives import BORN, DIED, GAP, Lives
 from ingest.readmission import READMITTED
 from ingest.recollection import Recollection
 from rules.ahead import as_told
@@ -99,6 +100,7 @@ class Ledger:
         self.lives = Lives()
         self._lived = False
         self._clocks = Clocks()
+        self.stays = Stays(store)
         self._open: dict[tuple[str, str], Excursion] = {}
         self._issued = 0
         self._steps = 0
@@ -124,10 +126,12 @@ class Ledger:
             epochs.append((entry.at if epochs else BEGINNING, self._plan_of(body, self.number_of, entry.at)))
         self._memory.recall(journal, self.cursor)
         self.judgement.adopt(epochs, outages_by_number(self._store, self.number_of))
+        self.judgement.lasting.deaths.know(self._store.deaths())
         kept, since = self._store.rows("select value from meta where key in ('newest', 'newest_cursor') order by key")
         readings = (readings_of(entry, ingest_body(entry)) for entry in journal.entries(int(since[0]), self.cursor, (INGEST,)))
         checkpoint.restore(self.judgement, kept[0], self._store.get("under_way"), readings, int(self._store.get("clock")))
         self._clocks.restore(self.judgement.plan, self._store.get("clocks", ""))
+        self.stays.adopt(epochs, self.judgement.told, self.judgement.lasting.listened)
         self._open = {(row.rule, row.point): row for row in self._store.excursions("status = ? and cleared is null", (CURRENT,))}
         self._issued = int(self._store.get("issued", 0))
         self._steps = int(self._store.get("steps", 0))
@@ -243,7 +247,7 @@ class Ledger:
         """What time alone brings, at the step's clock; then everybody is told of what there is to tell."""
         if self.judgement.epochs:
             self._lived |= self.site.elapse(self._moment(step, applied))
-            self._alarms.tell(step.at)
+            self._alarms.elapse(self._moment(step, applied))
 
     def _readmitted(self, body: IngestBody, note: ReadmissionNote, entry: Entry) -> None:
         taken = f"{len(note.records)} taken out of quarantine"
@@ -274,11 +278,12 @@ class Ledger:
         findings, revisions = self.judgement.configure(plan, entry.at, entry.heard)
         findings += self._clocks.configure(plan, entry.at)
         self._alarms.flags.forget()
+        stayed = self.stays.configure(plan, entry.at, self.judgement.told)
         by, why = body.by or SYSTEM, f"{body.change}: {body.reason}" if body.change else body.reason
         self.audit.append(entry.at, by, "configuration", "configuration", old, body.hash, why, entry.seq)
         for value in body.changes:
             self.audit.append(entry.at, by, "configuration value", value.what, value.old, value.new, why, entry.seq)
-        self._record(revisions, findings, entry, applied)
+        self._record(revisions + stayed[1], findings + stayed[0], entry, applied)
 
     def _judge(self, entries: Sequence[Entry], last: Entry, applied: Applied) -> None:
         """Judge what a stretch of entries brought; its last entry is the clock."""
@@ -299,6 +304,8 @@ class Ledger:
                 assert isinstance(event, SourceBody)
                 self.lives.add(event)
                 self._lived = True
+                if event.event == DIED:
+                    self._store.died(event.points, entry.at, self.judgement.lasting.steady(event.points))
                 if event.event != GAP:
                     lives.append(Life(event.event == BORN, np.unique(np.array(event.points, np.int64)), sum(map(len, batches)), moment))
         readings = Readings.concatenate(batches)
@@ -311,7 +318,8 @@ class Ledger:
         if len(self.judgement.derived):
             applied.readings = Readings.concatenate([applied.readings, self.judgement.derived])
         findings += self._clocks.judge(ingested, readings, self.number_of, last.at)
-        self._record(revisions, findings, last, applied)
+        stayed = self.stays.judge(states, self.judgement.told, self.judgement.lasting.listened)
+        self._record(revisions + stayed[1], findings + stayed[0], last, applied)
 
     def _record(self, revisions: Iterable[Revision], findings: Iterable[Finding], entry: Entry, applied: Applied) -> None:
         moment = self._moment(entry, applied)
@@ -328,7 +336,7 @@ class Ledger:
                 self._write(row, applied)
                 reason = "the point is out of service" if row.closed_by == OUT_OF_SERVICE else "returned to normal"
                 self._alarms.returned(row, reason, moment)
-        self._alarms.tell(entry.at)
+        self._alarms.tell(moment)
 
     def _revise(self, revision: Revision, moment: Moment, applied: Applied) -> None:
         """Keep the older row, write the newer; tell the alarm where the excursion opened, closed, appeared or went."""

@@ -62,6 +62,7 @@ class Alarm:
     level or again; `retold` how often it was told again of what it had been told of; `realarm_at` when it will be, unless it is over.
     The flags: `shelved_until` (None: not shelved) with who, when and why; `suppressed` the state of the room that does it, else empty;
     `out_until` the end of its point's time out of service, else None.
+    `group` is what it was told in last, empty where by itself.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Alarm:
     shelved_signed: bool = False
     suppressed: str = ""
     out_until: int | None = None
+    group: str = ""
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from rules.rule import Rule
 RAISED, LATE, RETURNED, TEST, SERVICE = "raised", "late", "returned", "test", "service"
 KINDS = (RAISED, LATE, RETURNED, TEST, SERVICE)
 OUR_CLOCK = Point(OURS, "clock", "", "", name=words_of(ENGLISH)["our_clock"])
-OUT_OF_ORDER = ("stale", "quality", "clock_ahead", "rate", "flatline")
+OUT_OF_ORDER = ("stale", "quality", "clock_ahead", "state", "rate", "flatline")
 """Kinds of rules of which the table has words for what is wrong."""
 Fact = str | float | int | bool | None
 
@@ -95,7 +95,7 @@ def render(
     `kind` is raised, late when found in late readings, or returned when the condition is over.
     """
     words = words_of(language)
-    point = OUR_CLOCK if excursion.point == OURS else facility.point_by_id[excursion.point]
+    point = OUR_CLOCK if excursion.point == OURS else facility.judged_by_id[excursion.point]
     place = [facility.place_by_id[id] for id in (point.room, point.zone) if id]
     what = words["our_clock"] if point is OUR_CLOCK else clean(point.name) or spoken(point.quantity, words)
     worst, limit, side = _breach(excursion, rule, point)

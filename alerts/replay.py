@@ -20,6 +20,7 @@ from facility.site import OCCUPANCIES
 from ingest.recorded import RecordedIntake, RecordedSums, Refused
 from ingest.series import NO_TIME, Series
 from rules.ahead import AheadState, Arrived, Watch, ahead, open_ahead
+from rules.copies import BEGINNING, COPY, Copying, Deaths, spans_of
 from rules.engine import CLEARED, Finding, advance, open_excursions
 from rules.excursion import Excursion
 from rules.occupancy import occupancy_of
@@ -27,6 +28,7 @@ from rules.passing import Condition, Passed
 from rules.plan import Plan
 from rules.runs import RunState
 from rules.stale import Heard, StaleState, open_silences, silence
+from rules.staying import overstayed, terms_of
 
 BATCH_ROWS = 262_144
 """Readings judged at a time, some 20 MB; a point's hour is never cut."""
@@ -107,7 +109,7 @@ class Replay:
         passing = {condition: Passed.nothing(NO_TIME) for pairs in self._plan.groups for condition in pairs.conditions}
         for readings in self._series.in_order(BATCH_ROWS, {condition.number for condition in passing}):
             for condition, passed in passing.items():
-                passing[condition] = passed.then(condition, readings.take(readings.point == condition.number))
+                passing[condition] = passed.then(condition, readings.take(readings.point == condition.number), Deaths())
         return passing
 
     def _judge_readings(self, progress: Callable[[float], None]) -> None:
@@ -120,9 +122,9 @@ class Replay:
                 states[index], findings = advance(pairs, states[index], readings, self._occupancy)
                 self._found.add(_ended(findings))
 
-        for readings in self._series.in_order(BATCH_ROWS) if groups else ():
+        for readings in self._with_copies() if groups else ():
             take(readings)
-            done += len(readings)
+            done += int(np.count_nonzero(readings.sequence != COPY))
             progress(done / self.sums.stored)
         for derivation in self._plan.derived.values() if groups else ():
             for readings in derivation.slices(self._series.first):
@@ -130,6 +132,14 @@ class Replay:
         for pairs, state in zip(groups, states, strict=True):
             self._found.add(open_excursions(pairs, state, self._occupancy))
         progress(1.0)
+
+    def _with_copies(self) -> Iterator[Readings]:
+        """All readings, with copies up to the clock: here sources live to the end."""
+        on_change = self._plan.on_change
+        copying = Copying(spans_of([(BEGINNING, on_change)]), Deaths(), np.full(len(on_change.known), self._intake.clock or 0))
+        for readings in self._series.in_order(BATCH_ROWS):
+            yield from copying.take(readings)
+        yield from copying.end()
 
     def _judge_end(self) -> None:
         """The clock runs to the largest `received`, and that moment is over."""
@@ -139,6 +149,9 @@ class Replay:
         heard = Heard(np.array([clock + 1]), np.array([clock + 1 - start]))
         self._silences, findings = silence(self._plan.stale, self._silences, Readings.empty(), heard, self._no_states)
         self._found.add(_ended(findings))
+        for watched in self._plan.states:
+            messages = sorted(self._intake.states_by_place().get(watched.place.id, ()))
+            self._found.add(overstayed(terms_of([(BEGINNING, watched)]), messages, clock))
         self._found.add(open_silences(self._plan.stale, self._silences, self._no_states))
         nothing = (np.empty(0, np.uint32), np.empty(0, np.int64))
         for watch, ahead_state in self._clocks:

@@ -82,9 +82,9 @@ def answered(store: StateStore, reply: Reply) -> Page | None:
 
 
 def risen_since(store: StateStore, page: Page) -> bool:
-    """Whether the alarm was told anew after a page was written: who answers the page has not seen that."""
-    rows = store.rows("select coalesce(risen_at, raised_at) from alarms where id = ?", (page.alarm,))
-    return bool(rows) and rows[0][0] > page.at_ns
+    """Whether the alarm, or another of the group, was told anew after a page was written: who answers the page has not seen that."""
+    rows = store.rows('select max(coalesce(risen_at, raised_at)) from alarms where id = ? or "group" = ?', (page.alarm,) * 2)
+    return rows[0][0] is not None and int(rows[0][0]) > page.at_ns
 
 
 def digest(reply: Reply) -> str:

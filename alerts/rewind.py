@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.derivation import Derivations
+from alerts.lasting import Lasting
 from alerts.outages import Outages
 from alerts.suspensions import FARTHEST_NS, Suspensions
 from facility.reading import Readings
@@ -67,7 +68,9 @@ class Lookback:
         return spread
 
 
-def looking_back(memory: Derivations, points: Iterable[tuple[int, int, int, int]], settled: int, look: Callable[[Lookback], Flags]) -> None:
+def looking_back(
+    memory: Derivations, lasting: Lasting, points: Iterable[tuple[int, int, int, int]], settled: int, look: Callable[[Lookback], Flags]
+) -> None:
     """Look back at points (number, since, start, newest time) until `look` has seen enough of each, as it says.
 
     Who has not seen enough looks eight times as far; together are those who are expected to have no more than LOOKBACK_ROWS.
@@ -78,8 +81,8 @@ def looking_back(memory: Derivations, points: Iterable[tuple[int, int, int, int]
         count = max(1, int(np.searchsorted(np.cumsum(expected), LOOKBACK_ROWS, side="right")))
         some, waiting = sorted(point for point, _ in waiting[:count]), waiting[count:]
         number, since, start, upto = (np.array(column, np.int64) for column in zip(*some, strict=True))
-        readings = memory.read_all(number, start, upto + 1, settled)
-        enough = look(Lookback(number, since, start, readings))
+        readings, known = lasting.within(number, start, upto, memory.read_all(number, start, upto + 1, settled))
+        enough = look(Lookback(number, since, known, readings))
         held = np.diff(np.searchsorted(readings.point, [*number, 1 << 32])).tolist()
         for i in np.flatnonzero(~enough & (start != BEGINNING)).tolist():
             point, moment, first, newest = some[i]

@@ -10,12 +10,13 @@ from alerts.audit import AuditTrail
 from alerts.levels import RANK, Levels
 from alerts.lifecycle import ACKNOWLEDGED, ANEW, ANNUNCIATE, NORMAL, Alarm, after
 from alerts.store import StateStore
+from facility.site import System
 from ingest.journal import Entry
 from rules.excursion import Excursion
 from rules.rule import Rule
 
 _NAMES = [field.name for field in fields(Alarm)]
-COLUMNS = ", ".join(_NAMES)
+COLUMNS = ", ".join(f'"{name}"' for name in _NAMES)
 _FLAGS = [index for index, field in enumerate(fields(Alarm)) if field.type == "bool"]
 UNSEEN: dict[str, Any] = {"acknowledged_at": None, "acknowledged_by": "", "comment": "", "realarm_at": None}
 """What an alarm has that waits for its acknowledgement."""
@@ -29,6 +30,9 @@ class Surroundings(Protocol):
 
     def states(self, at: int) -> Mapping[str, str]:
         """The occupancy of every place at a moment, as far as it is known."""
+
+    def system(self, point: str) -> System | None:
+        """What serves the room of a point, the first of several; None for nothing."""
 
     def out_until(self, point: str) -> int | None:
         """When the time out of service of a point ends; None for one that is in service."""

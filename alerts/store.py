@@ -13,7 +13,7 @@ from alerts.duty.tables import TABLES
 from ingest.journal import read_only
 from rules.excursion import CURRENT, Excursion
 
-FORMAT = 3
+FORMAT = 4
 """Of the tables, and of what stands in them encoded (alerts/checkpoint.py)."""
 _EXCURSION = [f.name for f in fields(Excursion)]
 _NAMED = ", ".join(f'"{name}"' for name in _EXCURSION)
@@ -26,9 +26,18 @@ create table alarms (
     id text primary key, excursion text, rule text, point text, level text, priority text, state text, late integer,
     raised_at integer, returned_at integer, acknowledged_at integer, acknowledged_by text, comment text,
     risen_at integer, realarm_at integer, retold integer, shelved_until integer, shelved_at integer, shelved_by text,
-    shelved_reason text, shelved_signed integer, suppressed text, out_until integer
+    shelved_reason text, shelved_signed integer, suppressed text, out_until integer, "group" text
 ) without rowid;
 create index alarms_by_state on alarms (state);
+create index alarms_by_group on alarms ("group", raised_at);
+create table alarm_groups (
+    id text primary key, kind text, about text, name text, begun integer, until integer, due integer, priority text, told integer
+) without rowid;
+create index alarm_groups_open on alarm_groups (kind, about, until);
+create index alarm_groups_due on alarm_groups (due) where due is not null;
+create table annunciations (at integer, rule text, point text, raised integer, again integer);
+create index annunciations_by_point on annunciations (rule, point);
+create index annunciations_by_time on annunciations (at);
 create index alarms_shelved on alarms (shelved_until, rule, point) where shelved_until is not null;
 create index alarms_acknowledged on alarms (realarm_at) where realarm_at is not null;
 create table outages (
@@ -54,6 +63,7 @@ create table outbox (
     tried_at integer, sent_at integer, permanent integer, detail text, unique (page_id, target)
 );
 create index outbox_waiting on outbox (target) where sent_at is null;
+create table deaths (point integer, at integer, primary key (point, at)) without rowid;
 {TABLES}"""
 _TALLIES = "create index if not exists outbox_by_target on outbox (target, sent_at, attempts, queued_at)"
 """So that what went to each target is counted without a look at the pages; a file of an earlier version gets it too."""
@@ -174,6 +184,17 @@ class StateStore:
         """How many pages wait for targets that are none of the channels, by target: nobody would deliver them."""
         rows = self.rows("select target, count(*) from outbox where sent_at is null group by target order by target")
         return {target: count for target, count in rows if target not in channels}
+
+    # Sources
+
+    def deaths(self) -> list[tuple[int, int]]:
+        """When the sources of points died (point number, int ns UTC): each time, or the newest for points that did not report on change."""
+        return self.rows("select point, at from deaths order by point, at")
+
+    def died(self, points: Sequence[int], at: int, only: Collection[int]) -> None:
+        """Note a death; for the points in `only` it is the newest that counts."""
+        self._connection.executemany("delete from deaths where point = ?", [(point,) for point in points if point in only])
+        self._connection.executemany("insert or ignore into deaths values (?,?)", [(point, at) for point in points])
 
     # Excursions
 

@@ -14,7 +14,7 @@ from alerts.lifecycle import PUT_BACK, TAKE_OUT
 from alerts.outages import Outage, outages_of, write_outage
 from alerts.standing import Moment
 from alerts.store import StateStore
-from facility.site import OCCUPANCIES
+from facility.site import OCCUPANCIES, Facility, System
 from facility.times import format_time
 from ingest.entries import ActionBody, SayingNote, State
 from rules.engine import Finding
@@ -33,12 +33,25 @@ class Site:
     def __init__(self, store: StateStore, judgement: Judgement, flags: Flags) -> None:
         self._store, self._judgement, self._flags = store, judgement, flags
         self._known: tuple[Occupancy, int, dict[str, str]] | None = None
+        self._systems: tuple[Facility, dict[str, System]] | None = None
 
     # Surroundings
 
     def rule(self, id: str) -> Rule:
         epochs = reversed(self._judgement.epochs)
         return next(epoch.plan.rule_by_id[id] for epoch in epochs if id in epoch.plan.rule_by_id)
+
+    def system(self, point: str) -> System | None:
+        facility = self._judgement.plan.facility
+        if self._systems is None or self._systems[0] is not facility:
+            serving: dict[str, System] = {}
+            for system in facility.systems:
+                for place in system.serves:
+                    serving.setdefault(place, system)
+            self._systems = facility, serving
+        known = facility.point_by_id.get(point)
+        serving = self._systems[1]
+        return None if known is None else serving.get(known.zone or "") or serving.get(known.room or "")
 
     def states(self, at: int) -> Mapping[str, str]:
         """Empty where no rule is suppressed by any."""

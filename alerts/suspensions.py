@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from facility.reading import GOOD, Readings
 from ingest.series import HOUR_NS, NO_TIME
+from rules.copies import Deaths
 from rules.passing import NEVER_NS, Condition, Passed
 from rules.plan import Plan
 
@@ -24,7 +25,7 @@ class Memory(Protocol):
     def read_all(self, points: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> Readings: ...
 
 
-def passing_along(plans: Iterable[Plan], slices: Callable[[int], Iterable[Readings]]) -> dict[Condition, Passed]:
+def passing_along(plans: Iterable[Plan], slices: Callable[[int], Iterable[Readings]], deaths: Deaths) -> dict[Condition, Passed]:
     """When each condition of the plans holds, from `slices(point)`: all stored readings of a point in time order, in pieces."""
     conditions = {condition for plan in plans for pairs in plan.groups for condition in pairs.conditions}
     passing = {condition: Passed.nothing(NO_TIME) for condition in conditions}
@@ -33,28 +34,33 @@ def passing_along(plans: Iterable[Plan], slices: Callable[[int], Iterable[Readin
             good = readings.take(readings.quality == GOOD)
             for condition in conditions:
                 if condition.number == number:
-                    passing[condition] = passing[condition].then(condition, good)
+                    passing[condition] = passing[condition].then(condition, good, deaths)
     return passing
 
 
 class Suspensions:
     """What is known of each condition, from some time on: read again from the memory where that is not early enough."""
 
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
+    def __init__(self, memory: Memory, deaths: Deaths) -> None:
+        self._memory, self._deaths = memory, deaths
         self.passing: dict[Condition, Passed] = {}
 
-    def take(self, arrived: Readings, numbers: NDArray[np.int64]) -> dict[int, int]:
-        """Follow what a step brought, which the memory has already; those of the points `numbers` with good readings, and the earliest."""
+    def take(self, arrived: Readings, numbers: NDArray[np.int64], died: Mapping[int, int]) -> dict[int, int]:
+        """Follow what a step brought, which the memory has already: of which of the points `numbers` another word counts, and from when.
+
+        `died` are points whose sources ended, and when.
+        """
         good = arrived.take(np.isin(arrived.point, numbers) & (arrived.quality == GOOD))
         good = good.take(np.lexsort((good.time, good.point)))
-        since = {int(number): int(good.time[np.searchsorted(good.point, number)]) for number in np.unique(good.point)}
+        since = {number: at for number, at in died.items() if number in numbers}
+        for number in np.unique(good.point).tolist():
+            since[number] = min(int(good.time[np.searchsorted(good.point, number)]), since.get(number, NEVER_NS))
         for condition in [condition for condition in self.passing if condition.number in since]:
             passed = self.passing[condition]
-            if since[condition.number] <= (passed.known if passed.time is None else passed.time):
-                self.passing[condition] = Passed.nothing(NEVER_NS)  # not in order: to be read again
+            if condition.number in died or since[condition.number] <= (passed.known if passed.time is None else passed.time):
+                self.passing[condition] = Passed.nothing(NEVER_NS)  # not in order, or ended: to be read again
             else:
-                self.passing[condition] = passed.then(condition, good.take(good.point == condition.number))
+                self.passing[condition] = passed.then(condition, good.take(good.point == condition.number), self._deaths)
         return since
 
     def reach(self, conditions: Iterable[Condition], since: int) -> None:
@@ -71,7 +77,7 @@ class Suspensions:
             readings = self._memory.read(condition.number, None if whole else since - width)
             good = readings.take(readings.quality == GOOD)
             if whole or self._decided(condition, good.take(good.time <= since), since):
-                return Passed.nothing(NO_TIME if whole else since).then(condition, good)
+                return Passed.nothing(NO_TIME if whole else since).then(condition, good, self._deaths)
             width *= 8
 
     @staticmethod

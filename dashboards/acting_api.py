@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from alerts import lifecycle
-from alerts.people.permissions import OCCUPANCY, OUT_OF_SERVICE, RESET, SHELVE
+from alerts.people.permissions import ACKNOWLEDGE, OCCUPANCY, OUT_OF_SERVICE, RESET, SHELVE
 from dashboards import answers
-from dashboards.asked import AlarmAsked, Asked, By, Instant, plain_text
+from dashboards.asked import AcknowledgeBody, AlarmAsked, Asked, By, Instant, plain_text
 from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, ActAsked, Monitor
 from dashboards.operation import PREFIX, Operation
 from dashboards.problems_json import ProblemError
@@ -53,6 +53,10 @@ class OccupancyBody(By):
 
 class PointAsked(Asked):
     id: str = Field(description="Id of the point")
+
+
+class GroupAsked(Asked):
+    id: str = Field(description="Id of the group, as its alarms have it", pattern="^G")
 
 
 class PlaceAsked(Asked):
@@ -108,6 +112,11 @@ def _point(action: str) -> Callable[[Monitor, PointAsked, OutOfServiceBody | Why
     return handle
 
 
+def acknowledge_group(monitor: Monitor, query: GroupAsked, body: AcknowledgeBody) -> DoneAnswer:
+    assert body.by is not None
+    return act(monitor, ActAsked(lifecycle.ACKNOWLEDGE, query.id, body.by, body.comment), "group", f"GET {PREFIX}/alarms")
+
+
 def occupancy(monitor: Monitor, query: PlaceAsked, body: OccupancyBody) -> DoneAnswer:
     assert body.by is not None
     asked = ActAsked(SAID, query.id, body.by, body.reason, body.until, state=body.state)
@@ -116,6 +125,11 @@ def occupancy(monitor: Monitor, query: PlaceAsked, body: OccupancyBody) -> DoneA
 
 _PROBLEMS = (403, 404, 409, 413, 415)
 OPERATIONS = (
+    Operation(
+        f"{PREFIX}/groups/{{id}}/acknowledge", "Acknowledge all alarms of a group that wait; each stands in the audit trail by its id.",
+        acknowledge_group, parameters=GroupAsked, answer=DoneAnswer, method="POST", body=AcknowledgeBody,
+        problems=_PROBLEMS, permission=ACKNOWLEDGE,
+    ),
     Operation(
         f"{PREFIX}/alarms/{{id}}/shelve", "Shelve an alarm: nobody is told of it until then, and anew if it still stands.",
         _alarm(lifecycle.SHELVE), parameters=AlarmAsked, answer=answers.AlarmAnswer, method="POST", body=ShelveBody,

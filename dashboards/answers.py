@@ -162,6 +162,7 @@ class AlarmAnswer(Answer):
     shelved: ShelfAnswer | None
     suppressed: str
     out_until: Time | None
+    group: str
 
     TIMES: ClassVar[tuple[str, ...]] = ("since", "onset", "raised", "returned", "acknowledged", "out_until")
 
@@ -195,7 +196,7 @@ class KpisAnswer(Answer):
     told_per_10m: float
     peak_10m: int
     busy_10m_ratio: float
-    busy_hours_ratio: float
+    busy_1h_ratio: float
     flood_ratio: float
     frequent_ratio: float
     stale: int
@@ -216,7 +217,7 @@ class KpisAnswer(Answer):
         return cls(
             start=format_time(kpis.start), end=format_time(kpis.end), told=kpis.annunciated, told_per_day=kpis.per_day,
             told_per_hour=kpis.per_hour, told_per_10m=kpis.per_10m, peak_10m=kpis.peak_10m, busy_10m_ratio=kpis.busy_10m_ratio,
-            busy_hours_ratio=kpis.busy_hours_ratio, flood_ratio=kpis.flood_ratio, frequent_ratio=kpis.frequent_ratio, stale=kpis.stale,
+            busy_1h_ratio=kpis.busy_1h_ratio, flood_ratio=kpis.flood_ratio, frequent_ratio=kpis.frequent_ratio, stale=kpis.stale,
             priorities=kpis.priorities, answered_median_s=seconds(kpis.answered_median_ns), answered_p95_s=seconds(kpis.answered_p95_ns),
             frequent=listed(kpis.frequent), chattering=listed(kpis.chattering),
         )  # fmt: skip

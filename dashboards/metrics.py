@@ -6,6 +6,7 @@ never a point, a room or an alarm. docs/metrics.md has every name, what it means
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -161,7 +162,7 @@ def _kpis(kpis: Kpis) -> Iterator[Metric]:
         ("told_per_day", "Alarms that people were told a day, of the last 30 days.", kpis.per_day),
         ("peak_10m", "The most alarms that people were told within ten minutes, of the last 30 days.", kpis.peak_10m),
         ("busy_10m_ratio", "Share of ten-minute periods with more than 10 alarms, of the last 30 days.", kpis.busy_10m_ratio),
-        ("busy_hours_ratio", "Share of hours with more than 30 alarms, of the last 30 days.", kpis.busy_hours_ratio),
+        ("busy_1h_ratio", "Share of hours with more than 30 alarms, of the last 30 days.", kpis.busy_1h_ratio),
         ("flood_ratio", "Share of time in a flood, of the last 30 days.", kpis.flood_ratio),
         ("frequent_ratio", "Share of the ten most frequent alarms, of the last 30 days.", kpis.frequent_ratio),
         ("chattering", "Rules at points that were told three times within a minute, of the last 30 days.", len(kpis.chattering)),
@@ -171,7 +172,7 @@ def _kpis(kpis: Kpis) -> Iterator[Metric]:
     ratios = {priority: kpis.priorities.get(priority, 0.0) for priority in PRIORITIES}
     yield _gauges("renrum_alarms_told_ratio", "Share of the alarms that people were told, of the last 30 days.", "priority", ratios)
     answered = {"0.5": kpis.answered_median_ns, "0.95": kpis.answered_p95_ns}
-    seconds = {quantile: ns / 1e9 for quantile, ns in answered.items() if ns is not None}
+    seconds = {quantile: math.nan if ns is None else ns / 1e9 for quantile, ns in answered.items()}
     yield _gauges("renrum_alarms_answer_seconds", "From told to acknowledged, of the last 30 days.", "share", seconds)
 
 

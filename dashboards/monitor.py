@@ -196,6 +196,8 @@ class AlarmView:
     shelved: Shelf | None = None
     suppressed: str = ""
     out_until: int | None = None
+    group: str = ""
+    """What it was told in last, with others; empty where by itself."""
 
     @property
     def annunciated(self) -> bool:

@@ -142,7 +142,7 @@ class _Building:
             self._once("system", system.id, system.at("id"))
             for number, place in enumerate(system.serves):
                 self._known_place(place, system.at("serves", number))
-        return tuple(System(system.id, system.name or system.id, tuple(system.serves)) for system in self.section.systems)
+        return tuple(System(system.id, system.name or system.id, tuple(system.serves), system.window) for system in self.section.systems)
 
     def _place(self, room: RoomSection, place: ZoneSection) -> Place:
         first = len(self.points)
@@ -188,6 +188,8 @@ class _Building:
             self._add(room, place, point, id_, instrument)
 
     def _add(self, room: RoomSection, place: ZoneSection, point: PointSection, id_: str, instrument: InstrumentSection | None) -> None:
+        if point.reports == "on_change" and point.period is None:
+            self._refuse(point.at("reports"), "'on_change' without a period", "a `period` beside it: how often what it said last is judged")
         self.points.append(
             Point(
                 id=id_,
@@ -208,6 +210,7 @@ class _Building:
                 instrument=instrument.id if instrument else None,
                 unmonitored=point.unmonitored,
                 reference=instrument.reference if instrument else None,
+                on_change=point.reports == "on_change",
             )
         )
         if point.derived is not None:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from facility.derived_points import DerivedSection
 from facility.document import did_you_mean
 from facility.sections import Id, PeriodNs, Section, SpanNs, refused
+from facility.site import SECOND_NS
 
 Grade = Literal["A", "B", "C", "D", "CNC"]
 PlaceType = Literal["room", "airlock", "bsc", "isolator", "incubator", "fridge", "freezer_20", "freezer_80", "ln2"]
@@ -57,6 +58,8 @@ class SystemSection(Section):
     name: str = ""
     serves: list[str] = Field([])
     """Ids of rooms and zones."""
+    window: SpanNs = 120 * SECOND_NS
+    """What fails within so long after the first is told with it, in one page."""
 
 
 class PointSection(Section):
@@ -70,6 +73,8 @@ class PointSection(Section):
     """What its values are kept in; readings in another unit are converted."""
     period: PeriodNs | None = None
     """How often it reports."""
+    reports: Literal["each_period", "on_change"] = "each_period"
+    """A point that reports on change is judged each period by what it said last."""
     range: Range | None = None
     """Lowest and highest value that can be true; a reading outside is bad."""
     resolution: Annotated[float, Field(gt=0)] | None = None

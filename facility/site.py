@@ -29,6 +29,8 @@ class System:
     id: str
     name: str
     serves: tuple[str, ...] = ()
+    window_ns: int = 120 * SECOND_NS
+    """What fails within so long after the first is told with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,27 @@ class Facility:
     def as_measured(self) -> Facility:
         """The site without its derived points."""
         return self if len(self.measured) == len(self.points) else replace(self, points=self.measured)
+
+    @cached_property
+    def state_points(self) -> dict[str, Point]:
+        """By room or zone the point that stands for what is said of its state."""
+        return {
+            place.id: Point(
+                id=f"{place.id}/occupancy",
+                quantity="occupancy",
+                unit="",
+                room=place.parent or place.id,
+                zone=place.id if place.parent else None,
+                grade=place.grade,
+                type=place.type,
+            )
+            for place in self.places
+        }
+
+    @cached_property
+    def judged_by_id(self) -> dict[str, Point]:
+        """All that rules judge: the points, and those that stand for states."""
+        return self.point_by_id | {point.id: point for point in self.state_points.values()}
 
     @cached_property
     def point_by_id(self) -> dict[str, Point]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from facility.reading import Readings
 from facility.site import OCCUPANCIES
 from rules.block import Block, Verdicts, breaching_of, chosen, measured, seen_rows, sides, spread
+from rules.copies import COPY
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy
 from rules.plan import LIMITED, NEVER_NS, Pairs
@@ -42,6 +43,8 @@ def advance(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupa
     """
     if not len(readings) or not len(pairs):
         return state, []
+    if pairs.kind == "flatline" and (readings.sequence == COPY).any():
+        readings = readings.take(readings.sequence != COPY)
     new = state.copy()
     if pairs.windowed and new.windows is None:
         new.windows = Windows.initial(len(pairs))
@@ -65,6 +68,10 @@ def survey(
     """
     new = state.copy()
     warm, breaching = np.ones(len(readings), np.bool_), np.zeros(len(readings), np.bool_)
+    if pairs.kind == "flatline" and (copies := readings.sequence == COPY).any():
+        warm[copies] = False
+        new, warm[~copies], breaching[~copies] = survey(pairs, state, readings.take(~copies), occupancy)
+        return new, warm, breaching
     for block, rows in laid(readings, segments_of(pairs, readings)):
         seen = seen_rows(pairs, block, occupancy)
         if seen is not None:

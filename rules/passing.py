@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facility.reading import GOOD, Readings
+from rules.copies import Deaths
 
 Ints = NDArray[np.int64]
 NEVER_NS = np.iinfo(np.int64).max
@@ -17,7 +18,7 @@ NEVER_NS = np.iinfo(np.int64).max
 class Condition:
     """Readings are passed over while the newest good reading of point `number` is beyond, for at most `at_most_ns` from where that began.
 
-    A side that is not given is infinite. The point's word counts for `stale_ns`.
+    A side that is not given is infinite. The point's word counts for `stale_ns`; where it reports on change, from the end of its source.
     """
 
     number: int
@@ -27,6 +28,7 @@ class Condition:
     below_inclusive: bool
     at_most_ns: int
     stale_ns: int
+    on_change: bool = False
 
     def beyond(self, value: NDArray[np.float64]) -> NDArray[np.bool_]:
         over = value >= self.above if self.above_inclusive else value > self.above
@@ -61,7 +63,7 @@ class Passed:
         found: NDArray[np.bool_] = (span >= 0) & (times <= self.stop[span])
         return found
 
-    def then(self, condition: Condition, readings: Readings) -> Passed:
+    def then(self, condition: Condition, readings: Readings, deaths: Deaths) -> Passed:
         """With further readings of the condition's point, in time order and newer than all before."""
         good = readings.take(readings.quality == GOOD)
         if not len(good):
@@ -70,7 +72,8 @@ class Passed:
         begins = beyond & ~np.append(self.since is not None, beyond[:-1])
         run = np.maximum.accumulate(np.where(begins, np.arange(len(time)), -1))
         began = np.where(run >= 0, time[run], self.since or 0)
-        stop = np.minimum(_after(time, condition.stale_ns), _after(began, condition.at_most_ns))
+        said_until = deaths.after(good) if condition.on_change else time
+        stop = np.minimum(_after(said_until, condition.stale_ns), _after(began, condition.at_most_ns))
         stop[:-1] = np.minimum(stop[:-1], time[1:] - 1)
         spans = beyond & (stop >= time)
         # How long the word of the newest reading so far counts is known only now.

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facility.own import OWN
-from facility.site import OCCUPANCIES, SECOND_NS, Facility, Point
+from facility.site import OCCUPANCIES, SECOND_NS, Facility, Place, Point
+from rules.copies import OnChange
 from rules.derived import Derivation
 from rules.passing import Condition
 from rules.rule import Bound, Rule, Selection
+from rules.staying import Watched
 
 NEVER_NS = np.iinfo(np.int64).max
 SETTLE_NS = 2 * SECOND_NS
@@ -95,6 +97,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.point)
 
+    @cached_property
+    def on_change(self) -> NDArray[np.bool_]:
+        """Whether each pair's point reports on change."""
+        return np.array([point.on_change for point in self.points], np.bool_)
+
     @property
     def by_occupancy(self) -> bool:
         return bool(self.above.shape[1] > 1)
@@ -139,11 +146,15 @@ class Plan:
     """Rules of the kind clock_ahead, each with the points that it selects by number."""
     derived: Mapping[int, Derivation] = field(default_factory=dict)
     """How points that are not measured are computed, by number."""
+    states: tuple[Watched, ...] = ()
+    """Rooms and zones that rules of the kind state watch."""
+    on_change: OnChange = field(default_factory=lambda: OnChange.nothing(0))
 
     @cached_property
     def rule_by_id(self) -> dict[str, Rule]:
         """The rules that judge anything."""
-        return {rule.id: rule for pairs in (*self.groups, self.stale) for rule in pairs.rules} | {rule.id: rule for rule, _ in self.ahead}
+        others = (*(rule for rule, _ in self.ahead), *(watched.rule for watched in self.states))
+        return {rule.id: rule for pairs in (*self.groups, self.stale) for rule in pairs.rules} | {rule.id: rule for rule in others}
 
     @cached_property
     def keys(self) -> tuple[frozenset[tuple[str, str]], ...]:
@@ -162,7 +173,9 @@ class Plan:
         sides = (pairs.above[row].tobytes(), pairs.below[row].tobytes(), bool(pairs.above_inclusive[row]), bool(pairs.below_inclusive[row]))
         others = (pairs.during[row].tobytes(), pairs.conditions[pairs.unless[row]] if pairs.unless[row] >= 0 else None)
         point = pairs.points[row]
-        return (pairs.kind, pairs.rules[row].level, point.unit, point.range, point.place, point.derived, *numbers, *sides, *others)
+        copies = point.period_ns if point.on_change else None
+        own = (point.unit, point.range, point.place, point.derived, copies)
+        return (pairs.kind, pairs.rules[row].level, *own, *numbers, *sides, *others)
 
 
 def matches(select: Selection, point: Point) -> bool:
@@ -188,7 +201,12 @@ def judges(rule: Rule, point: Point) -> bool:
     durations = (rule.on_delay, rule.off_delay, rule.max_gap, rule.after, rule.window, rule.duration)
     by_period = point.period_ns is None and any(duration is not None and duration.periods for duration in durations)
     no_instrument = point.derived is not None and rule.kind in OF_INSTRUMENTS
-    return matches(rule.select, point) and not by_period and not no_instrument
+    return rule.kind != "state" and matches(rule.select, point) and not by_period and not no_instrument
+
+
+def watched(rule: Rule, facility: Facility) -> list[Place]:
+    """The rooms and zones that a rule of the kind state watches: those that it selects, and where a state may last only so long."""
+    return [place for place in facility.places if place.at_most_ns and matches(rule.select, facility.state_points[place.id])]
 
 
 def _fits(globs: Sequence[str], value: str | None) -> bool:
@@ -212,9 +230,13 @@ def plan_of(
     found["stale", False] = []
     points = [(number_of[point.id], point) for point in facility.points if at is None or point.retired_ns is None or point.retired_ns > at]
     ahead: list[tuple[Rule, dict[int, Point]]] = []
+    states: list[Watched] = []
     for rule in rules:
         if rule.kind == "clock_ahead":
             ahead.append((rule, {number: point for number, point in points if judges(rule, point)}))
+            continue
+        if rule.kind == "state":
+            states += [Watched(rule, facility.state_points[place.id], place) for place in watched(rule, facility)]
             continue
         for number, point in points:
             if judges(rule, point):
@@ -227,7 +249,8 @@ def plan_of(
         for number, point in points
         if point.derived is not None
     }
-    return Plan(facility, config, tuple(groups.values()), stale, tuple(ahead), derived)
+    on_change = OnChange.of(((number_of[point.id], point) for point in facility.points), max(number_of.values(), default=-1) + 1)
+    return Plan(facility, config, tuple(groups.values()), stale, tuple(ahead), derived, tuple(states), on_change)
 
 
 def settles(rule: Rule, point: Point) -> bool:
@@ -309,7 +332,8 @@ class _Laid:
             above_inclusive=above is not None and above.inclusive,
             below_inclusive=below is not None and below.inclusive,
             at_most_ns=NEVER_NS if rule.unless.at_most is None else rule.unless.at_most.of(point.period_ns),
-            stale_ns=NEVER_NS if other.period_ns is None or other.on_change else STALE_PERIODS * other.period_ns,
+            stale_ns=NEVER_NS if other.period_ns is None else STALE_PERIODS * other.period_ns,
+            on_change=other.on_change,
         )
 
 

@@ -77,7 +77,8 @@ def _detection(rule: Rule, point: Point) -> list[Term]:
     period = point.period_ns
     if rule.after is not None:
         return [_span("after", rule, point, "so long nothing must have been received")]
-    terms = [Term("sampling", period, "until the next reading" if period else "the point declares no period")]
+    until = "until what it said last is judged again" if point.on_change else "until the next reading"
+    terms = [Term("sampling", period, until if period else "the point declares no period")]
     if rule.k is not None:
         terms.append(_readings("count", rule.k - 1, period, f"{rule.k} readings must be beyond"))
     if rule.kind == "mean":

@@ -13,7 +13,7 @@ from facility.limits import LimitTable
 from facility.problems import Problem
 from facility.site import OCCUPANCIES, Facility, Point
 from facility.units import UnknownUnit
-from rules.plan import OF_INSTRUMENTS, judges, matches
+from rules.plan import OF_INSTRUMENTS, judges, matches, watched
 from rules.rule import Bound, Rule, Selection
 
 _DURATIONS = ("on_delay", "off_delay", "max_gap", "after", "window", "duration", "unless.at_most", "notify_within")
@@ -98,6 +98,9 @@ class _Check:
 
     def rule(self, written: Written) -> None:
         rule = written.rule
+        if rule.kind == "state":
+            self._states(written)
+            return
         points = self._selected(rule)
         if not points and not rule.pack:
             hint = _near_selection(rule.select, self.facility)
@@ -114,6 +117,12 @@ class _Check:
             self._cells(written, points)
         if rule.unless is not None and points:
             self._unless(written, rule.unless.point, points)
+
+    def _states(self, written: Written) -> None:
+        """A rule on states watches rooms and zones where one may last only so long; a pack may find none."""
+        if not written.rule.pack and not watched(written.rule, self.facility):
+            found = "a rule that watches no room or zone"
+            self.warnings.append(written.problem("select", found, "at least one that has `at_most` in facility.yaml"))
 
     def _unless(self, written: Written, name: str, points: list[Point]) -> None:
         """The point of an `unless` must be there: with {room}, in one of the rooms at least."""

@@ -12,7 +12,7 @@ from facility.document import did_you_mean, one_of
 from facility.sections import AnyDuration, Id, Section, refused
 from facility.site import OCCUPANCIES
 
-Kind = Literal["limit", "rate", "flatline", "count", "mean", "stale", "quality", "clock_ahead"]
+Kind = Literal["limit", "rate", "flatline", "count", "mean", "stale", "quality", "clock_ahead", "state"]
 Level = Literal["alert", "action", "technical"]
 Priority = Literal["critical", "high", "medium", "low"]
 LANGUAGES = ("en", "sv")
@@ -163,7 +163,7 @@ class RuleSection(LevelSection):
     kind: Kind
     select: SelectSection = Field(default_factory=SelectSection)
     level: Level | None = None
-    """technical is the default of stale, quality, flatline and clock_ahead, alert of the others."""
+    """technical is the default of stale, quality, flatline, clock_ahead and state, alert of the others."""
     levels: LevelsSection | None = None
     """Instead of level and its limit: makes the rules ID.alert and ID.action."""
 

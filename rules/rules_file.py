@@ -31,6 +31,7 @@ _OWN = {
     "stale": ("after",),
     "quality": _RUNS,
     "clock_ahead": (),
+    "state": (),
 }
 """Keys that a kind has, beside those of every kind."""
 _NEEDED = {
@@ -41,7 +42,7 @@ _NEEDED = {
     "stale": {"after": "how long nothing was received, such as 3 periods"},
 }
 """Keys that a kind cannot do without, and what they say."""
-_TECHNICAL = ("stale", "quality", "flatline", "clock_ahead")
+_TECHNICAL = ("stale", "quality", "flatline", "clock_ahead", "state")
 
 
 def load_rules(path: FilePath, facility: Facility, tables: Mapping[str, LimitTable] | None = None) -> tuple[Rule, ...]:

@@ -15,6 +15,9 @@ from rules.excursion import Excursion
 from rules.occupancy import Occupancy
 from rules.plan import Pairs, ranges
 
+FOREVER_NS = 1 << 61
+"""The listening time of a point that reports on change, once it was heard of: what it does not say is no silence."""
+
 
 @dataclass(slots=True)
 class StaleState:
@@ -101,7 +104,7 @@ def _back_in_service(state: StaleState, clock: Heard) -> None:
     """Points whose time out of service ends by the clock count from there, with the listening time of the first moment known after it."""
     rows = np.flatnonzero((state.back > 0) & (state.back <= clock.at[-1]))
     state.received[rows] = state.back[rows]
-    state.heard[rows] = clock.heard[np.searchsorted(clock.at, state.back[rows])]
+    state.heard[rows] = np.where(state.heard[rows] < FOREVER_NS, clock.heard[np.searchsorted(clock.at, state.back[rows])], FOREVER_NS)
     state.back[rows] = 0
 
 
@@ -116,6 +119,8 @@ def _lived(pairs: Pairs, state: StaleState, life: Life, clock: Heard, occupancy:
     number = life.points[life.points < len(pairs.offsets) - 1]
     rows = ranges(pairs.offsets[number], pairs.offsets[number + 1] - pairs.offsets[number])
     rows = rows[(state.back[rows] == 0) & (state.received[rows] <= at)]
+    if life.born:
+        state.heard[rows[pairs.on_change[rows]]] = FOREVER_NS
     rows = rows[state.dead[rows] if life.born else ~state.dead[rows] & (at < pairs.retired[rows])]
     findings = []
     for row in rows.tolist():
@@ -126,7 +131,7 @@ def _lived(pairs: Pairs, state: StaleState, life: Life, clock: Heard, occupancy:
             state.received[row] = state.raised[row] = at
             findings.append(Finding(RAISED, at, _excursion(pairs, row, at, at, occupancy)))
     if life.born:
-        state.received[rows], state.heard[rows] = at, heard
+        state.received[rows], state.heard[rows] = at, np.where(pairs.on_change[rows], FOREVER_NS, heard)
     state.open[rows] = state.dead[rows] = not life.born
     return findings
 
@@ -147,13 +152,15 @@ def _arrived(pairs: Pairs, state: StaleState, arrivals: Readings, clock: Heard, 
         pair = int(row[i])
         done = _excursion(pairs, pair, int(state.received[pair]), int(state.raised[pair]), occupancy, ended=int(received[i]))
         findings.append(Finding(CLEARED, int(received[i]), done))
-    for i in np.flatnonzero(~ending & (heard - before_heard > pairs.after[row])).tolist():
+    changing = pairs.on_change[row]
+    for i in np.flatnonzero(~ending & (heard - before_heard > pairs.after[row]) & (first | ~changing)).tolist():
         pair, onset = int(row[i]), int(before_received[i])
         raised = int(clock.stamp(before_heard[i : i + 1] + pairs.after[pair])[0])
         if raised >= pairs.retired[pair]:
             continue
         findings.append(Finding(RAISED, raised, _excursion(pairs, pair, onset, raised, occupancy)))
         findings.append(Finding(CLEARED, int(received[i]), _excursion(pairs, pair, onset, raised, occupancy, ended=int(received[i]))))
+    heard = np.where(changing, FOREVER_NS, heard)
     state.received[row[last]], state.heard[row[last]], state.open[row[last]] = received[last], heard[last], False
     state.dead[row[last]] = False
     return findings
@@ -172,6 +179,11 @@ def _silent(pairs: Pairs, state: StaleState, clock: Heard, occupancy: Occupancy)
         excursion = _excursion(pairs, row, int(state.received[row]), int(state.raised[row]), occupancy)
         findings.append(Finding(RAISED, excursion.raised, excursion))
     return findings
+
+
+def heard_of(pairs: Pairs, state: StaleState, numbers: NDArray[np.int64]) -> None:
+    """Points have readings from before the state began: of those that report on change what they do not say now is no silence."""
+    state.heard[pairs.on_change & np.isin(pairs.point, numbers)] = FOREVER_NS
 
 
 def next_deadline(pairs: Pairs, state: StaleState, at: int) -> int | None:

@@ -12,6 +12,7 @@ from alerts.derivation import ReadingsOf
 from alerts.outages import outages_by_number
 from ingest.journal import JournalReader
 from ingest.series import SeriesReader
+from rules.copies import Deaths
 from rules.difference import ADDED, MOVED, REMOVED, differences
 from rules.excursion import Excursion
 from rules.plan import SETTLE_NS, Plan, plan_of
@@ -57,8 +58,8 @@ def consequences(archive: Archive, old: Judge, new: Judge, start: int, progress:
     ):
         stored = StoredReadings(series, journal)
         states = {place: list(told) for place, told in stored.states().items()}
-        outages = outages_by_number(archive.state, number_of)
-        tests = [Backtest([(0, plan)], number_of, states, stored.slices, outages) for plan in plans]
+        outages, deaths = outages_by_number(archive.state, number_of), Deaths(archive.state.deaths())
+        tests = [Backtest([(0, plan)], number_of, states, stored.slices, outages, deaths) for plan in plans]
         readings = [ReadingsOf(stored.first, [(0, plan)], clock - SETTLE_NS) for plan in plans]
         for done, id_ in enumerate(chosen):
             for rows, test, own in zip(sides, tests, readings, strict=True):

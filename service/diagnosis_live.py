@@ -108,7 +108,8 @@ def _keeps_queue(configuration: Configuration, clock: Clock) -> tuple[bool, str]
 
 def _outage(configuration: Configuration) -> Finding:
     """How long the service may be away; the protocol does not tell how long the broker's queue is."""
-    periods = [point.period_ns for point in configuration.facility.points if point.period_ns and point.retired_ns is None]
+    living = [point for point in configuration.facility.points if point.retired_ns is None and not point.on_change]
+    periods = [point.period_ns for point in living if point.period_ns]
     rate = sum(10**9 / period for period in periods)
     if not rate:
         return Finding("outage", "ok", "no point has a period, so it is not known how long the broker's queue lasts")

@@ -19,6 +19,7 @@ from facility.reading import BAD, Readings, quality_name
 from facility.site import OCCUPANCIES, Point
 from ingest.journal import JournalReader
 from ingest.series import SeriesReader
+from rules.copies import Deaths, copied, spans_of, stops
 from rules.engine import RAISED, Finding
 from rules.excursion import SUPERSEDED, Excursion
 from rules.occupancy import Occupancy, occupancy_of
@@ -67,7 +68,8 @@ class Standing:
     """How a rule stood at a time.
 
     open: `since` the onset, `until` when it was raised. waiting: out since, and until when the on-delay asks for it. silent, heard:
-    the last arrival, and until when the next was due. inside, unjudged: `since` the newest reading, with its value. nothing: no reading.
+    the last arrival, and until when the next was due (0: it reports on change). inside, unjudged: `since` the newest reading, with its
+    value. nothing: no reading.
     """
 
     what: str
@@ -131,12 +133,13 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
     """
     with _stored(archive) as stored:
         states = {place: list(known) for place, known in stored.states().items()}
+        deaths = Deaths(archive.state.deaths())
         judges, number = Judges(), archive.number_of[point]
         epochs: list[tuple[int, Plan, Occupancy]] = []
         plans = [(entry.at, judges.plan(body, archive.number_of, entry.at)) for entry, body in archive.configurations]
         for begun, plan in plans:
             if epochs or point in plan.facility.point_by_id:
-                epochs.append((begun, plan, occupancy_of(plan.facility, states, passing_along((plan,), stored.slices))))
+                epochs.append((begun, plan, occupancy_of(plan.facility, states, passing_along((plan,), stored.slices, deaths))))
         if not epochs:
             raise ArchiveUnavailable(f"{archive.data_dir}: no configuration in its journal has the point {point}.")
         known = [epoch for epoch in epochs if point in epoch[1].facility.point_by_id]
@@ -144,7 +147,13 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
         the_point = plan.facility.point_by_id[point]
         recorded = tuple(_recorded(archive, point, at, begin=at - LEAD_NS))
         start = min([at - LEAD_NS, *(one.excursion.onset - 1 for one in recorded)])
+        spans = spans_of([(begun, plan.on_change) for begun, plan, _ in epochs])
+        if the_point.on_change:
+            start = max([int(part.time[part.time <= start].max(initial=0)) for part in stored.slices(number)], default=0) or start
         some = _read(ReadingsOf(stored.first, plans), number, start, at, readings)
+        if spans:
+            stop = np.minimum(stops(some, deaths, at), at + 1)
+            some = Readings.concatenate(list(copied(some, spans, stop)))
         steps, standing = _judged(number, epochs, some, at, readings, outages_by_number(archive.state, archive.number_of))
         applied = tuple(
             _applied(pairs, row, _silence(pairs, row, some, at, recorded) if pairs is plan.stale else standing, evaluate_every_ns)
@@ -280,6 +289,8 @@ def _silence(pairs: Pairs, row: int, readings: Readings, at: int, recorded: Iter
     if not len(arrived):
         return {rule: Standing(NOTHING)}
     last, after = int(arrived.max()), int(pairs.after[row])
+    if pairs.on_change[row]:
+        return {rule: Standing(HEARD, last)}
     return {rule: Standing(SILENT if at - last > after else HEARD, last, last + after)}
 
 
@@ -307,6 +318,6 @@ def _recorded(archive: Archive, point: str, at: int, begin: int) -> Iterator[Rec
         if row.id in over[:-SHOWN_OVER]:
             continue
         alarm = alarms.of(row.id)
-        query = "select target, queued_at, sent_at, attempts, detail from outbox where alarm = ? order by id"
-        pages = archive.state.rows(query, (alarm.id if alarm else "",))
+        query = "select target, queued_at, sent_at, attempts, detail from outbox where alarm in (?, ?) order by id"
+        pages = archive.state.rows(query, (alarm.id, alarm.group or alarm.id) if alarm else ("", ""))
         yield Recorded(row, alarm, tuple(Told(*page) for page in pages))

@@ -82,6 +82,8 @@ def conclusion(one: Applied, told: Explanation, zone: ZoneInfo) -> str:
         return f"no alarm: in the state {told.limits_state} nothing is specified, so the newest reading, {value} at {since}, is not judged"
     if stood.what == SILENT:
         return f"no alarm: nothing came since {since}, due by {until}, but that time was not all spent listening"
+    if stood.what == HEARD and not stood.until:
+        return f"no alarm: last received {since}; it reports on change, and its source has not said that it ended"
     if stood.what == HEARD:
         return f"no alarm: last received {since}; silent only after {until}"
     assert stood.what == NOTHING

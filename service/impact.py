@@ -21,6 +21,7 @@ from facility.site import Facility
 from historian.wanted import Wanted
 from ingest.journal import JournalReader
 from ingest.series import SeriesReader
+from rules.copies import Deaths
 from rules.difference import (
     ADDED,
     FLAPS,
@@ -285,7 +286,8 @@ def _judge(
     ):
         stored = StoredReadings(series, journal)
         states = {place: list(known) for place, known in stored.states().items()}
-        backtest = Backtest(epochs, archive.number_of, states, stored.slices, outages_by_number(archive.state, archive.number_of))
+        outages, deaths = outages_by_number(archive.state, archive.number_of), Deaths(archive.state.deaths())
+        backtest = Backtest(epochs, archive.number_of, states, stored.slices, outages, deaths)
         readings = ReadingsOf(stored.first, epochs, clock - SETTLE_NS)
         names = {number: id_ for id_, number in archive.number_of.items()}
         points = [number for number in backtest.points if number in numbers]

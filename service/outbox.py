@@ -52,8 +52,9 @@ class Outbox:
         """Return when the result is durable; raises what prevented that, and TimeoutError."""
         with closing(self._reader()) as store:
             page_id, page, raised = store.rows(
-                "select page_id, page, (select raised from excursions join alarms on excursions.id = alarms.excursion"
-                " where alarms.id = outbox.alarm order by revision limit 1) from outbox where id = ?",
+                "select page_id, page, (select e.raised from excursions e join alarms a on e.id = a.excursion where a.id = outbox.alarm or"
+                ' a.id = (select id from alarms where "group" = outbox.alarm order by raised_at limit 1)'
+                " order by revision limit 1) from outbox where id = ?",
                 (result.item,),
             )[0]
         body = DeliveryBody(

@@ -228,9 +228,10 @@ class Stepper:
             return True
         if not self.ledger.judgement.epochs:
             return False
-        now, due = self._stamp_ns(), self.ledger.next_due()
-        deadline, settling = self.ledger.judgement.wakes_at(now)
-        return settling or (deadline is not None and self._heard_ns() > deadline) or (due is not None and due <= now)
+        now, heard, due = self._stamp_ns(), self._heard_ns(), self.ledger.next_due()
+        deadline, settling = self.ledger.judgement.wakes_at(now, heard)
+        silent = deadline is not None and heard > deadline
+        return settling or silent or self.ledger.stays.due(now, heard) or (due is not None and due <= now)
 
     def _apply(self, step: int) -> None:
         entries = list(self._reader.entries(self.ledger.cursor, step))

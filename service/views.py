@@ -26,7 +26,7 @@ class Words:
 
     def __init__(self, rules: Sequence[Rule], facility: Facility) -> None:
         self._rules: Mapping[str, Rule] = {rule.id: rule for rule in rules}
-        self._points = facility.point_by_id
+        self._points = facility.judged_by_id
 
     def kind_of(self, excursion: Excursion) -> str:
         """The kind of the excursion's rule; of a rule that is gone, the kind that such an excursion is of."""
@@ -73,6 +73,7 @@ class Words:
             shelved=_shelf(alarm),
             suppressed=alarm.suppressed,
             out_until=alarm.out_until,
+            group=alarm.group,
         )
 
 

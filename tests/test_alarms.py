@@ -86,7 +86,7 @@ def test_a_fall_is_shown_and_pages_nobody(site: Watched) -> None:
     assert audited(site)[-1] == ("fall", "A1", "from action to alert")
     fall(site, 9.0)
     assert alarms(site) == [("A1", "action", UNACKNOWLEDGED, "E3")]
-    assert pages(site)[2:] == ["A1-E3-raised"]
+    assert pages(site)[2:] == ["G1-all-1"], "the third time within a minute: that it chatters"
 
 
 def test_it_is_over_when_no_level_is_open_and_then_shows_the_highest_that_it_had(site: Watched) -> None:

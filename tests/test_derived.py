@@ -51,7 +51,7 @@ def test_the_readings_are_those_that_the_specification_says(story: Story, data: 
 
 
 @fewer()
-@given(stories(kinds=EVERY_KIND, conditions=True, late=True, derived=True), st.data())
+@given(stories(kinds=EVERY_KIND, conditions=True, late=True, derived=True, on_change=True), st.data())
 def test_in_any_order_and_cutting_the_current_excursions_are_the_references(story: Story, data: st.DataObject) -> None:
     settle = data.draw(st.booleans())
     story = story if not settle else replace(story, rules=tuple(rule for rule in story.rules if rule.kind != "stale"))

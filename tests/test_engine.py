@@ -12,7 +12,7 @@ from tests.support.strategies import Story, stories
 from tests.test_judgement import JUDGED, laid_out
 
 
-@given(stories(kinds=JUDGED, conditions=True), st.integers(1, 4), st.integers(1, 5), st.integers(1, 3))
+@given(stories(kinds=JUDGED, conditions=True, on_change=True), st.integers(1, 4), st.integers(1, 5), st.integers(1, 3))
 def test_searching_long_stretches_gives_what_judging_every_reading_gives(story: Story, long: int, chunk: int, piece: int) -> None:
     plan, readings, occupancy = laid_out(story)
     for group in plan.groups:

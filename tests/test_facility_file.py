@@ -31,6 +31,7 @@ rooms:
       - {id: cp1.temp, name: Temperature, quantity: temperature, unit: °C, period: 30s, range: [-10, 60], tags: [hvac]}
       - {id: cp1.old, quantity: door, retired: "2026-07-01T12:00:00", unmonitored: gone}
       - {id: cp1.ntu, quantity: turbidity, max_ahead: 5s, max_late: 1d}
+      - {id: cp1.door, quantity: door, period: 10s, reports: on_change}
     zones:
       - id: bsc1
         grade: A
@@ -60,7 +61,7 @@ def test_a_whole_facility(tmp_path: Path) -> None:
     cp1, bsc1 = facility.place_by_id["cp1"], facility.place_by_id["bsc1"]
     assert (cp1.grade, cp1.type, cp1.parent, cp1.clean_up_ns) == ("B", "room", None, 1200 * SECOND_NS)
     assert (bsc1.grade, bsc1.type, bsc1.parent, bsc1.occupancy, bsc1.clean_up_ns) == ("A", "bsc", "cp1", "at_rest", 1200 * SECOND_NS)
-    assert cp1.points == ("cp1.temp", "cp1.old", "cp1.ntu", "cp1.dp1.dp")
+    assert cp1.points == ("cp1.temp", "cp1.old", "cp1.ntu", "cp1.door", "cp1.dp1.dp")
     assert cp1.at_most_ns == (("cleaning", 4 * 3600 * SECOND_NS),)
     pressure = facility.point_by_id["cp1.dp1.dp"]
     assert (pressure.room, pressure.zone, pressure.unit, pressure.range) == ("cp1", None, "Pa", (-100.0, 100.0))
@@ -69,10 +70,18 @@ def test_a_whole_facility(tmp_path: Path) -> None:
     assert facility.point_by_id["cp1.temp"].tags == ("hvac",)
     old = facility.point_by_id["cp1.old"]
     assert (old.unit, old.unmonitored, old.retired_ns) == ("1", "gone", parse_time("2026-07-01T10:00:00Z"))
+    assert [point.id for point in facility.points if point.on_change] == ["cp1.door"]
     own = facility.point_by_id["cp1.ntu"]
     assert (own.unit, own.max_ahead_ns, own.max_late_ns) == ("NTU", 5 * SECOND_NS, 86_400 * SECOND_NS)
     particles = facility.point_by_id["bsc1.p05"]
     assert (particles.room, particles.zone, particles.grade, particles.type, particles.place) == ("cp1", "bsc1", "A", "bsc", "bsc1")
+
+
+def test_what_reports_on_change_has_a_period(tmp_path: Path) -> None:
+    text = "site: {id: s}\nrooms:\n  - id: r\n    points: [{id: d, quantity: door, reports: on_change}]\n"
+    (problem,) = refused(tmp_path, text)
+    assert (problem.line, problem.found) == (4, "'on_change' without a period")
+    assert load(tmp_path, text.replace("on_change", "on_change, period: 10s")).points[0].on_change
 
 
 def test_points_may_stand_in_a_spreadsheet(tmp_path: Path) -> None:

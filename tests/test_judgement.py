@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from alerts.judgement import Judgement
 from facility.reading import QUALITIES, Readings
+from rules.copies import Copying, Deaths, spans_of
 from rules.engine import CLEARED, Finding, advance, open_excursions
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy, occupancy_of
@@ -43,6 +44,8 @@ def looking_back_little(data: st.DataObject) -> Iterator[None]:
         patch.setattr(Judgement, "_near_ns", lambda judgement, which: near_ns)
         patch.setattr("alerts.rewind.LOOKBACK_ROWS", data.draw(st.sampled_from((1, 40, 1_000_000))))
         patch.setattr("alerts.suspensions.HOUR_NS", near_ns)
+        patch.setattr("alerts.lasting.HOUR_NS", near_ns)
+        patch.setattr("alerts.lasting.PIECE_ROWS", data.draw(st.sampled_from((3, 1_000_000, 1_000_000))))
         yield
 
 
@@ -66,15 +69,17 @@ def laid_out(story: Story) -> tuple[Plan, Readings, Occupancy]:
         states.setdefault(told.place, []).append((told.time, told.state))
     readings = columns(story)
     readings = readings.take(np.lexsort((readings.time, readings.point)))
+    clock = max((row.received or 0 for row in with_received(story.rows)), default=0)
+    copying = Copying(spans_of([(0, plan.on_change)]), Deaths(), np.full(len(number), clock))
     passing = {
-        condition: Passed.nothing(0).then(condition, readings.take(readings.point == condition.number))
+        condition: Passed.nothing(0).then(condition, readings.take(readings.point == condition.number), Deaths())
         for pairs in plan.groups
         for condition in pairs.conditions
     }
-    return plan, readings, occupancy_of(story.facility, states, passing)
+    return plan, Readings.concatenate([*copying.take(readings), *copying.end()]), occupancy_of(story.facility, states, passing)
 
 
-@given(stories(kinds=JUDGED, conditions=True), st.data())
+@given(stories(kinds=JUDGED, conditions=True, on_change=True), st.data())
 def test_any_cutting_gives_the_same_findings_and_the_reference_agrees(story: Story, data: st.DataObject) -> None:
     plan, readings, occupancy = laid_out(story)
     cuts = sorted(data.draw(st.lists(st.sampled_from(sorted(set(readings.time.tolist())) or [0]), max_size=5)))
@@ -97,7 +102,7 @@ def test_any_cutting_gives_the_same_findings_and_the_reference_agrees(story: Sto
     assert plain(found) == plain(list(expected))
 
 
-@given(stories(kinds=EVERY_KIND, conditions=True, late=True), st.data())
+@given(stories(kinds=EVERY_KIND, conditions=True, late=True, on_change=True), st.data())
 def test_in_any_order_and_cutting_the_current_excursions_are_the_references(story: Story, data: st.DataObject) -> None:
     with looking_back_little(data):
         life = Life(story)
@@ -110,33 +115,36 @@ def test_in_any_order_and_cutting_the_current_excursions_are_the_references(stor
         assert life.current() == plain(list(expected))
 
 
-@given(stories(kinds=JUDGED, conditions=True, late=True), st.data())
+@given(stories(kinds=JUDGED, conditions=True, late=True, on_change=True), st.data())
 def test_settling_changes_only_late_and_revision(story: Story, data: st.DataObject) -> None:
     with looking_back_little(data):
         life = Life(story, settle=True)
         for batch in data.draw(cuttings(story.rows)):
             life.arrive(batch)
             life.step(batch[-1].received or 0)
-        life.step(max((row.received or 0 for row in story.rows), default=0) + 3 * SECOND_NS)
-        expected = evaluate(story.facility, story.rules, story.tables, story.rows).excursions
+        now = max((row.received or 0 for row in story.rows), default=0) + 3 * SECOND_NS
+        life.step(now)
+        expected = evaluate(story.facility, story.rules, story.tables, story.rows, now=now).excursions
         assert life.current() == plain(list(expected))
 
 
-@given(stories(kinds=JUDGED, conditions=True, conflicts=False, untimely=False), st.data())
+@given(stories(kinds=JUDGED, conditions=True, conflicts=False, untimely=False, on_change=True), st.data())
 def test_two_orders_of_arrival_give_the_same_current_excursions(story: Story, data: st.DataObject) -> None:
     with looking_back_little(data):
         results = []
-        for _ in range(2):
-            told = replace(story, rows=data.draw(arriving(story.rows, ahead=False)))
-            life = Life(told)
-            for batch in data.draw(cuttings(told.rows)):
+        orders = [data.draw(arriving(story.rows, ahead=False)) for _ in range(2)]
+        end = max((row.received or 0 for rows in orders for row in rows), default=0)
+        for rows in orders:
+            life = Life(replace(story, rows=rows))
+            for batch in data.draw(cuttings(rows)):
                 life.arrive(batch)
                 life.step(batch[-1].received or 0)
+            life.step(end)
             results.append(life.current())
         assert results[0] == results[1]
 
 
-@given(stories(kinds=EVERY_KIND, conditions=True, late=True), st.data())
+@given(stories(kinds=EVERY_KIND, conditions=True, late=True, on_change=True), st.data())
 def test_a_restart_between_any_two_steps_changes_nothing(story: Story, data: st.DataObject) -> None:
     with looking_back_little(data):
         lives = Life(story, settle=True), Life(story, settle=True)
@@ -154,16 +162,20 @@ def test_a_restart_between_any_two_steps_changes_nothing(story: Story, data: st.
         assert lives[1].ledger.audit.hash == lives[0].ledger.audit.hash
 
 
-@given(stories(kinds=JUDGED, conditions=True, conflicts=False, untimely=False), rule_sets(JUDGED, conditions=True), st.data())
+@given(
+    stories(kinds=JUDGED, conditions=True, conflicts=False, untimely=False, on_change=True, size=18),
+    rule_sets(JUDGED, conditions=True),
+    st.data(),
+)
 def test_a_new_configuration_judges_from_its_moment_on_whatever_arrives_late(
     story: Story, other: tuple[Rule, ...], data: st.DataObject
 ) -> None:
     with looking_back_little(data):
         change = START_NS + data.draw(st.sampled_from((1, 4, 8, 20))) * SECOND_NS
-        end = change + 3600 * SECOND_NS
+        orders = [data.draw(arriving(story.rows, ahead=False)) for _ in range(2)]
+        end = max([change, *(row.received or 0 for rows in orders for row in rows)]) + SECOND_NS
         results = []
-        for _ in range(2):
-            rows = data.draw(arriving(story.rows, ahead=False))
+        for rows in orders:
             life = Life(replace(story, rows=rows), start=START_NS)
             changed = False
             for batch in data.draw(cuttings(rows)):

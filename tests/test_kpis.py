@@ -33,7 +33,7 @@ def test_a_day_counted_by_hand() -> None:
     assert (found.annunciated, found.per_day) == (43, 43)
     assert found.peak_10m == 31
     assert found.busy_10m_ratio == TEN_MINUTES_NS / DAY_NS
-    assert found.busy_hours_ratio == HOUR_NS / DAY_NS
+    assert found.busy_1h_ratio == HOUR_NS / DAY_NS
     # From the eleventh of the burst, at 100 s, until the fifth newest, at 260 s, is ten minutes ago.
     assert found.flood_ratio == (260 + 600 - 100) * SECOND_NS / DAY_NS
     assert found.frequent[0] == (("dp-low", "door"), 31)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from alerts.lifecycle import NORMAL, PUT_BACK, REVEAL, SHELVE, SUPPRESS, TAKE_OUT, TRANSITIONS, UNSHELVE
 from facility.site import SECOND_NS
 from tests.support.alarm_model import Model
-from tests.support.attended import Attended, rule_of
+from tests.support.attended import ONE_BY_ONE, Attended, rule_of
 
 BESIDE = (SHELVE, UNSHELVE, SUPPRESS, REVEAL, TAKE_OUT, PUT_BACK)
 Happening = tuple[str, float]
@@ -33,7 +33,7 @@ class Both:
         keys: dict[str, object] = {"on_delay": f"{on_delay}s", "deadband": deadband, "latch": latch}
         keys |= {"realarm": f"{realarm}s"} if realarm else {}
         keys |= {"suppress": ("cleaning",)} if suppress else {}
-        self.site = Attended(rule_of(**keys))
+        self.site = Attended(rule_of(**keys), limits=ONE_BY_ONE)
         self.site.restarting = restarting
         self.model = Model(on_delay, deadband, latch, realarm or None, suppress)
         self.begin = self.site.at

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from alerts.backtest import Backtest
 from alerts.outages import outages_by_number
 from ingest.entries import ACTION, ActionBody
+from rules.copies import Deaths
 from rules.excursion import Excursion
 from tests.support.living import Life
 from tests.support.reference import Outage, evaluate
@@ -56,7 +57,7 @@ def ended_by(outages: list[tuple[int, int, int]], clock: int) -> list[Outage]:
 
 
 @settings(max_examples=settings().max_examples // 4)  # each is judged three times: live, by the slow evaluator, by a back-test
-@given(stories(kinds=EVERY_KIND, conditions=True, late=True), st.data())
+@given(stories(kinds=EVERY_KIND, conditions=True, late=True, on_change=True), st.data())
 def test_in_any_order_and_cutting_the_current_excursions_are_the_references(story: Story, data: st.DataObject) -> None:
     with looking_back_little(data):
         point = data.draw(st.sampled_from([point.id for point in story.facility.points]))
@@ -79,6 +80,6 @@ def test_in_any_order_and_cutting_the_current_excursions_are_the_references(stor
 def judged_again(life: Life) -> list[Excursion]:
     plan, clock = life.ledger.judgement.plan, life.journal.kept[-1].at
     outages = outages_by_number(life.store, life.number_of)
-    backtest = Backtest([(0, plan)], life.number_of, life.memory.states(), lambda number: [life.memory.read(number)], outages)
+    backtest = Backtest([(0, plan)], life.number_of, life.memory.states(), lambda number: [life.memory.read(number)], outages, Deaths())
     found = [row for number in backtest.points for row in backtest.judge(number, [life.memory.read(number)], clock, 1 << 62)]
     return plain([*found, *backtest.silences(life.journal.kept)])

@@ -49,7 +49,7 @@ def bare(rows: Sequence[Excursion]) -> list[Excursion]:
 @st.composite
 def recorded_stories(draw: st.DrawFn) -> Story:
     """Stories with `received`, or without and then in the order of time or in any order."""
-    story = draw(stories(kinds=EVERY_KIND, conditions=True, late=draw(st.booleans())))
+    story = draw(stories(kinds=EVERY_KIND, conditions=True, late=draw(st.booleans()), on_change=True))
     if all(row.received is None for row in story.rows) and draw(st.booleans()):
         story = replace(story, rows=tuple(draw(st.permutations(story.rows))))
     return story

@@ -200,7 +200,7 @@ def test_what_check_refuses(rule: str, key: str, found: str) -> None:
 
 def test_the_kinds_that_there_are_are_named() -> None:
     problem = problem_of("  - {id: r, kind: flat_line}\n")
-    assert problem.allowed == "limit, rate, flatline, count, mean, stale, quality, clock_ahead"
+    assert problem.allowed == "limit, rate, flatline, count, mean, stale, quality, clock_ahead, state"
     assert problem.hint == "Did you mean flatline?"
 
 

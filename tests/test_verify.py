@@ -40,7 +40,7 @@ def test_four_lines_say_what_was_checked(data_dir: Path) -> None:
     assert result.exit_code == 0
     assert journal.startswith("journal: ok: 240 entries, 177 readings, ")
     assert audit.startswith("audit: ok: 49 rows")
-    assert excursions.startswith("excursions: identical: 40 excursions (46 revisions), 34 alarms in 40 steps, 34 pages")
+    assert excursions.startswith("excursions: identical: 40 excursions (46 revisions), 34 alarms in 40 steps, 8 pages")
     assert "191 received = 179 stored + 3 duplicate + 9 quarantined; series.db has all up to entry 240" in completeness
 
 
@@ -198,7 +198,7 @@ def test_entries_that_are_chained_but_cannot_be_true(data_dir: Path, altered: Ca
         ("update members set alarm = 'A1' where excursion = 'E30'", "excursions", "alarm of excursion E30"),
         ("delete from members where excursion = 'E30'", "excursions", "alarm of excursion E30"),
         ("update outbox set sent_at = 1 where id = 5", "excursions", "`sent_at` stored 1, journalled None"),
-        ("update outbox set sent_at = null where page_id = 'A1-raised'", "excursions", "page A1-raised to sink"),
+        ("update outbox set sent_at = null where page_id = 'G1-all-1'", "excursions", "page G1-all-1 to sink"),
         ("update meta set value = value + 1 where key = 'issued'", "excursions", "`issued` of state.db"),
         ("update meta set value = value - 1 where key = 'cursor'", "excursions", "the journal's last step before it is entry"),
         ("update audit set actor = 'otto' where actor = 'anna'", "audit", "does not match its hash"),

@@ -14,6 +14,7 @@ from alerts.suspensions import Suspensions
 from facility.durations import Duration
 from facility.reading import GOOD, Readings
 from facility.site import SECOND_NS
+from rules.copies import Deaths
 from rules.engine import CLEARED, RAISED, advance, survey
 from rules.exact import LARGEST, Sums, rounded, split
 from rules.occupancy import occupancy_of
@@ -144,7 +145,7 @@ def test_a_condition_holds_when_it_should_however_its_readings_are_cut(
     told = history(drawn)
     passed = Passed.nothing(0)
     for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), len(told)], strict=True):
-        passed = passed.then(condition, told.take(slice(first, last)))
+        passed = passed.then(condition, told.take(slice(first, last)), Deaths())
     times = np.arange(995, 1060)
     assert passed.at(times).tolist() == [holds(condition, told, int(at)) for at in times]
 
@@ -156,11 +157,11 @@ def test_what_is_known_of_a_condition_is_the_same_in_any_order_of_arrival(
     told = history(drawn, start=10**18)
     order = np.array(data.draw(st.permutations(range(len(told)))), np.intp)
     memory = PlainMemory()
-    suspensions = Suspensions(memory)
+    suspensions = Suspensions(memory, Deaths())
     for row in order:
         one = told.take(np.array([row]))
         memory.add(one, [], 0)
-        suspensions.take(one, np.array([0]))
+        suspensions.take(one, np.array([0]), {})
         since = 10**18 + data.draw(st.integers(-5, 50))
         suspensions.reach([condition], since)
         so_far = memory.read(0)

@@ -140,7 +140,7 @@ class Instance:
         self.until(lambda: not pipeline.unsent(), "tells of what it found")
 
     def _settling(self) -> bool:
-        return self.pipeline.stepper.ledger.judgement.wakes_at(self.clock.now_ns())[1]
+        return self.pipeline.stepper.ledger.judgement.wakes_at(self.clock.now_ns(), 0)[1]
 
     # What came of it
 

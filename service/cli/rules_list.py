@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from rules.plan import judges
+from rules.plan import judges, watched
 from rules.rule import Bound, Rule
 from service.cli.listing import Column, Listing, out_option
 from service.cli.options import config_option, json_option
@@ -57,7 +57,10 @@ def list_rules(config: Path, language: str, out: Path | None, as_json: bool) -> 
 
 def _rows(configuration: Configuration, language: str) -> Iterator[tuple[Any, ...]]:
     for rule in configuration.rules:
-        points = [point.id for point in configuration.facility.points if point.retired_ns is None and judges(rule, point)]
+        facility = configuration.facility
+        points = [point.id for point in facility.points if point.retired_ns is None and judges(rule, point)]
+        if rule.kind == "state":
+            points = [facility.state_points[place.id].id for place in watched(rule, facility)]
         texts = (texts.get(language) or texts.get("en", "") for texts in (rule.cause, rule.consequence, rule.text))
         yield (
             rule.id, rule.level, rule.priority, rule.kind, breaching(rule), str(rule.on_delay), str(rule.off_delay), len(points), *texts,
@@ -78,6 +81,8 @@ def breaching(rule: Rule) -> str:
         return f"mean over {rule.window} {sides}"
     if rule.kind == "stale":
         return f"nothing received for {rule.after}"
+    if rule.kind == "state":
+        return "a state lasts longer than its at_most"
     return "bad quality" if rule.kind == "quality" else sides
 
 

@@ -160,7 +160,7 @@ def unknown_spans(facility: Facility, known: Mapping[str, NDArray[np.int64]], si
     """Where a point with a period said nothing for several of them between two times, int ns UTC; `known` are its times there."""
     found = []
     for point in without_own(facility).measured:
-        if not point.period_ns or (point.retired_ns is not None and point.retired_ns <= since):
+        if not point.period_ns or point.on_change or (point.retired_ns is not None and point.retired_ns <= since):
             continue
         times = np.sort(known.get(point.id, np.empty(0, np.int64)))
         edges = np.concatenate([[since], times[(times > since) & (times < until)], [until]])
@@ -171,7 +171,7 @@ def unknown_spans(facility: Facility, known: Mapping[str, NDArray[np.int64]], si
 
 def _width(facility: Facility) -> int:
     """The time in ns in which about ROWS readings are measured, an hour at most."""
-    periods = [point.period_ns for point in facility.points if point.period_ns and point.retired_ns is None]
+    periods = [point.period_ns for point in facility.points if point.period_ns and not point.on_change and point.retired_ns is None]
     rate = sum(SECOND_NS / period for period in periods) or 1.0
     return int(min(max(ROWS / rate, 1.0) * SECOND_NS, HOUR_NS))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alerts.alarms import Alarms, Answer
+from alerts.groups import Limits
 from alerts.ledger import Ledger
 from alerts.lifecycle import Alarm
 from alerts.page import RAISED, Page, page_id
@@ -24,7 +25,9 @@ START = 1_780_000_000 * SECOND_NS
 LAB = Place("lab", "Lab", points=("t",))
 POINT = Point("t", "temperature", "degC", "lab", period_ns=SECOND_NS)
 FACILITY = Facility(Site("site", "Site"), (LAB,), (POINT,))
-TABLES = ("alarms", "excursions", "audit", "outbox", "members", "stood", "outages", "stays")
+ONE_BY_ONE = Limits(chattering=1000, flood=1000)
+"""Nothing chatters or floods: each second is a story of its own."""
+TABLES = ("alarms", "alarm_groups", "annunciations", "excursions", "audit", "outbox", "members", "stood", "outages", "stays")
 
 
 def rule_of(**keys: Any) -> Rule:
@@ -36,8 +39,8 @@ def rule_of(**keys: Any) -> Rule:
 class Attended(Life):
     """Each happening is a second with a step at its end. A page that `told` does not ask for is an error, and so is a missing one."""
 
-    def __init__(self, *rules: Rule, facility: Facility = FACILITY) -> None:
-        self.at = START
+    def __init__(self, *rules: Rule, facility: Facility = FACILITY, limits: Limits | None = None) -> None:
+        self.at, self.limits = START, limits
         super().__init__(Story(facility, rules or (rule_of(),), {}, ()), start=START)
         self.restarting = False
         self._told = 0
@@ -101,7 +104,7 @@ class Attended(Life):
     def again(self) -> dict[str, list[Any]]:
         """All that is computed from the journal by another ledger."""
         store, entries = StateStore(":memory:"), []
-        ledger = Ledger(store, PlainMemory(), self._plan, Alarms(store, self._pages))  # type: ignore[arg-type]
+        ledger = Ledger(store, PlainMemory(), self._plan, Alarms(store, self._pages, limits=self.limits))  # type: ignore[arg-type]
         for entry in self.journal.kept:
             entries.append(entry)
             if entry.kind == STEP:
@@ -119,7 +122,7 @@ class Attended(Life):
 
     def _begin(self) -> None:
         super()._begin()
-        self.ledger = Ledger(self.store, self.memory, self._plan, Alarms(self.store, self._pages))  # type: ignore[arg-type]
+        self.ledger = Ledger(self.store, self.memory, self._plan, Alarms(self.store, self._pages, limits=self.limits))  # type: ignore[arg-type]
 
     def _pages(self, excursion: Excursion, alarm: str, at: int) -> list[tuple[str, Page]]:
         return [("sink", Page(page_id(excursion, alarm, RAISED), alarm, RAISED, at, excursion.rule, excursion.point))]
@@ -132,4 +135,4 @@ class Attended(Life):
         self.pending.append(self._entry(INGEST, body, max(time, self.at)))
 
 
-__all__ = ["FACILITY", "LAB", "POINT", "START", "Attended", "rule_of"]
+__all__ = ["FACILITY", "LAB", "ONE_BY_ONE", "POINT", "START", "Attended", "rule_of"]

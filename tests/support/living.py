@@ -92,6 +92,8 @@ class Life:
         self.story = story
         self.number_of = {point.id: i for i, point in enumerate(story.facility.points)}
         self.settle = settle
+        self.deaf_ns = 0
+        """How much of the time so far was not spent listening."""
         self.store = StateStore(":memory:")
         self.journal = PlainJournal()
         self.by_hash = {"hash": (story.facility, story.rules)}
@@ -139,10 +141,13 @@ class Life:
     def _plan(self, body: ConfigurationBody, number_of: dict[str, int], at: int) -> Plan:
         facility, rules = self.by_hash[body.hash]
         plan = plan_of(facility, rules, self.story.tables, number_of, body.hash)
-        return plan if self.settle else replace(plan, groups=tuple(replace(group, settle_ns=0) for group in plan.groups))
+        if self.settle:
+            return plan
+        on_change = replace(plan.on_change, settle=np.minimum(plan.on_change.settle, 1))
+        return replace(plan, groups=tuple(replace(group, settle_ns=0) for group in plan.groups), on_change=on_change)
 
     def _entry(self, kind: str, body: Body, at: int, readings: int = 0) -> Entry:
-        entry = Entry(len(self.journal.kept) + 1, kind, at, at - self.start, readings, encode(body), b"")
+        entry = Entry(len(self.journal.kept) + 1, kind, at, at - self.start - self.deaf_ns, readings, encode(body), b"")
         self.journal.kept.append(entry)
         return entry
 

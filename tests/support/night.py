@@ -165,7 +165,7 @@ class Night:
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything that telling people leaves behind."""
-        names = ("alarms", "audit", "outbox", "escalations", "notices", "overrides", "drills", "replies")
+        names = ("alarms", "alarm_groups", "annunciations", "audit", "outbox", "escalations", "notices", "overrides", "drills", "replies")
         return {name: self.store.rows(f"select * from {name} order by 1") for name in names}
 
     def ended(self) -> list[str]:

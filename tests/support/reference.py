@@ -14,12 +14,12 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Protocol
 
-from facility.site import Facility, Point
+from facility.site import SECOND_NS, Facility, Point
 from rules.excursion import Excursion
 from rules.rule import Bound, Rule
 from tests.support.admitted import Admitted, Reading, Row, State, admit, arrived, occupancy, occupancy_of_limits, with_received
 from tests.support.reference_derived import with_derived
-from tests.support.reference_received import Lived, Outage, Span, clocks, in_service, silences
+from tests.support.reference_received import Lived, Outage, Span, clocks, deaths, in_service, silences, stays, with_copies
 
 __all__ = ["Lived", "Outage", "Outcome", "Row", "Sides", "Table", "evaluate"]
 
@@ -58,37 +58,30 @@ def evaluate(
     rows: Sequence[Row],
     lives: Sequence[Lived] = (),
     outages: Mapping[str, Sequence[Outage]] = MappingProxyType({}),
+    now: int | None = None,
 ) -> Outcome:
-    """All excursions of a recording at the moment of its largest `received`, sorted by onset, rule, point; `outages` are by point."""
+    """All excursions of a recording at the moment of its largest `received`, sorted by onset, rule, point; `outages` are by point.
+
+    Those of a journal `now`, when copies wait until they have settled.
+    """
     rows = with_received(rows)
     admitted = with_derived(facility, admit(facility, rows))
     excursions: list[Excursion] = []
     for rule in rules:
         for point in facility.points:
             of_instruments = point.derived and rule.kind in ("stale", "quality", "flatline")
-            if selects(rule, point) and rule.kind != "clock_ahead" and not of_instruments:
-                excursions += judge(facility, rule, point, tables, admitted, rows, lives, outages.get(point.id, ()))
+            if selects(rule, point) and rule.kind not in ("clock_ahead", "state") and not of_instruments:
+                excursions += judge(facility, rule, point, tables, admitted, rows, lives, outages.get(point.id, ()), now)
+        for place in facility.places if rule.kind == "state" else ():
+            if selects(rule, facility.state_points[place.id]):
+                clock = max(map(arrived, rows), default=0) if now is None else now - 2 * SECOND_NS
+                excursions += stays(rule, place, admitted, clock)
         if rule.kind == "clock_ahead":
             points = [point for point in facility.points if selects(rule, point) and not point.derived]
             excursions += clocks(rule, points, admitted, max(map(arrived, rows), default=0))
     excursions.sort(key=lambda e: (e.onset, e.rule, e.point))
     stored = len([reading for reading in admitted.readings if not facility.point_by_id[reading.point].derived]) + len(admitted.states)
     return Outcome(excursions, stored, len(admitted.duplicates), len(admitted.quarantined))
-
-
-# Points that report on change
-
-
-def with_copies(point: Point, readings: Sequence[Reading], lives: Sequence[Lived], clock: int) -> list[Reading]:
-    """The readings and their copies at `t + k * period`: before the next reading and the death of its source, up to the clock; by time."""
-    assert point.period_ns is not None
-    both: list[Reading] = []
-    for number, reading in enumerate(readings):
-        ends = [clock + 1, *(later.time for later in readings[number + 1 : number + 2])]
-        ends += [life.at for life in lives if not life.born and point.id in life.points and life.at >= reading.received]
-        both.append(reading)
-        both += [replace(reading, time=time) for time in range(reading.time + point.period_ns, min(ends), point.period_ns)]
-    return both
 
 
 # Kinds
@@ -155,6 +148,7 @@ def judge(
     rows: Sequence[Row],
     lives: Sequence[Lived] = (),
     outages: Sequence[Outage] = (),
+    now: int | None = None,
 ) -> Iterator[Excursion]:
     """The excursions of one rule at one point."""
     readings = of_point(admitted, point.id)
@@ -166,13 +160,14 @@ def judge(
     else:
         spans = []
         if point.on_change and rule.kind != "flatline":
-            readings = with_copies(point, readings, lives, clock)
+            settled = clock if now is None else now - max(settle(rule), point.period_ns or 0)
+            readings = with_copies(point, readings, lives, settled)
         begins = [begin for begin, _ in outages]
         for since, upto in zip([None, *begins], [*begins, None], strict=True):
             told = [one for one in readings if (since is None or one.time >= since) and (upto is None or one.time < upto)]
             told = [one for one in told if in_service(one.time, outages)]
             part: list[Judged] = []
-            for number, stretch in enumerate(stretches(facility, rule, point, tables, admitted, told)):
+            for number, stretch in enumerate(stretches(facility, rule, point, tables, admitted, lives, told)):
                 part += [said_of(rule, point, stretch[: newest + 1], number) for newest in range(len(stretch))]
             found = raised_and_cleared(rule, point, part)
             if upto is not None and found and found[-1].ended is None:
@@ -207,6 +202,7 @@ def stretches(
     point: Point,
     tables: Mapping[str, Table],
     admitted: Admitted,
+    lives: Sequence[Lived],
     readings: Sequence[Reading],
 ) -> list[list[Evaluated]]:
     """The evaluated ones of a point's readings in time order, cut where an exclusion or a gap lies between two."""
@@ -215,7 +211,7 @@ def stretches(
     for reading in readings:
         if reading.quality == "bad" and rule.kind != "quality":
             continue
-        if passed_over(facility, rule, point, admitted, reading.time):
+        if passed_over(facility, rule, point, admitted, lives, reading.time):
             continue
         limits = limits_at(facility, rule, point, tables, admitted.states, reading.time)
         excluded_by_state = rule.during and occupancy(facility, admitted.states, point.place, reading.time) not in rule.during
@@ -354,7 +350,7 @@ def peak(rule: Rule, inside: Sequence[Judged]) -> tuple[float, float | None]:
 # while and unless
 
 
-def passed_over(facility: Facility, rule: Rule, point: Point, admitted: Admitted, time: int) -> bool:
+def passed_over(facility: Facility, rule: Rule, point: Point, admitted: Admitted, lives: Sequence[Lived], time: int) -> bool:
     """Whether `unless` lets the reading at `time` pass, as if it were not there."""
     unless = rule.unless
     other = None if unless is None else facility.point_by_id.get(unless.point.replace("{room}", point.room))
@@ -363,8 +359,9 @@ def passed_over(facility: Facility, rule: Rule, point: Point, admitted: Admitted
     good = [reading for reading in of_point(admitted, other.id) if reading.quality == "good" and reading.time <= time]
     if not good:
         return False
-    # The source of a point that reports on change lives to the end of a recording.
-    if other.period_ns is not None and not other.on_change and time - good[-1].time > 3 * other.period_ns:
+    # What a point said that reports on change counts as long as its source lives.
+    ends = deaths(good[-1], lives) if other.on_change else [good[-1].time]
+    if other.period_ns is not None and ends and time - min(ends) > 3 * other.period_ns:
         return False
     begin: int | None = None  # of the run of readings that are beyond, if the newest is
     for reading in good:
@@ -376,6 +373,14 @@ def passed_over(facility: Facility, rule: Rule, point: Point, admitted: Admitted
         elif begin is None:
             begin = reading.time
     return begin is not None and (unless.at_most is None or time - begin <= unless.at_most.of(point.period_ns))
+
+
+# Settling
+
+
+def settle(rule: Rule) -> int:
+    by_table = any(bound is not None and isinstance(bound.value, str) for bound in (rule.above, rule.below))
+    return 2 * SECOND_NS if by_table or rule.during or rule.unless else 0
 
 
 # Raising, clearing, silence

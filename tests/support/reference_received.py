@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from facility.site import Point
+from facility.site import Place, Point
 from rules.excursion import Excursion
 from rules.rule import Rule
 from tests.support.admitted import Admitted, Reading, arrived
@@ -39,6 +39,27 @@ Outage = tuple[int, int]
 
 def in_service(time: int, outages: Sequence[Outage]) -> bool:
     return not any(begin <= time < end for begin, end in outages)
+
+
+# Points that report on change
+
+
+def with_copies(point: Point, readings: Sequence[Reading], lives: Sequence[Lived], clock: int) -> list[Reading]:
+    """The readings and their copies at `t + k * period`: before the next reading, else up to the clock, and while its source lives."""
+    assert point.period_ns is not None
+    both: list[Reading] = []
+    for number, reading in enumerate(readings):
+        ends = [readings[number + 1].time if number + 1 < len(readings) else clock + 1]
+        ends += [point.retired_ns] if point.retired_ns is not None else []
+        ends += deaths(reading, lives)
+        both.append(reading)
+        both += [replace(reading, time=time) for time in range(reading.time + point.period_ns, min(ends), point.period_ns)]
+    return both
+
+
+def deaths(reading: Reading, lives: Sequence[Lived]) -> list[int]:
+    """When the source of a reading died, from when it was received on."""
+    return [life.at for life in lives if not life.born and reading.point in life.points and life.at >= reading.received]
 
 
 # stale
@@ -87,6 +108,25 @@ def silences(
     if not is_open and counts and not out and clock >= last + after:
         spans.append(Span(onset=last, raised=last + after))
     return spans
+
+
+# state
+
+
+def stays(rule: Rule, place: Place, admitted: Admitted, clock: int) -> list[Excursion]:
+    """`state`: of each maximal run of a place's messages that say one state, whether it lasts longer than that may; up to the clock."""
+    messages = sorted((state.time, state.state) for state in admitted.states if state.place == place.id)
+    found = []
+    for number, (begin, state) in enumerate(messages):
+        if number and messages[number - 1][1] == state:
+            continue
+        ends = [time for time, other in messages[number:] if other != state]
+        at_most = dict(place.at_most_ns).get(state)
+        if at_most is not None and begin + at_most <= clock and (not ends or ends[0] > begin + at_most):
+            over = ends[0] if ends else None
+            about = Excursion(rule.id, f"{place.id}/occupancy", rule.level, begin, begin + at_most, over, over)
+            found.append(replace(about, room=place.parent or place.id, zone=place.id if place.parent else "", occupancy=state))
+    return found
 
 
 # clock_ahead

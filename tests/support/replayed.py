@@ -15,6 +15,7 @@ from facility.recording import read_recording, table
 from facility.times import format_time
 from ingest import recorded
 from ingest.recorded import RecordedSums, Refused
+from rules import copies
 from rules.excursion import Excursion
 from rules.plan import Plan, plan_of
 from tests.support.admitted import Row
@@ -63,5 +64,10 @@ def judge(plan: Plan, files: Sequence[Path]) -> Judged:
 @contextlib.contextmanager
 def cut_small(text_bytes: int, held: int) -> Iterator[None]:
     """Everything is read, held and judged in pieces so small that their borders matter."""
-    with patch.object(table, "BLOCK_BYTES", text_bytes), patch.object(recorded, "WRITE_AT", held), patch.object(replay, "BATCH_ROWS", held):
+    with (
+        patch.object(table, "BLOCK_BYTES", text_bytes),
+        patch.object(recorded, "WRITE_AT", held),
+        patch.object(replay, "BATCH_ROWS", held),
+        patch.object(copies, "PIECE_ROWS", held),
+    ):
         yield

@@ -82,6 +82,8 @@ def facilities(draw: st.DrawFn, *, untimely: bool = True, on_change: bool = Fals
             max_late_ns = draw(st.sampled_from((point.max_late_ns, 4 * SECOND_NS)))
             point = replace(point, max_ahead_ns=draw(st.sampled_from((0, SECOND_NS, 60 * SECOND_NS))), max_late_ns=max_late_ns)
         points.append(point)
+    at_most = st.sampled_from(((), (), (("cleaning", SECOND_NS),), (("at_rest", 3 * SECOND_NS), ("cleaning", 4 * SECOND_NS))))
+    places = [replace(place, at_most_ns=draw(at_most)) for place in places]
     placed = [replace(place, points=tuple(p.id for p in points if p.place == place.id)) for place in places]
     return Facility(Site("site", "Site"), tuple(placed), tuple(points))
 
@@ -148,6 +150,12 @@ def stale_rules(draw: st.DrawFn, id: str = "stale") -> Rule:
     return Rule(id, "stale", draw(selections()), "technical", after=after)
 
 
+@st.composite
+def state_rules(draw: st.DrawFn, id: str = "state") -> Rule:
+    """A `state` rule: what may last how long is said by rooms and zones."""
+    return Rule(id, "state", draw(selections()), "technical")
+
+
 WINDOWS = (Duration(HALF_NS), Duration(SECOND_NS), TWO_PERIODS, Duration(2 * SECOND_NS), Duration(1), Duration(4 * SECOND_NS))
 
 
@@ -202,7 +210,7 @@ def mean_rules(draw: st.DrawFn, id: str = "mean") -> Rule:
 @st.composite
 def under_conditions(draw: st.DrawFn, rule: Rule) -> Rule:
     """The rule, perhaps with `while` and `unless`; the point of an `unless` may be the judged one, or none at all."""
-    if rule.kind == "stale":
+    if rule.kind in ("stale", "state"):
         return rule
     states = st.sampled_from(((), (), ("in_operation",), ("in_operation", "at_rest"), ("cleaning",)))
     bound = Bound(draw(st.sampled_from((ABOVE, 9.0, 7.0))), draw(st.booleans()))
@@ -248,8 +256,9 @@ def rule_sets(draw: st.DrawFn, kinds: Collection[str] = KINDS, conditions: bool 
         "flatline": flatline_rules,
         "count": count_rules,
         "mean": mean_rules,
+        "state": state_rules,
     }
-    chosen = draw(st.lists(st.sampled_from([kind for kind in ("limit", *EVERY_KIND) if kind in kinds]), min_size=1, max_size=3))
+    chosen = draw(st.lists(st.sampled_from([kind for kind in ("limit", *EVERY_KIND, "state") if kind in kinds]), min_size=1, max_size=3))
     rules = [draw(makers[kind](id=f"{kind}{number}")) for number, kind in enumerate(chosen)]
     return tuple(draw(under_conditions(rule)) if conditions else rule for rule in rules)
 

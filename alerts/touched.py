@@ -1,0 +1,54 @@
+"""What state messages and the points of `unless` change at other points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from alerts.rewind import Epoch
+from alerts.stretch import Record, earliest_of
+from facility.site import OCCUPANCIES
+from rules.plan import Pairs
+from rules.revise import Revision
+
+
+def touched_by_states(epochs: Iterable[Epoch], number_of: Mapping[str, int], states: Sequence[tuple[str, int, str]]) -> dict[int, int]:
+    """The point numbers that state messages (place, time, state) touch, each with the earliest time from which."""
+    touched: dict[int, int] = {}
+    for epoch in epochs:
+        for point in epoch.plan.facility.points:
+            times = [time for place, time, _ in states if place in (point.zone, point.room)]
+            if times:
+                number = number_of[point.id]
+                touched[number] = min([touched.get(number, times[0]), *times])
+    return touched
+
+
+def touched_by_conditions(groups: Iterable[Pairs], since: Mapping[int, int]) -> dict[int, int]:
+    """The points whose readings may be passed over or not as another word counts of some points, each from the earliest time."""
+    touched: dict[int, int] = {}
+    for pairs in groups if since else ():
+        for number, time in since.items():
+            which = [i for i, condition in enumerate(pairs.conditions) if condition.number == number]
+            points = np.unique(pairs.point[np.isin(pairs.unless, which)]).tolist() if which else []
+            touched = earliest_of(touched, dict.fromkeys(points, time))
+    return touched
+
+
+def silences_in_other_states(record: Record, epoch: Epoch, ids: Mapping[int, str], touched: Mapping[int, int]) -> list[Revision]:
+    """Silences on record whose occupancy at onset is another one since a late state message."""
+    revisions = []
+    for number, time in sorted(touched.items()):
+        point = epoch.plan.facility.point_by_id.get(ids[number])
+        if point is None:
+            continue
+        place = [place.id for place in epoch.plan.facility.places].index(point.place)
+        for row in record.current(point.id, None):
+            if row.peak is None and row.readings == 0 and row.onset >= time:
+                code = epoch.occupancy.reported[place].at(np.array([row.onset]))[0]
+                if OCCUPANCIES[code] != row.occupancy:
+                    new = replace(row, occupancy=OCCUPANCIES[code], revision=row.revision + 1)
+                    revisions.append(Revision(replace(row, status="revised"), new))
+    return revisions
