@@ -219,8 +219,7 @@ class Ledger:
                 assert isinstance(body, RecordBody)
                 applied.answers[entry.seq] = self._remarks.act(body, entry, self.audit)
             elif entry.kind == DELIVERY:
-                body = decode(entry)
-                assert isinstance(body, DeliveryBody)
+                assert isinstance(body := decode(entry), DeliveryBody)
                 self._alarms.delivered(body, entry.at)
             elif entry.kind == CHECKPOINT:
                 self._store.put("verified", entry.at)
@@ -367,8 +366,7 @@ class Ledger:
             self._open[row.rule, row.point] = row
 
     def _forget(self, row: Excursion) -> None:
-        was = self._open.get((row.rule, row.point))
-        if was is not None and was.id == row.id:
+        if (was := self._open.get((row.rule, row.point))) is not None and was.id == row.id:
             del self._open[row.rule, row.point]
 
     def _progress(self, applied: Applied) -> None:
