@@ -153,10 +153,8 @@ class Ledger:
             self._alarms.escalate(step.at, applied.alarms)
             self._steps += 1
             self.cursor = step.seq
-            self._store.put("cursor", step.seq)
-            self._store.put("head", step.hash)
-            self._store.put("clock", step.at)
-            self._store.put("heard", step.heard)
+            for key, value in (("cursor", step.seq), ("head", step.hash), ("clock", step.at), ("heard", step.heard)):
+                self._store.put(key, value)
             self._store.put("steps", self._steps)
             self._store.put("issued", self._issued)
             self._store.put("sums", sums_text(self.sums))
@@ -219,7 +217,8 @@ class Ledger:
                 assert isinstance(body, RecordBody)
                 applied.answers[entry.seq] = self._remarks.act(body, entry, self.audit)
             elif entry.kind == DELIVERY:
-                assert isinstance(body := decode(entry), DeliveryBody)
+                body = decode(entry)
+                assert isinstance(body, DeliveryBody)
                 self._alarms.delivered(body, entry.at)
             elif entry.kind == CHECKPOINT:
                 self._store.put("verified", entry.at)
