@@ -8,6 +8,7 @@ from alerts.alarms import Answer
 from alerts.audit import SYSTEM, AuditTrail
 from alerts.drills import DRILL, SWAP, TESTS, drills
 from alerts.lifecycle import ACKNOWLEDGE
+from alerts.replies import hear
 from alerts.store import StateStore
 from facility.times import format_time
 from ingest.entries import ActionBody
@@ -24,6 +25,8 @@ class Duties:
 
     def act(self, body: ActionBody, entry: Entry, audit: AuditTrail) -> Answer | None:
         """What somebody did; None where it is not about duty."""
+        if body.mail and hear(self._store, body, entry, audit):
+            return Answer("accepted", body.target, body.by, entry.at)
         if body.action == SWAP:
             return self._swap(body, entry, audit)
         if body.action == DRILL:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
+from alerts.daily import Days, DayTelling
 from alerts.drills import DRILL, TESTS, Drill, drills
 from alerts.duty.course import Course, Notice, everyone, go_on, next_way, told_by
 from alerts.duty.roster import Policy, Roster, Step, Subject
@@ -14,7 +15,9 @@ from alerts.duty.rotation import Override
 from alerts.group_page import headed, lead
 from alerts.groups import DONE, GROUPS, Groups
 from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL, RETURNED
+from alerts.page import RETURNED as OVER
 from alerts.page import Page, encode
+from alerts.replies import Heard, unanswered
 from alerts.standing import Standing
 from alerts.store import StateStore
 from ingest.entries import DeliveryBody
@@ -23,10 +26,11 @@ from rules.excursion import Excursion
 TESTED = Subject("critical", "technical", "oncall-test")
 """What is asked of the ways of those who are tested: those that they are woken by."""
 NEVER = Policy("", ())
+GOING = ("", "told")
 QUEUE = "insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')"
 
 
-class Telling(Protocol):
+class Telling(DayTelling, Protocol):
     """What the configurations that the journal keeps say of telling people; all times are int ns UTC."""
 
     def roster(self, at: int) -> Roster:
@@ -35,11 +39,14 @@ class Telling(Protocol):
     def subject(self, excursion: Excursion) -> Subject:
         """What routes ask of an excursion's alarm."""
 
-    def page(self, excursion: Excursion, alarm: str, at: int, language: str) -> Page:
-        """What is told of an alarm at a moment, in a person's language where there is one."""
+    def page(self, excursion: Excursion, alarm: str, at: int, language: str, kind: str = "") -> Page:
+        """What is told of an alarm at a moment, in a person's language where there is one; of kind `returned`, or as it was found."""
 
     def looks_after_tests(self, at: int) -> bool:
         """Whether a rule in force finds tests that nobody acknowledged: its alarm is told then."""
+
+    def answer(self, heard: Heard, by: str, at: int, language: str) -> Page:
+        """What the sender of a reply is told: why it was refused, or by whom the alarm is acknowledged (empty: by nobody)."""
 
     def drill(self, drill: Drill, at: int, language: str) -> Page:
         """What is told of a test at a moment: please acknowledge, or that nobody did."""
@@ -49,13 +56,18 @@ class Telling(Protocol):
 class Unit:
     """What is told as one: an alarm as it stands, or a test that nobody acknowledged.
 
-    `page` makes what is told at a moment in a language. `over` says why nobody needs to be told any more, empty where somebody does.
+    `page` makes what is told at a moment in a language, `farewell` that the condition is over. `over` says why nobody needs to be told any
+    more, empty where somebody does. `inactive`: the condition is over, `returned`: and nobody has acknowledged, `stale`: and late readings
+    showed it.
     """
 
     subject: Subject
     page: Callable[[int, str], Page]
     over: str = ""
     returned: bool = False
+    inactive: bool = False
+    stale: bool = False
+    farewell: Callable[[int, str], Page] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,9 @@ class _Row:
     alarm: str
     course: Course | None
     notices: int
+    ended: str = ""
+    begun: int = 0
+    told_over: int | None = None
 
 
 class Escalation:
@@ -71,15 +86,16 @@ class Escalation:
 
     def __init__(self, store: StateStore, telling: Telling) -> None:
         self._store, self._telling = store, telling
+        self._days = Days(store, telling)
 
     def begin(self, unit: str, alarm: str, at: int) -> bool:
         """Somebody is to be told of an alarm, again if they were; False where nobody is chosen at that moment, so that everyone is."""
         if not self._telling.roster(at).chooses:
             return False
         self._store.execute(
-            "insert into escalations values (?, ?, '', 0, 0, 0, ?, '')"
-            " on conflict (unit) do update set alarm = excluded.alarm, policy = '', since = 0, given = 0, due = excluded.due, ended = ''",
-            (unit, alarm, at),
+            "insert into escalations values (?, ?, '', 0, 0, 0, ?, '', ?, null) on conflict (unit) do update set alarm = excluded.alarm,"
+            " policy = '', since = 0, given = 0, due = excluded.due, ended = '', begun = excluded.begun, over = null",
+            (unit, alarm, at, at),
         )
         return True
 
@@ -106,23 +122,29 @@ class Escalation:
     def next_due(self) -> int | None:
         """When somebody is to be told next, or to be chosen anew; a step is taken then."""
         due: int | None = self._store.rows("select min(due) from escalations where due is not null")[0][0]
-        return due
+        return min((one for one in (due, self._days.next_due()) if one is not None), default=None)
 
     def go_on(self, at: int, changed: Collection[str]) -> None:
         """At a step's clock: end what is over of the alarms that changed, tell what is due."""
         self._drill(at)
+        self._answer(at)
+        self._days.go_on(at)
         going = self._going(at, changed)
         if not going:
             return
         roster, made = self._telling.roster(at), swaps(self._store, at)
         for row, due in going:
             unit = self._unit(row)
-            if unit is None or unit.over:
+            if row.ended not in GOING:
+                pass
+            elif unit is None or unit.over:
                 self._end(row, "gone" if unit is None else unit.over)
-            elif due:
+            elif due or (row.course is None and not unit.stale):
                 self._tell(row, unit, roster, made, at)
             elif unit.returned and row.course is not None and roster.policies.get(row.course.policy, NEVER).until_returned:
                 self._end(row, "returned")
+            if unit is not None and row.course is not None and unit.inactive != (row.told_over is not None):
+                self._farewell(row, unit, roster, at)
 
     def failed(self, body: DeliveryBody, at: int) -> None:
         """The first try of a way failed: whoever was to be told by it is told by their next one, while that goes on."""
@@ -150,16 +172,16 @@ class Escalation:
                 self._note(unit, alarm, at, policy, Notice(step, person, named, target), body.page, f"{body.target} failed")
 
     def _going(self, at: int, changed: Collection[str]) -> list[tuple[_Row, bool]]:
-        """Those that are due, and those that go on and whose alarm changed."""
-        columns = "unit, alarm, policy, since, given, notices, due"
+        """Those that are due, and those whose alarm changed."""
+        columns = "unit, alarm, policy, since, given, notices, due, ended, begun, over"
         found = self._store.rows(f"select {columns} from escalations where due <= ? order by due, length(unit), unit", (at,))
         seen = {row[0] for row in found}
         for alarm in dict.fromkeys(changed):
-            rows = self._store.rows(f"select {columns} from escalations where alarm = ? and ended in ('', 'told')", (alarm,))
+            rows = self._store.rows(f"select {columns} from escalations where alarm = ?", (alarm,))
             found += [row for row in rows if row[0] not in seen]
         return [
-            (_Row(unit, alarm, Course(policy, since, given) if policy else None, notices), due is not None and due <= at)
-            for unit, alarm, policy, since, given, notices, due in found
+            (_Row(unit, alarm, Course(policy, since, given) if policy else None, notices, *rest), due is not None and due <= at)
+            for unit, alarm, policy, since, given, notices, due, *rest in found
         ]
 
     def _unit(self, row: _Row) -> Unit | None:
@@ -179,7 +201,10 @@ class Escalation:
         over = f"acknowledged by {alarm.acknowledged_by}" if alarm.state in (ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL) else ""
         # When the last flag is gone, telling begins anew.
         over = over or " and ".join(alarm.flags).replace("_", " ")
-        return Unit(subject, partial(self._telling.page, excursion, row.alarm), over, alarm.state == RETURNED)
+        told = partial(self._telling.page, excursion, row.alarm)
+        farewell = partial(told, kind=OVER) if alarm.annunciated else None
+        inactive = not alarm.active
+        return Unit(subject, told, over, alarm.state == RETURNED, inactive, excursion.late and inactive, farewell)
 
     def _group(self, id: str, standing: Standing) -> Unit | None:
         """A group goes on while one of its alarms waits; what is told is the worst of those, and all that stand."""
@@ -196,11 +221,14 @@ class Escalation:
             over = " and ".join(dict.fromkeys(flag for alarm in alarms for flag in alarm.flags)).replace("_", " ")
         subject = replace(self._telling.subject(excursion), priority=top.priority, level=excursion.level)
 
-        def page(at: int, language: str) -> Page:
+        def page(at: int, language: str, kind: str = "") -> Page:
             told = [alarm for alarm in alarms if alarm.annunciated and alarm.state != NORMAL] or stand
-            return headed(self._telling.page(excursion, top.id, at, language), group, told, self._store, at, language)
+            return headed(self._telling.page(excursion, top.id, at, language, kind), group, told, self._store, at, language)
 
-        return Unit(subject, page, over, bool(waiting) and all(alarm.state == RETURNED for alarm in waiting))
+        returned = bool(waiting) and all(alarm.state == RETURNED for alarm in waiting)
+        inactive = not any(alarm.active for alarm in alarms)
+        farewell = partial(page, kind=OVER) if any(alarm.annunciated for alarm in alarms) else None
+        return Unit(subject, page, over, returned, inactive, inactive and all(alarm.late for alarm in alarms), farewell)
 
     def _drill(self, at: int) -> None:
         """Tell tests to those who are tested; of one that nobody acknowledged tell whom a technical alarm is told to."""
@@ -215,9 +243,22 @@ class Escalation:
             self._store.execute("update drills set raised_at = ? where id = ?", (at, drill.id))
             if self._telling.looks_after_tests(at):
                 continue
-            self._store.execute("insert into escalations values (?, ?, '', 0, 0, 0, ?, '')", (drill.id, drill.id, at))
+            self._store.execute("insert into escalations values (?, ?, '', 0, 0, 0, ?, '', ?, null)", (drill.id, drill.id, at, at))
+
+    def _answer(self, at: int) -> None:
+        """Tell those who replied by mail what came of it, once each."""
+        for heard in unanswered(self._store):
+            person = self._telling.roster(at).people.get(heard.person)
+            unit = None if heard.why else self._unit(_Row(heard.alarm, heard.alarm, None, 0))
+            _, _, by = unit.over.partition("acknowledged by ") if unit is not None else ("", "", "")
+            page = self._telling.answer(heard, by, at, person.language if person is not None else "en")
+            self._store.execute(QUEUE, (page.id, "", heard.address, encode(page).decode(), at))
+            self._store.execute("update replies set told_at = ? where entry = ?", (at, heard.entry))
 
     def _tell(self, row: _Row, unit: Unit, roster: Roster, made: Sequence[Override], at: int) -> None:
+        if row.course is None and unit.stale and roster.hours is not None and (opens := roster.hours.opens(at)) > at:
+            self._store.execute("update escalations set due = ? where unit = ?", (opens, row.unit))
+            return
         going = go_on(roster, unit.subject, row.course, at, made)
         policy = roster.policies.get(going.course.policy)
         if unit.returned and policy is not None and policy.until_returned and row.course is not None:
@@ -227,10 +268,28 @@ class Escalation:
             self._queue(row, unit.page, going.notices, going.course.policy, "; ".join(going.remarks), at)
         ended = "" if going.due is not None else "told"
         given = row.notices + bool(going.notices)
+        over = at if row.course is None and unit.inactive else row.told_over  # a page of what is over says so
         self._store.execute(
-            "update escalations set policy = ?, since = ?, given = ?, notices = ?, due = ?, ended = ? where unit = ?",
-            (going.course.policy, going.course.since, going.course.given, given, going.due, ended, row.unit),
+            "update escalations set policy = ?, since = ?, given = ?, notices = ?, due = ?, ended = ?, over = ? where unit = ?",
+            (going.course.policy, going.course.since, going.course.given, given, going.due, ended, over, row.unit),
         )
+
+    def _farewell(self, row: _Row, unit: Unit, roster: Roster, at: int) -> None:
+        """The condition is over: those who were told hear of it, where their policy says so; or it is back, and will be over once more."""
+        assert row.course is not None
+        policy = roster.policies.get(row.course.policy)
+        if unit.inactive and unit.farewell is not None and policy is not None and policy.returned:
+            told = self._store.rows(
+                "select step, person, named, target from notices where unit = ? and at >= ? group by target order by min(id)",
+                (row.unit, row.begun),
+            )
+            notices = [
+                Notice(step, person, named, target, roster.people[person].language if person in roster.people else roster.language)
+                for step, person, named, target in told
+            ]
+            self._queue(row, unit.farewell, notices, policy.id, "over", at)
+        over = at if unit.inactive else None
+        self._store.execute("update escalations set over = ?, notices = notices + ? where unit = ?", (over, unit.inactive, row.unit))
 
     def _queue(self, row: _Row, written: Callable[[int, str], Page], notices: Sequence[Notice], policy: str, remark: str, at: int) -> None:
         """The page of this moment, once in each language, for each target; all but the first have a number."""

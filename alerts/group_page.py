@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from alerts.groups import CHATTER, DONE, FLOOD, Group
 from alerts.lifecycle import Alarm
-from alerts.page import RAISED, Page
+from alerts.page import RAISED, RETURNED, Page
 from alerts.store import StateStore
-from alerts.wording import GSM_ALPHABET, clean
+from alerts.wording import GSM_ALPHABET, clean, words_of
 from facility.times import format_time
 from rules.excursion import CURRENT
 from rules.rule import PRIORITIES
@@ -55,7 +55,8 @@ def headed(page: Page, group: Group, alarms: Sequence[Alarm], store: StateStore,
         name = words["flood"]
     top = lead(alarms)
     environment = page.facts.get("environment", "")
-    subject = f"{environment} {top.level.upper()} {top.priority}: {name}, {count}, {words['first']} {room} {point}"
+    state = words_of(language)["returned"] if page.kind == RETURNED else f"{top.level.upper()} {top.priority}"
+    subject = f"{environment} {state}: {name}, {count}, {words['first']} {room} {point}"
     priority = {alarm.id: alarm.priority for alarm in alarms}
     listed = [f"  {room or '-'}, {point}, {priority[id]} ({id})" for id, room, point, _ in where[:LISTED]]
     if len(where) > LISTED:
@@ -79,7 +80,14 @@ def headed(page: Page, group: Group, alarms: Sequence[Alarm], store: StateStore,
         "chattering": group.kind == CHATTER and group.until > at,
     }
     text = "\n".join(lines) + f"\n\n{words['worst']}:\n{page.text}"
-    return replace(page, id=f"{group.id}-{RAISED}", alarm=group.id, subject=_sms(subject), text=text, facts=facts)
+    return replace(
+        page,
+        id=f"{group.id}-{page.kind if page.kind == RETURNED else RAISED}",
+        alarm=group.id,
+        subject=_sms(subject),
+        text=text,
+        facts=facts,
+    )
 
 
 def _where(store: StateStore, group: str) -> list[tuple[str, str, str, int]]:

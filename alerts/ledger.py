@@ -27,6 +27,7 @@ from alerts.surroundings import Site
 from facility.reading import Readings
 from ingest.entries import (
     ACTION,
+    CHECKPOINT,
     CONFIGURATION,
     DELIVERY,
     INGEST,
@@ -152,10 +153,8 @@ class Ledger:
             self._alarms.escalate(step.at, applied.alarms)
             self._steps += 1
             self.cursor = step.seq
-            self._store.put("cursor", step.seq)
-            self._store.put("head", step.hash)
-            self._store.put("clock", step.at)
-            self._store.put("heard", step.heard)
+            for key, value in (("cursor", step.seq), ("head", step.hash), ("clock", step.at), ("heard", step.heard)):
+                self._store.put(key, value)
             self._store.put("steps", self._steps)
             self._store.put("issued", self._issued)
             self._store.put("sums", sums_text(self.sums))
@@ -221,6 +220,8 @@ class Ledger:
                 body = decode(entry)
                 assert isinstance(body, DeliveryBody)
                 self._alarms.delivered(body, entry.at)
+            elif entry.kind == CHECKPOINT:
+                self._store.put("verified", entry.at)
             elif entry.kind == SERVICE:
                 body = decode(entry)
                 assert isinstance(body, ServiceBody)
@@ -364,8 +365,7 @@ class Ledger:
             self._open[row.rule, row.point] = row
 
     def _forget(self, row: Excursion) -> None:
-        was = self._open.get((row.rule, row.point))
-        if was is not None and was.id == row.id:
+        if (was := self._open.get((row.rule, row.point))) is not None and was.id == row.id:
             del self._open[row.rule, row.point]
 
     def _progress(self, applied: Applied) -> None:

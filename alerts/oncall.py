@@ -11,13 +11,30 @@ from alerts.channels import Channel, Email, Local, Webhook
 from alerts.duty.people import PeopleReading
 from alerts.duty.reading import Known, RosterReading
 from alerts.duty.roster import Roster
-from alerts.oncall_sections import CHANNELS, AppriseSection, EmailSection, LocalSection, OncallOutline, PersonSection, WebhookSection
+from alerts.duty.sections import RepliesSection
+from alerts.oncall_sections import (
+    CHANNELS,
+    SIGNALS,
+    AlertmanagerSection,
+    AppriseSection,
+    BeaconSection,
+    DeadmanSection,
+    EmailSection,
+    LocalSection,
+    OncallOutline,
+    PersonSection,
+    WebhookSection,
+)  # fmt: skip
+from alerts.replies import Mailbox
+from alerts.signals import Alertmanager, Beacon, Deadman, Signal
 from facility.document import Block, Document, Path, did_you_mean, one_of, read_document, shown
 from facility.files import FilePath, Files, Unreadable, beside
 from facility.problems import ConfigurationError, Problem
 from facility.secret import Secret, exposed, read_secret
 from facility.sections import ID_ALLOWED, Section, is_id, validated
 
+REPLIES = "replies"
+DEADMAN = "dead man's switch"
 PORTS = {"none": 25, "starttls": 587, "tls": 465}
 
 
@@ -26,12 +43,16 @@ class OnCall:
     """Who is told: `channels` maps each target to what sends to it, `roster` says who is chosen for what.
 
     A target is the channel's id, followed by `/` and the recipient where the channel has several, or where the recipient is a person's.
-    `personal` are targets that only people have: they are none of the channels that everyone is told by.
+    `personal` are targets that only people have: they are none of the channels that everyone is told by. `signals` get no pages, but are
+    shown what stands. Replies to mails arrive in `mailbox`; `pins` has the hash of each person's PIN.
     """
 
     channels: Mapping[str, Channel] = field(default_factory=dict)
     roster: Roster = field(default_factory=Roster)
     personal: frozenset[str] = frozenset()
+    signals: Mapping[str, Signal] = field(default_factory=dict)
+    mailbox: Mailbox | None = None
+    pins: Mapping[str, Secret] = field(default_factory=dict)
 
     @property
     def everyone(self) -> tuple[str, ...]:
@@ -68,17 +89,19 @@ def read_oncall(
         return OnCall(), reading.problems, []
     for id_, block in reading.blocks(outline.channels):
         reading.channel(id_, block)
+    reading.deadman(outline.deadman)
+    mailbox, pins = reading.mailbox(outline.replies), reading.pins(outline.people)
     everyone = tuple(reading.channels)
     roster, faults = _roster(files, name, document, outline, reading.ids, everyone, zone, known)
     reading.problems += faults
     for target in roster.targets:
         reading.personal(target)
     reading.unused(outline.people)
-    if not reading.ids and not reading.problems:
+    if not set(reading.ids.values()) - set(SIGNALS) and not reading.problems:
         allowed = f"channels of kind {one_of(tuple(CHANNELS))}"
         reading.warnings.append(document.problem(("channels",), "no channel, so nobody is told", allowed))
     personal = frozenset(reading.channels) - set(everyone)
-    return OnCall(reading.channels, roster, personal), reading.problems, reading.warnings
+    return OnCall(reading.channels, roster, personal, reading.signals, mailbox, pins), reading.problems, reading.warnings
 
 
 def read_roster(files: Files, name: str, everyone: Iterable[str], zone: str) -> Roster:
@@ -101,10 +124,11 @@ def _roster(
     known: Known | None,
 ) -> tuple[Roster, list[Problem]]:  # fmt: skip
     everyone = tuple(everyone)
+    kinds = {id_: kind for id_, kind in kinds.items() if kind not in SIGNALS}
     humans = PeopleReading(document, kinds, everyone)
     people = humans.people(outline.people)
     names = {*kinds, *kinds.values(), *humans.own_kinds}
-    reading = RosterReading(files, name, document, people, sorted(names), everyone, zone, known)
+    reading = RosterReading(files, name, document, people, sorted(names), everyone, zone, known, kinds)
     roster = reading.roster(outline)
     return roster, humans.problems + reading.problems
 
@@ -117,6 +141,7 @@ class _Reading:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.channels: dict[str, Channel] = {}
+        self.signals: dict[str, Signal] = {}
         self.ids: dict[str, str] = {}
         self.mail: dict[str, Email] = {}
 
@@ -167,6 +192,13 @@ class _Reading:
             self._webhook(id_, section)
         elif isinstance(section, AppriseSection):
             self._apprise(id_, section)
+        elif isinstance(section, AlertmanagerSection):
+            url, token = self._url(id_, section), self._secret(id_, section, "token")
+            if url is not None:
+                self.signals[id_] = Alertmanager(url, token)
+        elif isinstance(section, BeaconSection):
+            payloads = tuple(section.payloads.model_dump().items())
+            self.signals[id_] = Beacon(section.topic, payloads, tuple(section.priority), tuple(section.room))
         elif isinstance(section, LocalSection) and self.files.folder is not None:
             self.channels[id_] = Local(self.files.folder / beside(self.name, section.file))
 
@@ -182,15 +214,24 @@ class _Reading:
         for recipient in recipients:
             self.channels[id_ if len(recipients) == 1 else f"{id_}/{recipient}"] = replace(self.mail[id_], recipient=recipient)
 
+    def deadman(self, section: DeadmanSection | None) -> None:
+        """The dead man's switch, shown under a name that no channel has."""
+        if section is not None and (url := self._url("", section)) is not None:
+            self.signals[DEADMAN] = Deadman(url, section.every)
+
     def _webhook(self, id_: str, section: WebhookSection) -> None:
+        url, token = self._url(id_, section), self._secret(id_, section, "token")
+        if url is not None:
+            self.channels[id_] = Webhook(url, token)
+
+    def _url(self, id_: str, section: WebhookSection | AlertmanagerSection | DeadmanSection) -> Secret | None:
+        """The address of a section, which may be a secret."""
         if section.url is not None and section.url_file is not None:
             self._refuse(section, "url_file", "url and url_file", "one of them")
         url = self._secret(id_, section, "url") or (None if section.url is None else Secret(section.url))
-        token = self._secret(id_, section, "token")
-        if url is not None:
-            self.channels[id_] = Webhook(url, token)
-        elif section.url_file is None and section.at("url") not in self.document.positions:
+        if url is None and section.url_file is None and section.at("url") not in self.document.positions:
             self._refuse(section, "url", "no address", f"url, url_file, or {_variable(id_, 'url')}")
+        return url
 
     def _apprise(self, id_: str, section: AppriseSection) -> None:
         addresses = self._secret(id_, section, "url")
@@ -228,6 +269,29 @@ class _Reading:
             self.warnings.append(self.document.problem(section.at(key), found, "a file of the service alone", hint))
         return secret
 
+    def mailbox(self, section: RepliesSection | None) -> Mailbox | None:
+        """Where replies arrive."""
+        if section is None:
+            return None
+        password = self._secret(REPLIES, section, "password")
+        if password is None:
+            if section.password_file is None:
+                self._refuse(section, "password_file", "no password", f"password_file, or {_variable(REPLIES, 'password')}")
+            return None
+        port = section.port or (993 if section.security == "tls" else 143)
+        return Mailbox(section.host, port, section.username, password, section.security, section.folder, section.every)
+
+    def pins(self, people: Iterable[PersonSection]) -> dict[str, Secret]:
+        """The hash of each person's PIN."""
+        found = {}
+        for person in people:
+            if person.pin_file is None or (pin := self._secret(person.id, person, "pin")) is None:
+                continue
+            if not pin.reveal().startswith("$argon2id$"):
+                self._refuse(person, "pin_file", "a file without the hash of a PIN", "one that `renrum oncall pin FILE` wrote")
+            found[person.id] = pin
+        return found
+
     def personal(self, target: str) -> None:
         """A channel for an address that only people have."""
         id_, _, address = target.partition("/")
@@ -245,4 +309,8 @@ class _Reading:
 
 def _variable(id_: str, what: str) -> str:
     """The environment variable that may hold a channel's secret."""
+    if what == "pin":
+        return f"RENRUM_PIN_{re.sub('[^A-Z0-9]', '_', id_.upper())}"
+    if id_ in ("", REPLIES):
+        return f"RENRUM_{(id_ or 'deadman').upper()}_{what.upper()}"
     return f"RENRUM_CHANNEL_{re.sub('[^A-Z0-9]', '_', id_.upper())}_{what.upper()}"

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from alerts.duty.sections import DutySection
 from facility.document import shown
-from facility.sections import Id, Section, refused
+from facility.sections import Id, PeriodNs, Section, refused
 from rules.rule import PRIORITIES
 
 
@@ -27,6 +27,12 @@ def _web(address: str) -> str:
         hint = "Put the whole address in a file and give its name as url_file."
         raise refused("an address without user and password", hint, "an address with a user in it")
     return address
+
+
+def _topic(topic: str) -> str:
+    if not topic or topic.startswith(("renrum/", "$", "/")) or set(topic) & set("+#\0"):
+        raise refused("a topic without + and #, and not below renrum/, which is for readings: site/tower/1")
+    return topic
 
 
 def _reach(value: Any) -> dict[str, Any]:
@@ -113,19 +119,69 @@ class LocalSection(Section):
     file: Annotated[str, Field(min_length=1)]
 
 
-AnyChannel = EmailSection | WebhookSection | AppriseSection | LocalSection
-CHANNELS: dict[str, type[EmailSection] | type[WebhookSection] | type[AppriseSection] | type[LocalSection]] = {
+class AlertmanagerSection(Section):
+    """Alertmanager of Prometheus is shown what stands: alerts that fire while the condition lasts."""
+
+    kind: Literal["alertmanager"]
+    url: WebAddress | None = None
+    """The address, when it is no secret: http://127.0.0.1:9093."""
+    url_file: str | None = None
+    """File with the address; or the environment variable RENRUM_CHANNEL_<ID>_URL."""
+    token_file: str | None = None
+    """File with a bearer token; or the environment variable RENRUM_CHANNEL_<ID>_TOKEN."""
+
+
+class BeaconPayloads(Section):
+    """What the beacon understands."""
+
+    off: str = "off"
+    steady: str = "steady"
+    flashing: str = "flashing"
+    lost: str = "lost"
+    """When Renrum does not look after it any more."""
+
+
+class BeaconSection(Section):
+    """A light tower is kept at off, steady or flashing by a retained message over the broker of `mqtt`."""
+
+    kind: Literal["beacon"]
+    topic: Annotated[str, AfterValidator(_topic)]
+    payloads: BeaconPayloads = BeaconPayloads()
+    priority: list[Literal["critical", "high", "medium", "low"]] = Field([])
+    """Only alarms of these priorities."""
+    room: list[str] = Field([])
+    """Only alarms of rooms that match one of these globs."""
+
+
+AnyChannel = EmailSection | WebhookSection | AppriseSection | LocalSection | AlertmanagerSection | BeaconSection
+CHANNELS: dict[str, type[Section]] = {
     "email": EmailSection,
     "webhook": WebhookSection,
     "apprise": AppriseSection,
     "local": LocalSection,
+    "alertmanager": AlertmanagerSection,
+    "beacon": BeaconSection,
 }
+SIGNALS = ("alertmanager", "beacon")
+"""Kinds that are shown what stands, and get no pages."""
+
+
+class DeadmanSection(Section):
+    """An address elsewhere that is asked for as long as all is well; whoever is there raises the alarm when that ends."""
+
+    url: WebAddress | None = None
+    """The address, when it is no secret."""
+    url_file: str | None = None
+    """File with the address; or the environment variable RENRUM_DEADMAN_URL."""
+    every: PeriodNs = 60 * 10**9
 
 
 class PersonSection(Section):
     id: Id
     name: str = ""
     language: Literal["en", "sv"] = "en"
+    pin_file: str | None = None
+    """File with the hash of the PIN for replies by mail: `renrum oncall pin FILE` writes it."""
     reach: list[Reach] = Field([])
     """Ids of channels, {email: address}, or {channel: id, kind: sms, for: [critical, high]}, in order of preference."""
 
@@ -143,6 +199,7 @@ class OncallSection(DutySection):
     channels: Annotated[dict[str, Annotated[AnyChannel, Field(discriminator="kind")]], Field(json_schema_extra=_or_listed)]
     """By id; a list whose entries have an `id` is the same."""
     people: list[PersonSection] = Field([])
+    deadman: DeadmanSection | None = None
 
 
 class OncallOutline(DutySection):
@@ -150,3 +207,4 @@ class OncallOutline(DutySection):
 
     channels: Any
     people: list[PersonSection] = Field([])
+    deadman: DeadmanSection | None = None

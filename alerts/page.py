@@ -10,16 +10,18 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from alerts.wording import GSM_ALPHABET, WORDS, clean, distinct, span
+from alerts.wording import ENGLISH, GSM_ALPHABET, clean, distinct, in_language, span, spoken, words_of
 from facility.site import Facility, Place, Point, Site
 from facility.times import format_time
 from rules.ahead import OURS
 from rules.excursion import Excursion
 from rules.rule import Rule
 
-RAISED, LATE, TEST, SERVICE = "raised", "late", "test", "service"
-KINDS = (RAISED, LATE, TEST, SERVICE)
-OUR_CLOCK = Point(OURS, "clock", "", "", name=WORDS["our_clock"])
+RAISED, LATE, RETURNED, TEST, SERVICE = "raised", "late", "returned", "test", "service"
+KINDS = (RAISED, LATE, RETURNED, TEST, SERVICE)
+OUR_CLOCK = Point(OURS, "clock", "", "", name=words_of(ENGLISH)["our_clock"])
+OUT_OF_ORDER = ("stale", "quality", "clock_ahead", "state", "rate", "flatline")
+"""Kinds of rules of which the table has words for what is wrong."""
 Fact = str | float | int | bool | None
 
 
@@ -40,7 +42,7 @@ class Letterhead:
 class Page:
     """One message to people: `subject` fits an SMS, `text` is the whole story, `facts` are the same for programs.
 
-    `kind` is raised, late, test or service; `alarm` is empty for the last two; `at_ns` is when it was written, ns UTC.
+    `kind` is raised, late, returned, test or service; `alarm` is empty for the last two; `at_ns` is when it was written, ns UTC.
     """
 
     id: str
@@ -85,34 +87,45 @@ def decode(encoded: bytes) -> Page:
 
 
 def render(
-    excursion: Excursion, *, alarm: str, rule: Rule, facility: Facility, letterhead: Letterhead, at: int, kind: str = RAISED
-) -> Page:
-    """The page of an alarm as it stands at `at` (ns UTC); `kind` is raised, or late when found in late readings."""
+    excursion: Excursion, *, alarm: str, rule: Rule, facility: Facility, letterhead: Letterhead, at: int, kind: str = RAISED,
+    language: str = ENGLISH,
+) -> Page:  # fmt: skip
+    """The page of an alarm as it stands at `at` (ns UTC), in a language.
+
+    `kind` is raised, late when found in late readings, or returned when the condition is over.
+    """
+    words = words_of(language)
     point = OUR_CLOCK if excursion.point == OURS else facility.judged_by_id[excursion.point]
     place = [facility.place_by_id[id] for id in (point.room, point.zone) if id]
-    what = clean(point.name) or point.quantity.replace("_", " ")
+    what = words["our_clock"] if point is OUR_CLOCK else clean(point.name) or spoken(point.quantity, words)
     worst, limit, side = _breach(excursion, rule, point)
+    shown, bound = in_language(worst, language), in_language(limit, language)
     since = _local(excursion.onset, letterhead.site)
     unit = f" {excursion.unit or point.unit}"
     middles = (f"{_shown(place[-1])}, {what}", f"{place[-1].id}, {point.id}", point.id) if place else (what,)
-    state = f"{WORDS[rule.kind if rule.kind in WORDS else 'out']} {since}"
-    tail = f"{worst}{unit} {side} {limit}{unit}" if side else state
-    head = f"{letterhead.environment} {WORDS[excursion.level]}{WORDS['found_late'] if kind == LATE else ''} {rule.priority}"
-    lasted = span((excursion.ended if excursion.ended is not None else at) - excursion.onset)
+    state = f"{words[rule.kind if rule.kind in OUT_OF_ORDER else 'out']} {since}"
+    tail = f"{shown}{unit} {words[side]} {bound}{unit}" if side else state
+    priority = words[rule.priority]
+    lasted = span((excursion.ended if excursion.ended is not None else at) - excursion.onset, words)
+    head = f"{letterhead.environment} {words[excursion.level]}{words['found_late'] if kind == LATE else ''} {priority}"
+    if kind == RETURNED:
+        head = f"{letterhead.environment} {words['returned']}"
+        tail = f"{words['over_after']} {lasted}"
     link = letterhead.link(alarm)
+    do = words["returned_do"] if kind == RETURNED else rule.text.get(language) or rule.text.get(ENGLISH)
     lines = {
         "environment": letterhead.environment,
-        "level": f"{excursion.level}, {WORDS['priority']} {rule.priority}",
+        "level": f"{words['level_' + excursion.level]}, {words['priority']} {priority}",
         "what": f"{what} ({point.id})",
-        "where": _where(letterhead.site, place, point, excursion),
-        "worst": worst and f"{worst}{unit}" + (f", {side} {WORDS['the_limit']}" if side else ""),
-        "limit": limit and f"{limit}{unit}",
+        "where": _where(letterhead.site, place, point, excursion, words),
+        "worst": worst and f"{shown}{unit}" + (f", {words[side]} {words['the_limit']}" if side else ""),
+        "limit": limit and f"{bound}{unit}",
         "out_of_order": "" if side else state,
         "since": f"{since} ({letterhead.site.timezone}), {format_time(excursion.onset)}",
-        "lasted": lasted if excursion.ended is None else f"{lasted}, {WORDS['over']} {format_time(excursion.ended)}",
-        "late": WORDS["late_explained"] if kind == LATE else "",
+        "lasted": lasted if excursion.ended is None else f"{lasted}, {words['over']} {format_time(excursion.ended)}",
+        "late": words["late_explained"] if kind == LATE else "",
         "rule": excursion.rule,
-        "do": rule.text.get("en") or next(iter(rule.text.values()), ""),
+        "do": do or next(iter(rule.text.values()), ""),
         "sop": rule.sop or "",
         "link": link,
     }
@@ -122,8 +135,8 @@ def render(
         kind=kind,
         at_ns=at,
         subject=_subject(head, middles, tail),
-        text=_text(lines),
-        facts=_facts(excursion, rule, point, letterhead, side) | {"link": link},
+        text=_text(lines, words),
+        facts=_facts(excursion, rule, point, letterhead, words_of(ENGLISH).get(side, "")) | {"link": link, "language": language},
     )
 
 
@@ -133,32 +146,39 @@ def page_id(excursion: Excursion, alarm: str, kind: str) -> str:
     return f"{alarm}-{kind}" if own else f"{alarm}-{excursion.id}-{kind}"
 
 
-def notice(kind: str, problem: str, *, letterhead: Letterhead, at: int, do: str = "") -> Page:
-    """A page about Renrum itself: `test` proves that a person can be reached, `service` says what is broken and what to do."""
-    head = f"{letterhead.environment} {WORDS[kind]}"
+def notice(
+    kind: str, problem: str, *, letterhead: Letterhead, at: int, do: str = "", language: str = ENGLISH, more: dict[str, str] | None = None
+) -> Page:  # fmt: skip
+    """A page about Renrum itself: `test` proves that a person can be reached, `service` says what is broken and what to do.
+
+    `more` are further lines, by the words for them.
+    """
+    words = words_of(language)
+    head = f"{letterhead.environment} {words[kind]}"
     lines = {
         "environment": letterhead.environment,
         "what": problem,
         "where": _site(letterhead.site),
         "at": f"{_local(at, letterhead.site)} ({letterhead.site.timezone}), {format_time(at)}",
-        "do": do or WORDS[f"{kind}_do"],
+        **(more or {}),
+        "do": do or words[f"{kind}_do"],
         "link": letterhead.public_url,
     }
     facts: dict[str, Fact] = {"environment": letterhead.environment, "site": letterhead.site.id, "problem": problem}
     subject = _subject(head, (f"{_site(letterhead.site)}:", f"{letterhead.site.id}:"), clean(problem))
-    return Page(f"{kind}-{at}", "", kind, at, subject, _text(lines), facts)
+    return Page(f"{kind}-{at}", "", kind, at, subject, _text(lines, words), facts)
 
 
 def _breach(excursion: Excursion, rule: Rule, point: Point) -> tuple[str, str, str]:
-    """The worst value and the limit as text that tells them apart, and on which side of the limit; empty where the kind has none."""
+    """The worst value and the limit as text that tells them apart, and the word for the side of the limit; empty if the kind has none."""
     if excursion.peak is None or excursion.limit is None:
         return "" if excursion.peak is None else distinct(excursion.peak, None, point.resolution)[0], "", ""
     worst, limit = distinct(excursion.peak, excursion.limit, point.resolution)
     if excursion.peak != excursion.limit:
         side = "above" if excursion.peak > excursion.limit else "below"
         # Of a `count` that goes on for earlier readings, the worst since its onset may lie inside.
-        return worst, limit, WORDS[side] if getattr(rule, side) is not None else ""
-    return worst, limit, WORDS["at_or_above" if rule.above is not None and rule.above.inclusive else "at_or_below"]
+        return worst, limit, side if getattr(rule, side) is not None else ""
+    return worst, limit, "at_or_above" if rule.above is not None and rule.above.inclusive else "at_or_below"
 
 
 def _facts(excursion: Excursion, rule: Rule, point: Point, letterhead: Letterhead, side: str) -> dict[str, Fact]:
@@ -194,10 +214,10 @@ def _shown(place: Place) -> str:
     return clean(place.name) or place.id
 
 
-def _where(site: Site, places: list[Place], point: Point, excursion: Excursion) -> str:
+def _where(site: Site, places: list[Place], point: Point, excursion: Excursion, words: dict[str, str]) -> str:
     names = [_site(site)] + [f"{_shown(place)} ({place.id})" for place in places]
-    grade = [f"{WORDS['grade']} {point.grade}"] if point.grade else []
-    return ", ".join(names + grade + ([excursion.occupancy.replace("_", " ")] if excursion.occupancy else []))
+    grade = [f"{words['grade']} {point.grade}"] if point.grade else []
+    return ", ".join(names + grade + ([spoken(excursion.occupancy, words)] if excursion.occupancy else []))
 
 
 def _local(at: int, site: Site) -> str:
@@ -205,8 +225,8 @@ def _local(at: int, site: Site) -> str:
     return datetime.fromtimestamp(at // 10**9, ZoneInfo(site.timezone)).isoformat(" ")
 
 
-def _text(lines: dict[str, str]) -> str:
-    return "".join(f"{WORDS['line_' + key]}: {line}\n" for key, line in lines.items() if line)
+def _text(lines: dict[str, str], words: dict[str, str]) -> str:
+    return "".join(f"{words['line_' + key]}: {line}\n" for key, line in lines.items() if line)
 
 
 def _subject(head: str, middles: tuple[str, ...], tail: str) -> str:

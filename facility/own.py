@@ -14,6 +14,7 @@ OWN = "$"
 PLACE = Place("$pipeline", "Pipeline")
 PERIOD_NS = 60 * SECOND_NS
 VERIFY_OK = "$verify.ok"
+DELIVERIES_FAILING = "$deliveries.failing"
 TESTS_MISSED = "$oncall.missed"
 NEWEST = 1
 """The number of the newest set of points: a configuration keeps the one that it was read with."""
@@ -32,7 +33,7 @@ _SETS: dict[int, tuple[Point, ...]] = {
         _point("$journal.latency", "duration", "s", "Slowest commit to the journal"),
         _point("$steps.lag", "duration", "s", "Since rules were last evaluated"),
         _point("$historian.lag", "duration", "s", "Behind in InfluxDB"),
-        _point("$deliveries.failing", "count", "1", "Pages tried and not delivered"),
+        _point(DELIVERIES_FAILING, "count", "1", "Pages tried and not delivered"),
         _point(TESTS_MISSED, "count", "1", "On-call tests that nobody acknowledged"),
         _point("$disk.free", "disk_free", "%", "Free on the disk of the data"),
         _point("$disk.days", "disk_days", "d", "Days until that disk is full"),

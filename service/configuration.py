@@ -69,7 +69,7 @@ class Configuration:
         }
         if PLACE in self.facility.places:
             entry["own"] = NEWEST
-        if self.oncall.roster.chooses:
+        if not self.oncall.roster.plain:
             entry["oncall"] = self.settings.oncall
         if self.settings.sources:
             entry |= {"sources": self.settings.sources, "subscriptions": list(subscriptions(self.sources))}

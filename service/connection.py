@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, cast
 
+from ingest.broker import EmbeddedBroker
 from ingest.link import Connection
 from service.settings import Mqtt, Tls
 
@@ -24,3 +26,11 @@ def connection_of(mqtt: Mqtt) -> Connection:
         protocol=cast(Literal["auto", "5", "3.1.1"], mqtt.protocol),
         receive_maximum=mqtt.receive_maximum,
     )
+
+
+def connection_to(mqtt: Mqtt, broker: EmbeddedBroker | None) -> Connection:
+    """The same, with host and port of the embedded broker where there is one."""
+    connection = connection_of(mqtt)
+    if broker is None:
+        return connection
+    return replace(connection, host="127.0.0.1", port=int(broker.url.rpartition(":")[2]), protocol=broker.protocol)

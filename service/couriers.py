@@ -36,7 +36,7 @@ class _EitherStop:
 class Couriers:
     """`serve` starts those of new channels and ends those that are gone; one whose channel stayed the same goes on undisturbed.
 
-    `pending`, `record` and `now_ns` are a courier's; `stop` ends them all.
+    `pending`, `record` and `now_ns` are a courier's; `stop` ends them all; `dressed` gives a channel what it shows beside the text.
     """
 
     def __init__(
@@ -45,7 +45,9 @@ class Couriers:
         record: Callable[[DeliveryResult], None],
         now_ns: Callable[[], int],
         stop: threading.Event,
+        dressed: Callable[[Channel], Channel] = lambda channel: channel,
     ) -> None:
+        self._dressed = dressed
         self._pending, self._record, self._now_ns, self._stop = pending, record, now_ns, stop
         self._serving: dict[str, tuple[Channel, threading.Thread, _EitherStop]] = {}
 
@@ -60,7 +62,7 @@ class Couriers:
             if target not in serving:
                 before = self._serving.get(target)
                 stop = _EitherStop(self._stop)
-                courier = Courier(target, channel, self._pending, self._record, self._now_ns)
+                courier = Courier(target, self._dressed(channel), self._pending, self._record, self._now_ns)
                 work = partial(self._carry, before[1] if before else None, courier, stop)
                 thread = threading.Thread(target=work, name=f"pages to {target}", daemon=True)
                 serving[target] = channel, thread, stop

@@ -160,6 +160,7 @@ class Following:
         self.dropped = (self.dropped | set(subscriptions(old.sources))) - set(subscriptions(new.sources))
         pipeline.spawn(pipeline.monitor.show(following.shown).announcer.close)
         pipeline.couriers.serve(new.oncall.channels)
+        pipeline.signalling.serve(new.oncall.signals)
         self._files_known = None
         if listens_otherwise(old, new) and not pipeline.receiver.pausing:
             pipeline.spawn(self._hang_up)

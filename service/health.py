@@ -19,7 +19,7 @@ def health_of(vitals: Vitals, *, now_ns: int, evaluate_every_ns: int, config: st
     alive = (_judgement(vitals, now_ns, evaluate_every_ns), _ingest(vitals), _journal(vitals))
     ready = (
         _series(vitals), _instance(vitals), _broker(vitals), _caught_up(vitals), _configuration(vitals, config, waiting),
-        _console(console_failure), *_historian(vitals),
+        _console(console_failure), *_historian(vitals), *_unshown(vitals),
     )  # fmt: skip
     return Health(alive, ready)
 
@@ -88,6 +88,11 @@ def _historian(vitals: Vitals) -> tuple[Check, ...]:
         return (Check("historian", True, f"{historian.target} takes what is written"),)
     do = "alarms go on without it, and nothing is lost; `renrum doctor` says what to mend"
     return (Check("historian", not historian.misconfigured and historian.lag_s < HISTORIAN_LAG_S, f"{historian.failure}; {do}"),)
+
+
+def _unshown(vitals: Vitals) -> tuple[Check, ...]:
+    """Those that fail; none of them stops a page."""
+    return tuple(Check(name, False, f"{why}; pages go on without it") for name, why in vitals.unshown.items())
 
 
 def _console(failure: str) -> Check:

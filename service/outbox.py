@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from contextlib import closing
 
@@ -14,6 +14,7 @@ from ingest.entries import DELIVERY, Body, DeliveryBody
 from ingest.histogram import LONG_S, Histogram
 
 ANSWER_S = 30.0
+STUCK_NS = 5 * 60 * 10**9
 
 
 class Outbox:
@@ -36,6 +37,16 @@ class Outbox:
                 (target,),
             )
         return [OutboxItem(id, decode(page.encode()), to, attempts, due, tried) for id, page, to, attempts, due, tried in rows]
+
+    def stuck(self, at: int, channels: Collection[str]) -> str:
+        """What one of the channels has not taken for long, in words; empty where all goes well. Raises StateUnavailable."""
+        with closing(self._reader()) as store:
+            rows = store.rows(
+                "select target, count(*) from outbox where sent_at is null and attempts > 0 and queued_at < ? group by target order by 1",
+                (at - STUCK_NS,),
+            )
+        found = [f"{target} ({count})" for target, count in rows if target in channels]
+        return f"pages wait for {', '.join(found)}" if found else ""
 
     def record(self, result: DeliveryResult) -> None:
         """Return when the result is durable; raises what prevented that, and TimeoutError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from alerts.store import StateStore, StateUnavailable
 from facility.own import PERIOD_NS, PLACE, TESTS_MISSED
@@ -40,10 +40,11 @@ class OwnReadings:
         clock: Clock,
         store: Callable[[], StateStore],
         historian: Callable[[], HistorianVitals | None],
+        unshown: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._parts, self._following, self._clock = parts, following, clock
         self._data_dir = following.configuration.settings.data_dir
-        self._store, self._historian = store, historian
+        self._store, self._historian, self._unshown = store, historian, unshown
         self._growth: float | None = None
         self._growth_known_ns = clock.monotonic_ns() - GROWTH_EVERY_NS
 
@@ -81,7 +82,8 @@ class OwnReadings:
         yield "$steps.lag", (now - parts.stepper.vitals.ended_ns) / SECOND_NS
         historian = self._historian()
         yield "$historian.lag", None if historian is None else historian.lag_s
-        yield "$deliveries.failing", self._counted(FAILING)
+        failing = self._counted(FAILING)
+        yield "$deliveries.failing", None if failing is None else failing + len(self._unshown())
         yield TESTS_MISSED, self._counted(MISSED)
         disk = shutil.disk_usage(self._data_dir)
         yield "$disk.free", 100 * disk.free / disk.total

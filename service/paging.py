@@ -8,14 +8,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
+from alerts.daily import Day
 from alerts.drills import Drill
 from alerts.duty.calendar import shown
 from alerts.duty.roster import Roster, Subject, subject_of
-from alerts.page import LATE, OUR_CLOCK, RAISED, SERVICE, TEST, Letterhead, Page, notice, render
+from alerts.lifecycle import RETURNED
+from alerts.page import LATE, OUR_CLOCK, RAISED, SERVICE, TEST, Fact, Letterhead, Page, notice, render
+from alerts.replies import Heard
+from alerts.wording import ENGLISH, words_of
 from facility.files import Unreadable
 from facility.own import TESTS_MISSED
 from facility.problems import ConfigurationError
 from facility.site import Facility
+from facility.times import format_time
 from ingest.entries import ConfigurationBody
 from rules.ahead import OURS, as_told
 from rules.excursion import Excursion
@@ -52,11 +57,13 @@ class Paging:
 
     def pages(self, excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Page]]:
         """The page of a new alarm at `at` (int ns UTC), for each target."""
-        page = self.page(excursion, alarm, at)
+        page = self.page(excursion, alarm, at, self.roster(at).language)
         return [(target, page) for target in self._in_force[self._number(at)].entry.get("channels", ())]
 
     def roster(self, at: int) -> Roster:
-        """Whom the configuration in force at a moment has to tell."""
+        """Whom the configuration in force at a moment has to tell; before the first nobody."""
+        if not self._in_force:
+            return Roster()
         number = self._number(at)
         if number not in self._rosters:
             body = self._in_force[number]
@@ -73,11 +80,11 @@ class Paging:
         point = OUR_CLOCK if excursion.point == OURS else facility.point_by_id[excursion.point]
         return subject_of(rule, point, facility)
 
-    def page(self, excursion: Excursion, alarm: str, at: int, language: str = "en") -> Page:
-        """What is told of an excursion's alarm at a moment."""
+    def page(self, excursion: Excursion, alarm: str, at: int, language: str = ENGLISH, kind: str = "") -> Page:
+        """What is told of an excursion's alarm at a moment; of kind `returned`, or as it was found."""
         facility, rule = self._judged(excursion)
-        kind = LATE if excursion.late else RAISED
-        return render(excursion, alarm=alarm, rule=rule, facility=facility, letterhead=self.letterhead, at=at, kind=kind)
+        kind = kind or (LATE if excursion.late else RAISED)
+        return render(excursion, alarm=alarm, rule=rule, facility=facility, letterhead=self.letterhead, at=at, kind=kind, language=language)
 
     def looks_after_tests(self, at: int) -> bool:
         """Whether a rule in force finds tests that nobody acknowledged."""
@@ -85,18 +92,42 @@ class Paging:
         point = facility.point_by_id.get(TESTS_MISSED)
         return point is not None and any(judges(rule, point) for rule in rules)
 
-    def drill(self, drill: Drill, at: int, language: str = "en") -> Page:
+    def drill(self, drill: Drill, at: int, language: str = ENGLISH) -> Page:
         """What is told of a test: please acknowledge, or that nobody did."""
+        words = words_of(language)
         link = f"{self.letterhead.public_url.rstrip('/')}/oncall/tests/{drill.id}" if self.letterhead.public_url else ""
         head = replace(self.letterhead, public_url=link)
         zone = ZoneInfo(self.letterhead.site.timezone)
-        if drill.missed_at is None:
-            problem = f"Acknowledge this test by {shown(drill.deadline, zone):%H:%M}"
-            page = notice(TEST, problem, letterhead=head, at=at, do=f"Nothing is wrong. Open the link and acknowledge test {drill.id}.")
-            return replace(page, id=f"{drill.id}-test", alarm=drill.id)
-        problem = f"Nobody acknowledged the on-call test of {shown(drill.at, zone):%H:%M} in time"
-        do = f"Find out why it reached nobody: who is on duty, their phones, the channels. Then acknowledge test {drill.id}."
-        return replace(notice(SERVICE, problem, letterhead=head, at=at, do=do), id=f"{drill.id}-missed", alarm=drill.id)
+        missed = drill.missed_at is not None
+        word, moment = ("drill_missed", drill.at) if missed else ("drill", drill.deadline)
+        problem, do = words[word].format(f"{shown(moment, zone):%H:%M}"), words[f"{word}_do"].format(drill.id)
+        page = notice(SERVICE if missed else TEST, problem, letterhead=head, at=at, do=do, language=language)
+        return replace(page, id=f"{drill.id}-{'missed' if missed else 'test'}", alarm=drill.id)
+
+    def day(self, day: Day, at: int, language: str = ENGLISH) -> Page:
+        """The message of a day."""
+        words = words_of(language)
+        counted = {"over_unacknowledged" if state == RETURNED else state: count for state, count in day.states.items()} | day.flags
+        more = {
+            "journal": words["entry"].format(day.entry, day.head),
+            "trail": words["row"].format(day.row, day.trail),
+            "alarms": ", ".join(f"{count} {words[word]}" for word, count in sorted(counted.items())) or words["none"],
+            "out": ", ".join(day.out) or words["none"],
+            "verified": words["never"] if day.verified is None else format_time(day.verified),
+        }
+        problem = words["daily"].format(sum(day.states.values()))
+        page = notice(SERVICE, problem, letterhead=self.letterhead, at=at, do=words["daily_do"], language=language, more=more)
+        facts: dict[str, Fact] = {"entry": day.entry, "head": day.head, "row": day.row, "trail": day.trail}
+        return replace(page, id=f"daily-{at}", facts=page.facts | facts)
+
+    def answer(self, heard: Heard, by: str, at: int, language: str = ENGLISH) -> Page:
+        """What the sender of a reply is told."""
+        words = words_of(language)
+        told = words["reply_refused"].format(heard.alarm or "-", heard.why) if heard.why else words["reply_taken"].format(heard.alarm, by)
+        do = words["reply_refused_do" if heard.why else "reply_taken_do"]
+        head = replace(self.letterhead, public_url=self.letterhead.link(heard.alarm))
+        page = notice(SERVICE, told, letterhead=head, at=at, do=do, language=language)
+        return replace(page, id=f"reply-{heard.entry}")
 
     def _judged(self, excursion: Excursion) -> tuple[Facility, Rule]:
         """The facility and the rule that judged it."""

@@ -33,6 +33,7 @@ from ingest.broker import BrokerFailed, EmbeddedBroker
 from ingest.entries import ACTION, RECORD, SERVICE, Body, ServiceBody, encode
 from ingest.intake import Intake
 from ingest.journal import JournalUnavailable
+from ingest.link import Connection
 from ingest.recollection import Recollection
 from ingest.series import SeriesUnavailable
 from ingest.session import LinkEvent, Session
@@ -41,7 +42,7 @@ from service.attendance import Attendance, first_administrator, open_people
 from service.clock import Clock, Onward
 from service.computed import open_series, open_state
 from service.configuration import Configuration, load_configuration
-from service.connection import connection_of
+from service.connection import connection_of, connection_to
 from service.continuity.guard import alone
 from service.continuity.presence import Presence
 from service.couriers import STRANDED, Couriers
@@ -57,6 +58,7 @@ from service.own_readings import OwnReadings
 from service.reachable import Reachable
 from service.readmitting import Readmitting
 from service.receiving import Ballast, Receiver
+from service.signals import Signals
 from service.stepping import Stepper
 from service.timing import TimedJournal
 from service.vitals import Parts, Vitals
@@ -154,7 +156,10 @@ class Pipeline:
             lambda at: self.occupying.elapse(stays_of(self.store), at),
         )
         self._outbox = Outbox(self._reader, self.stepper.ask)
-        self.couriers = Couriers(self._pending, self._outbox.record, self._clock.now_ns, self.stopping)
+        self._signals = Signals(self, self._clock, self._reader, self._outbox, self._may_act)
+        self.signalling = self._signals.signalling()
+        self.replying = self._signals.replying()
+        self.couriers = Couriers(self._pending, self._outbox.record, self._clock.now_ns, self.stopping, self._signals.dressed)
         if settings.http.users:
             self.people = open_people(opened, folder, settings.http, self._clock.now_ns)
             self._attendance = Attendance(self.people.register, self.stepper.ask)
@@ -181,7 +186,7 @@ class Pipeline:
         self._readmitting = Readmitting(self.intake, self.journal.reader, self._reader, self.receiver.heard_ns)
         self._parts = Parts(self._clock, self.stamps.now_ns, self.journal, self.receiver, self.intake, self.stepper, self.guard)
         self._nightly = nightly_of(self.following, self._clock, self.emergency.page, self.stepper.ask, self.journal)
-        self._own = OwnReadings(self._parts, self.following, self._clock, self._reader, self._historian_vitals)
+        self._own = OwnReadings(self._parts, self.following, self._clock, self._reader, self._historian_vitals, self._signals.failing)
         self._watchdog = Watchdog(self.emergency, self.stepper, self.receiver, ballast, self._clock, self._dead, self.guard)
 
     def stop(self) -> None:
@@ -192,7 +197,7 @@ class Pipeline:
         self._join("ingest")
         self._join("nightly")
         self._join("own readings")
-        for thread in self.couriers.threads:
+        for thread in (*self.couriers.threads, *self.signalling.threads):
             self._await(thread)
         if self.people is not None:
             self._join("people")
@@ -248,10 +253,7 @@ class Pipeline:
         return self.memory, self.ledger
 
     def _session(self, receiver: Receiver) -> Session:
-        connection = connection_of(self.configuration.settings.mqtt)
-        if self._broker:
-            port = int(self._broker.url.rpartition(":")[2])
-            connection = replace(connection, host="127.0.0.1", port=port, protocol=self._broker.protocol)
+        connection = self.connection
         site = self.configuration.facility.site.id
         heard_ns = self.journal.head.heard
         expected = heard_ns > 0 and not self._broker  # who has listened before has a session there
@@ -285,6 +287,7 @@ class Pipeline:
         self._thread("steps", lambda: self.stepper.run(self._steps_stop))
         self._thread("ingest", lambda: self.receiver.run(self.stopping))
         self.couriers.serve(self.configuration.oncall.channels)
+        self.signalling.serve(self.configuration.oncall.signals)
         self._thread("watchdog", lambda: self._watchdog.run(self.stopping))
         if self._presence is not None:
             self._thread("presence", partial(self._presence.run, self.stopping))
@@ -292,6 +295,9 @@ class Pipeline:
             self._historian = self._thread("historian", partial(self._feeding.run, self.stopping))
         self._thread("nightly", partial(self._nightly.run, self.stopping))
         self._thread("own readings", partial(self._own.run, self.stopping))
+        undelivered = self._signals.undelivered()
+        self._thread("undelivered", lambda: undelivered.run(self.stopping))
+        self._thread("replies", lambda: self.replying.run(self.stopping))
         drilling = Drilling(lambda: self.configuration.oncall.roster, self._reader, self.stepper.ask, self._clock)
         self._thread("oncall", lambda: drilling.run(self.stopping))
         if self.people is not None:
@@ -319,13 +325,14 @@ class Pipeline:
 
     def _dead(self) -> list[str]:
         """Threads that ended although nobody stopped the service."""
-        dead = [thread.name for thread in (*self._threads, *self.couriers.threads) if not thread.is_alive()]
+        dead = [thread.name for thread in (*self._threads, *self.couriers.threads, *self.signalling.threads) if not thread.is_alive()]
         return [] if self.stopping.is_set() else dead
 
     def _vitals(self) -> Vitals:
         threads = {"couriers": all(thread.is_alive() for thread in self.couriers.threads)}
         threads |= {thread.name: thread.is_alive() for thread in self._threads}
-        return self._parts.vitals(self.mqtt_url, threads, self._outbox.publish_to_page.now(), self._historian_vitals())
+        vitals = self._parts.vitals(self.mqtt_url, threads, self._outbox.publish_to_page.now(), self._historian_vitals())
+        return replace(vitals, unshown=self._signals.failing())
 
     def _historian_vitals(self) -> HistorianVitals | None:
         return self._feeding.vitals() if self._feeding is not None else None
@@ -353,6 +360,11 @@ class Pipeline:
     def _pending(self, target: str) -> list[OutboxItem]:
         """What a courier has to deliver: nothing while another instance does."""
         return self._outbox.pending(target) if self._may_act() else []
+
+    @property
+    def connection(self) -> Connection:
+        """How the broker is reached."""
+        return connection_to(self.configuration.settings.mqtt, self._broker)
 
     def _may_act(self) -> bool:
         return self.guard.may_act(self._clock.monotonic_ns())

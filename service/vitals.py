@@ -24,7 +24,8 @@ class Vitals:
 
     `sums` are a copy that nobody changes; `config` is the hash that judges, empty before the first. `step_ended_ns` is the monotonic time
     of the last step that ended well (or of the start), in ns. The texts say what is wrong, empty when nothing is; `broker` is its address.
-    `threads` tells of each whether it lives; `historian` is None where there is none.
+    `threads` tells of each whether it lives; `historian` is None where there is none. `unshown` are signals
+    that do not take what they are shown, and the mailbox of replies if it cannot be looked into, each with the reason.
     """
 
     sums: Sums = field(default_factory=Sums)
@@ -41,6 +42,7 @@ class Vitals:
     threads: Mapping[str, bool] = field(default_factory=dict)
     publish_to_page: Distribution = field(default_factory=Distribution)
     historian: HistorianVitals | None = None
+    unshown: Mapping[str, str] = field(default_factory=dict)
     instance: str = "no other instance lives"
     journal_failure: str = ""
     step_failure: str = ""

@@ -11,7 +11,7 @@ import pytest
 
 from alerts.channels import DeliveryError, Email, Local, Webhook, redacted
 from alerts.channels.apprise import Apprise
-from alerts.channels.webhook import retry_after_ns
+from alerts.channels.post import retry_after_ns
 from alerts.page import LATE, Page
 from facility.secret import Secret
 from tests.support.pages import page

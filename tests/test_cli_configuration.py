@@ -97,7 +97,7 @@ def test_check_prints_every_problem_and_no_traceback(site: Path) -> None:
     (site / "rules.yaml").write_text("rules:\n  - {id: r, kind: limit, above: 3, selct: {}}\n")
     result = run("check", "--config", site / "renrum.yaml")
     assert result.exit_code == 2
-    kind = "channels.a.kind: found 'emial'; allowed: email, webhook, apprise, local. Did you mean email?"
+    kind = "channels.a.kind: found 'emial'; allowed: email, webhook, apprise, local, alertmanager, beacon. Did you mean email?"
     assert f"{site}/oncall.yaml:1: {kind}" in result.stderr
     assert f"{site}/rules.yaml:2: rules[0].selct: found the unknown key 'selct'" in result.stderr
     assert "Traceback" not in result.output

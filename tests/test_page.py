@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from alerts.page import LATE, SERVICE, TEST, Letterhead, Page, decode, encode, notice, page_id, render
-from alerts.wording import GSM_ALPHABET, distinct, span
+from alerts.page import LATE, RETURNED, SERVICE, TEST, Letterhead, Page, decode, encode, notice, page_id, render
+from alerts.wording import GSM_ALPHABET, WORDS, distinct, span
 from facility.site import Facility, Place, Point
 from rules.ahead import OURS
 from rules.excursion import Excursion
@@ -95,6 +95,42 @@ def test_an_alarm_found_late_says_so_and_whether_it_is_over() -> None:
     assert "Late: " in told.text
 
 
+def test_a_page_in_swedish_says_the_same() -> None:
+    rule = replace(PRESSURE, text={"en": "Close the doors.", "sv": "Stäng dörrarna."})
+    told = render(LOW, alarm="17", rule=rule, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS + 3920 * SECOND_NS, language="sv")
+    assert told.subject == "demo ÅTGÄRD hög: Cell processing 1, tryckskillnad 9,96 Pa under 10 Pa"
+    assert told.text.splitlines() == [
+        "Miljö: demo",
+        "Nivå: åtgärd, prioritet hög",
+        "Vad: tryckskillnad (cp1.dp)",
+        "Var: ATMP Centre, Cell processing 1 (cp1), renhetsgrad B, i drift",
+        "Sämsta värde: 9,96 Pa, under gränsen",
+        "Gräns: 10 Pa",
+        "Sedan: 2026-11-21 08:41:10+01:00 (Europe/Stockholm), 2026-11-21T07:41:10.25Z",
+        "Under: 1 tim 5 min",
+        "Regel: dp-low",
+        "Gör: Stäng dörrarna.",
+        "Rutin: SOP-17",
+        "Öppna: https://em.example.org/alarms/17",
+    ]
+    assert told.facts == page().facts | {"language": "sv"}
+
+
+def test_both_languages_have_the_same_words() -> None:
+    assert {language: sorted(words) for language, words in WORDS.items()} == dict.fromkeys(WORDS, sorted(WORDS["en"]))
+    assert all(WORDS["en"][key].count("{}") == word.count("{}") for key, word in WORDS["sv"].items())
+    assert all(set(word.format(*range(7))) <= GSM_ALPHABET for words in WORDS.values() for key, word in words.items() if "`" not in word)
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "OVER: "), ("sv", "ÖVER: ")])
+def test_a_page_says_that_it_is_over(language: str, words: str) -> None:
+    over = replace(LOW, ended=ONSET_NS + 90 * SECOND_NS, cleared=ONSET_NS + 100 * SECOND_NS)
+    told = render(over, alarm="17", rule=PRESSURE, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS, kind=RETURNED, language=language)
+    assert told.subject.startswith(f"demo {words}Cell processing 1, ")
+    assert told.subject.endswith(" 1 min 30 s")
+    assert told.kind == "returned"
+
+
 def test_tests_and_faults_of_the_service_are_pages_too() -> None:
     assert notice(TEST, "Test page to Anna", letterhead=LETTERHEAD, at=ONSET_NS).subject == "demo TEST: ATMP Centre: Test page to Anna"
     fault = notice(SERVICE, "The journal cannot be written", letterhead=LETTERHEAD, at=ONSET_NS, do="Make room on the disk")
@@ -118,7 +154,7 @@ def test_the_key_tells_pages_of_two_installations_apart() -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="allowed: raised, late, test, service"):
+    with pytest.raises(ValueError, match="allowed: raised, late, returned, test, service"):
         Page("1", "1", "nonsense", 0, "", "")
 
 

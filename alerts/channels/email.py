@@ -8,17 +8,26 @@ import email.policy
 import email.utils
 import smtplib
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from html import escape
+from typing import TYPE_CHECKING
 
 from alerts.channels.channel import DeliveryError, redacted, reveal
 from alerts.page import Page
 from facility.secret import Secret
 
+if TYPE_CHECKING:
+    from alerts.trend import Picture
+
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """A mailbox and the server that takes mail for it; `security` is none, starttls or tls, both with a check of the certificate."""
+    """A mailbox and the server that takes mail for it; `security` is none, starttls or tls, both with a check of the certificate.
+
+    `draw` gives the picture of a page, if there is one; it must neither fail nor take long.
+    """
 
     host: str
     port: int
@@ -28,12 +37,14 @@ class Email:
     username: str = ""
     password: str | Secret | None = field(default=None, repr=False)
     timeout_s: float = 10.0
+    draw: Callable[[Page], Picture | None] | None = field(default=None, repr=False, compare=False)
 
     def send(self, page: Page) -> None:
         """Hand the page to the server; a DeliveryError is permanent when the server answered 5xx."""
+        message = compose(page, self.sender, self.recipient, self.draw(page) if self.draw is not None else None)
         try:
             with contextlib.closing(self._connect()) as server:
-                server.send_message(compose(page, self.sender, self.recipient), self.sender, [self.recipient])
+                server.send_message(message, self.sender, [self.recipient])
                 # The message is taken: what goes wrong while saying goodbye must not send it again.
                 with contextlib.suppress(OSError):
                     server.quit()
@@ -88,7 +99,7 @@ class Email:
         return DeliveryError(f"mail to {self.recipient} over {self.host}:{self.port}: {said}", hint, permanent=permanent)
 
 
-def compose(page: Page, sender: str, recipient: str) -> EmailMessage:
+def compose(page: Page, sender: str, recipient: str, picture: Picture | None = None) -> EmailMessage:
     """The page as a message; its Message-ID and Date come from the page, so that a repeat is the same message."""
     message = EmailMessage(policy=email.policy.SMTP)
     message["From"] = sender
@@ -98,6 +109,13 @@ def compose(page: Page, sender: str, recipient: str) -> EmailMessage:
     message["Message-ID"] = f"<{page.key}@{_domain(sender)}>"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(page.text)
+    if picture is not None:
+        lines = "".join(f"<p>{escape(line)}</p>\n" for line in page.text.splitlines())
+        image = f'<p><img src="cid:trend" alt="{escape(picture.words)}"></p>\n'
+        message.add_alternative(f"<html><body>\n{lines}{image}</body></html>\n", subtype="html")
+        page_as_html = message.get_payload(1)
+        assert isinstance(page_as_html, EmailMessage)
+        page_as_html.add_related(picture.png, "image", "png", cid="<trend>", disposition="inline", filename="trend.png")
     return message
 
 

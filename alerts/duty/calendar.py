@@ -42,6 +42,12 @@ class WorkingHours:
         local = shown(at, self.zone)
         return self._works(local.date()) and self.start <= local.time() < self.end
 
+    def opens(self, at: int) -> int:
+        """When somebody is at work, from `at` on (int ns UTC): at once in working hours."""
+        while not self.open(at):
+            at = self.changes_after(at)
+        return at
+
     def changes_after(self, at: int) -> int:
         """The next moment (int ns UTC) after `at` when working hours may begin or end."""
         day = shown(at, self.zone).date()

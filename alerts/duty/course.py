@@ -126,4 +126,4 @@ def next_way(person: Person, priority: str, tried: Iterable[str]) -> Way | None:
 
 def everyone(roster: Roster, step: int) -> tuple[Notice, ...]:
     """Every channel is told."""
-    return tuple(Notice(step, "", EVERYONE, target) for target in roster.everyone or roster.targets)
+    return tuple(Notice(step, "", EVERYONE, target, roster.language) for target in roster.everyone or roster.targets)

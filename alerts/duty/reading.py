@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 from alerts.duty.calendar import WEEKDAYS, WorkingHours, moment
 from alerts.duty.feed import Event, read_feed
-from alerts.duty.roster import NOBODY, Person, Policy, Roster, Route, Schedule, Step
+from alerts.duty.roster import NOBODY, Daily, Person, Policy, Roster, Route, Schedule, Step
 from alerts.duty.rotation import Cycle, Override, Rotation, Shifts, Turn
 from alerts.duty.sections import (
     CHOICES,
     ROUTE_KEYS,
+    DailySection,
     DrillSection,
     DutySection,
     HoursSection,
@@ -37,13 +38,14 @@ class RosterReading:
     """Builds the roster and collects what is wrong with it.
 
     `people` are known with their ways, `names` are what a step's `by` may say, `everyone` the targets of all channels, `zone` is the
-    site's, and `known` what routes may name (None where that is not known).
+    site's, `known` what routes may name (None where that is not known), and `kinds` the kind of each channel.
     """
 
     def __init__(
         self, files: Files, name: str, document: Document, people: Mapping[str, Person], names: Collection[str], everyone: Iterable[str],
-        zone: str, known: Known | None,
+        zone: str, known: Known | None, kinds: Mapping[str, str],
     ) -> None:  # fmt: skip
+        self.kinds = kinds
         self.files, self.name, self.document = files, name, document
         self.people, self.names, self.everyone = dict(people), tuple(names), tuple(everyone)
         self.zone, self.known = zone, known
@@ -77,6 +79,9 @@ class RosterReading:
             policies=policies,
             routes=routes,
             test=self._test(section.test, told) if section.test is not None else None,
+            language=section.language,
+            replies=section.replies is not None,
+            daily=self._daily(section.daily) if section.daily is not None else None,
         )
 
     def _refuse(self, path: Path, found: str, allowed: str, hint: str = "") -> None:
@@ -201,7 +206,7 @@ class RosterReading:
             for number, name in enumerate(step.by or ()):
                 self._among(self._item(step.at("by"), number), name, self.names, "the id or kind of a channel, or the kind of a way")
         steps = tuple(Step(step.after, step.to, step.by or ()) for step in policy.steps)
-        return Policy(id_, steps, policy.repeat or 0, policy.times or 0, policy.until == "returned")
+        return Policy(id_, steps, policy.repeat or 0, policy.times or 0, policy.until == "returned", policy.returned)
 
     def _route(self, route: RouteSection, section: DutySection) -> Route:
         if route.policy != NOBODY:
@@ -236,6 +241,15 @@ class RosterReading:
         start = datetime.combine(A_MONDAY + timedelta(days=weekday or 0), hour)
         length = timedelta(days=max(days, block.every // (24 * HOUR_NS)))
         return Schedule(block.to, Cycle(("",), start, length, ZoneInfo(block.timezone or self.zone)), block.within)
+
+    def _daily(self, block: DailySection) -> Daily:
+        names = block.to or tuple(id_ for id_, kind in self.kinds.items() if kind in ("email", "local"))
+        for number, name in enumerate(block.to or ()):
+            self._among(self._item(block.at("to"), number), name, self.kinds, "the id of a channel")
+        targets = tuple(target for target in self.everyone if target.partition("/")[0] in names)
+        if not targets:
+            self._refuse(("daily",), "no channel that it goes to", "in `to` the id of a channel; a mail channel needs `to` itself")
+        return Daily(block.when, ZoneInfo(block.timezone or self.zone), targets)
 
     def _item(self, path: Path, number: int) -> Path:
         """The path of an item of a list, which may also be given alone."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property
+from zoneinfo import ZoneInfo
 
-from alerts.duty.calendar import WorkingHours
+from alerts.duty.calendar import WorkingHours, moment, shown
 from alerts.duty.rotation import FOREVER, Cycle, Override, Rotation, who
 from facility.site import Facility, Point
 from rules.rule import Rule
@@ -60,7 +62,7 @@ class Step:
 class Policy:
     """Steps until somebody acknowledges; then the last one again every `repeat_ns` (0: never), at most `times` (0: without end).
 
-    `until_returned`: the end of the condition ends it, too.
+    `until_returned`: the end of the condition ends it, too. `returned`: those who were told hear of that end.
     """
 
     id: str
@@ -68,6 +70,7 @@ class Policy:
     repeat_ns: int = 0
     times: int = 0
     until_returned: bool = False
+    returned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +117,25 @@ class Schedule:
     within_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Daily:
+    """Each day, when the clocks of a zone show `at`, a message goes to `targets`."""
+
+    at: time
+    zone: ZoneInfo
+    targets: tuple[str, ...]
+
+    def after(self, at: int) -> int:
+        """The next time for it after a moment (int ns UTC)."""
+        day = shown(at, self.zone).date()
+        while (due := moment(datetime.combine(day, self.at), self.zone)) <= at:
+            day += timedelta(days=1)
+        return due
+
+
 @dataclass(frozen=True)
 class Roster:
-    """Everything about who is told. Without `routes` every target of `everyone` gets each page."""
+    """Everything about who is told. Without `routes` every target of `everyone` gets each page, in `language`."""
 
     everyone: tuple[str, ...] = ()
     people: Mapping[str, Person] = field(default_factory=dict)
@@ -127,11 +146,20 @@ class Roster:
     policies: Mapping[str, Policy] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     test: Schedule | None = None
+    language: str = "en"
+    daily: Daily | None = None
+    replies: bool = False
+    """Whether people may acknowledge by a reply to a mail."""
 
     @property
     def chooses(self) -> bool:
         """Whether anybody is chosen, and not all channels told at once."""
         return bool(self.routes)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it says nothing but that every channel is told."""
+        return not self.chooses and self.language == "en" and not self.replies and self.daily is None
 
     def policy(self, subject: Subject, at: int) -> Policy | None:
         """The policy of the first route that an alarm matches at a moment; None where none does. That of `nobody` has no steps."""

@@ -138,6 +138,8 @@ class PolicySection(Section):
     """At most so many repeats; without end unless given."""
     until: Literal["acknowledged", "returned"] = "acknowledged"
     """returned: it also ends when the condition is over."""
+    returned: bool = False
+    """Those who were told are told when the condition is over, too."""
 
 
 class RouteSection(Section):
@@ -172,6 +174,31 @@ class DrillSection(Section):
     """The site's unless given."""
 
 
+class DailySection(Section):
+    """A message a day that takes the heads of the journal and of the audit trail away from the machine."""
+
+    when: Annotated[Hour, Field(alias="at")] = time(7)
+    """Time of day: "07:00"."""
+    to: OneOrMore | None = None
+    """Ids of channels; those of kind email and local unless given."""
+    timezone: Zone | None = None
+    """The site's unless given."""
+
+
+class RepliesSection(Section):
+    """The mailbox to which people reply; a reply that begins with the person's PIN acknowledges."""
+
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """993 with tls, else 143, unless given."""
+    security: Literal["none", "starttls", "tls"] = "tls"
+    username: Annotated[str, Field(min_length=1)]
+    password_file: str | None = None
+    """File with the password; or the environment variable RENRUM_REPLIES_PASSWORD."""
+    folder: Annotated[str, Field(pattern='^[^"\\\\\r\n]+$')] = "INBOX"
+    every: PeriodNs = 30 * 10**9
+
+
 ROUTE_KEYS = ("priority", "level", "rule", "point", "room", "zone", "system", "tag")
 CHOICES = {"priority": PRIORITIES, "level": LEVELS}
 
@@ -200,3 +227,7 @@ class DutySection(Section):
     routes: list[RouteSection] = Field([])
     """The first that matches an alarm counts."""
     test: DrillSection | None = None
+    replies: RepliesSection | None = None
+    daily: DailySection | None = None
+    language: Literal["en", "sv"] = "en"
+    """Of pages where everyone is told; a person who is chosen has one of their own."""

@@ -9,6 +9,7 @@ import click
 COMMANDS = {
     "who": ("service.cli.oncall_who:who", "Who has the duty, and until when."),
     "test": ("service.cli.oncall_drill:test", "Send a page that must be acknowledged."),
+    "pin": ("service.cli.oncall_pin:pin", "Set a person's PIN for replies by mail."),
     "preview": ("service.cli.oncall_preview:preview", "Who would be told what, when, for an alarm."),
 }
 """name -> (module:command, what `renrum oncall --help` says of it)."""

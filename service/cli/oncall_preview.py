@@ -69,7 +69,10 @@ def preview(what: tuple[str, ...], config: Path, at_text: str | None, span: str,
     roster = configuration.oncall.roster
     subject = subject_of(rule, point, configuration.facility)
     told, goes_on = told_of(configuration, subject, at, overrides_in(configuration.settings.data_dir), span_of("--span", span))
-    page = render(excursion, alarm="", rule=rule, facility=configuration.facility, letterhead=letterhead(configuration), at=at)
+    page = render(
+        excursion, alarm="", rule=rule, facility=configuration.facility, letterhead=letterhead(configuration), at=at,
+        language=roster.language,
+    )  # fmt: skip
     if as_json:
         click.echo(json.dumps(_document(told, goes_on, page), indent=2, ensure_ascii=False))
     else:

@@ -70,8 +70,8 @@ rotations:
 class Night:
     """`broken` are targets that take no page; `restarts` lets the service start again after every step."""
 
-    def __init__(self, folder: Path, oncall: str, begin: str, *, restarts: bool = False) -> None:
-        for name, text in {**FILES, "oncall.yaml": PEOPLE + oncall}.items():
+    def __init__(self, folder: Path, oncall: str, begin: str, *, restarts: bool = False, people: str = PEOPLE) -> None:
+        for name, text in {**FILES, "oncall.yaml": people + oncall}.items():
             (folder / name).write_text(text, encoding="utf-8")
         self.folder, self.data, self.restarts = folder, folder / "data", restarts
         self.data.mkdir()
@@ -165,7 +165,7 @@ class Night:
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything that telling people leaves behind."""
-        names = ("alarms", "alarm_groups", "annunciations", "audit", "outbox", "escalations", "notices", "overrides", "drills")
+        names = ("alarms", "alarm_groups", "annunciations", "audit", "outbox", "escalations", "notices", "overrides", "drills", "replies")
         return {name: self.store.rows(f"select * from {name} order by 1") for name in names}
 
     def ended(self) -> list[str]:
@@ -184,7 +184,7 @@ class Night:
         self.store = StateStore(self.data / "state.db", durable=False)
         memory = Recollection(self.series)
         judges = Judges()
-        paging = Paging(Letterhead("validation", self.configuration.facility.site), judges)
+        paging = self.paging = Paging(Letterhead("validation", self.configuration.facility.site), judges)
 
         def plan(body: ConfigurationBody, number_of: dict[str, int], at: int) -> Plan:
             paging.know(at, body)
