@@ -1,7 +1,7 @@
-"""A recording judged offline: in time order, by the engine that judges live, in memory that does not grow with the recording.
+"""A recording judged offline: in time order, by the engine that judges live, in memory that has a bound whatever the recording.
 
-First its chunks are admitted into a series on disk, while silence is judged along the arrivals; then each point's readings are judged
-in time order, when all states of rooms are known. There is nothing late, so every excursion is current at revision 0.
+First its chunks are admitted and held, those of a large recording on disk, while silence is judged along the arrivals; then each point's
+readings are judged in time order, when all states of rooms are known. There is nothing late, so every excursion is current at revision 0.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import numpy as np
 from facility.reading import Readings
 from facility.recording import Chunk
 from facility.site import OCCUPANCIES
+from ingest.held import Held
 from ingest.recorded import RecordedIntake, RecordedSums, Refused
-from ingest.series import NO_TIME, Series
+from ingest.series import NO_TIME
 from rules.ahead import AheadState, Arrived, Watch, ahead, open_ahead
 from rules.copies import BEGINNING, COPY, Copying, Deaths, spans_of
 from rules.engine import CLEARED, Finding, advance, open_excursions
@@ -43,8 +44,8 @@ class Replay:
 
     def __init__(self, plan: Plan, folder: Path, refuse: Callable[[Refused], None] | None = None) -> None:
         self._plan = plan
-        self._series = Series(folder / "series.db")
-        self._intake = RecordedIntake(plan.facility, self._series, refuse)
+        self._held = Held(folder / "series.db", len(plan.facility.points))
+        self._intake = RecordedIntake(plan.facility, self._held, refuse)
         self._found = Found(folder / "found.db")
         self._silences = StaleState.since(len(plan.stale), 0, 0)
         self._clocks = [(Watch(rule, points), AheadState()) for rule, points in plan.ahead]
@@ -79,7 +80,6 @@ class Replay:
 
     def judge(self, progress: Callable[[float], None] = lambda done: None) -> None:
         """Judge all that was taken; `progress` is told the fraction done."""
-        self._intake.settle()
         self._occupancy = occupancy_of(self._plan.facility, self._intake.states_by_place(), self._passing())
         self._judge_readings(progress)
         self._judge_end()
@@ -101,13 +101,13 @@ class Replay:
 
     def close(self) -> None:
         """Let go of the files."""
-        self._series.close()
+        self._held.close()
         self._found.close()
 
     def _passing(self) -> dict[Condition, Passed]:
         """When each condition of `unless` holds, from its point's readings, a batch at a time."""
         passing = {condition: Passed.nothing(NO_TIME) for pairs in self._plan.groups for condition in pairs.conditions}
-        for readings in self._series.in_order(BATCH_ROWS, {condition.number for condition in passing}):
+        for readings in self._held.in_order(BATCH_ROWS, {condition.number for condition in passing}):
             for condition, passed in passing.items():
                 passing[condition] = passed.then(condition, readings.take(readings.point == condition.number), Deaths())
         return passing
@@ -127,7 +127,7 @@ class Replay:
             done += int(np.count_nonzero(readings.sequence != COPY))
             progress(done / self.sums.stored)
         for derivation in self._plan.derived.values() if groups else ():
-            for readings in derivation.slices(self._series.first):
+            for readings in derivation.slices(self._held.first):
                 take(readings)
         for pairs, state in zip(groups, states, strict=True):
             self._found.add(open_excursions(pairs, state, self._occupancy))
@@ -137,7 +137,7 @@ class Replay:
         """All readings, with copies up to the clock: here sources live to the end."""
         on_change = self._plan.on_change
         copying = Copying(spans_of([(BEGINNING, on_change)]), Deaths(), np.full(len(on_change.known), self._intake.clock or 0))
-        for readings in self._series.in_order(BATCH_ROWS):
+        for readings in self._held.in_order(BATCH_ROWS):
             yield from copying.take(readings)
         yield from copying.end()
 

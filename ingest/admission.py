@@ -56,7 +56,8 @@ class Admission:
         """Take over the ranges and clock tolerances of the configuration in force, by point number."""
         self._resize(max(points, default=-1) + 1)
         for number, point in points.items():
-            self._low[number], self._high[number] = point.range or (-VALUE_MAX, VALUE_MAX)
+            low, high = point.range or (-VALUE_MAX, VALUE_MAX)
+            self._low[number], self._high[number] = max(low, -VALUE_MAX), min(high, VALUE_MAX)
             self._ahead[number], self._late[number] = point.max_ahead_ns, point.max_late_ns
 
     def admit(
@@ -69,8 +70,27 @@ class Admission:
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """A verdict for each row in the order of arrival, and the quality to store (SPOILT added where there is no usable value)."""
         self._pending = _Pending()
-        verdict = np.full(len(point), STORED, np.uint8)
         doubtful = (time <= self._newest[point]) | (time > received + self._ahead[point])
+        if not self._remember and not doubtful.any() and _ascends(time, point):
+            # With each point's newest in the last of its rows; what is assigned last stays.
+            newest = np.full(len(self._newest), NO_TIME)
+            newest[point] = time
+            there = np.flatnonzero(newest != NO_TIME)
+            self._pending.newest = dict(zip(there.tolist(), newest[there].tolist(), strict=True))
+            return np.full(len(point), STORED, np.uint8), self._judged_quality(point, value, quality)
+        verdict = self._settled(point, time, value, quality, received, doubtful)
+        return verdict, self._judged_quality(point, value, quality)
+
+    def _settled(
+        self,
+        point: NDArray[np.uint32],
+        time: NDArray[np.int64],
+        value: NDArray[np.float64],
+        quality: NDArray[np.uint8],
+        received: NDArray[np.int64],
+        doubtful: NDArray[np.bool_],
+    ) -> NDArray[np.uint8]:
+        verdict = np.full(len(point), STORED, np.uint8)
         order = np.argsort(point, kind="stable")
         descends = np.zeros(len(point), np.bool_)
         descends[order[1:]] = (point[order[1:]] == point[order[:-1]]) & (time[order[1:]] <= time[order[:-1]])
@@ -91,9 +111,17 @@ class Admission:
                     strict=True,
                 )
             )
+        return verdict
+
+    def _judged_quality(self, point: NDArray[np.uint32], value: NDArray[np.float64], quality: NDArray[np.uint8]) -> NDArray[np.uint8]:
         with np.errstate(invalid="ignore"):
-            usable = (value >= self._low[point]) & (value <= self._high[point]) & (np.abs(value) <= VALUE_MAX)
-        return verdict, np.where(usable, quality, quality | SPOILT).astype(np.uint8)
+            spoilt = ~((value >= self._low[point]) & (value <= self._high[point]))
+        return quality | spoilt * np.uint8(SPOILT) if spoilt.any() else quality
+
+    @property
+    def newest(self) -> NDArray[np.int64]:
+        """By point number the newest time that was stored, NO_TIME for none."""
+        return self._newest
 
     def confirm(self) -> None:
         """The last batch is durable."""
@@ -160,6 +188,12 @@ class Admission:
         self._newest = grown(self._newest, NO_TIME)
         self._low, self._high = grown(self._low, -VALUE_MAX), grown(self._high, VALUE_MAX)
         self._ahead, self._late = grown(self._ahead, UNBOUNDED_NS), grown(self._late, UNBOUNDED_NS)
+
+
+def _ascends(time: NDArray[np.int64], point: NDArray[np.uint32]) -> bool:
+    """Whether rows stand by time and, at one time, by point, none of them twice."""
+    later, same = time[1:] > time[:-1], time[1:] == time[:-1]
+    return bool((later | (same & (point[1:] > point[:-1]))).all())
 
 
 def _same(stored: Content, content: Content) -> bool:

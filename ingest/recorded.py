@@ -1,4 +1,4 @@
-"""From the chunks of a recording to a series: admitted row by row as live messages are, whatever the size of the recording."""
+"""From the chunks of a recording to its readings by point and time: admitted row by row as live messages are, whatever its size."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from facility.units import Conversion, UnknownUnit, conversion, dimension
 from facility.whole_file import whole_text
 from ingest.admission import CLOCK_AHEAD, DUPLICATE, REASONS, STORED, Admission, Content, Key
 from ingest.arrivals import Reason
-from ingest.series import HOUR_NS, NO_TIME, Series
+from ingest.held import Held
+from ingest.series import HOUR_NS, NO_TIME
 
-WRITE_AT = 524_288
-"""So many readings are gathered in memory before they are written to the series: about 25 MB, and as much again while they are sorted."""
 SPAN_NS = 100 * 366 * 24 * HOUR_NS
 """From the first `received` to the last; listening time must stay far inside int64."""
 
 _T = TypeVar("_T", bound=np.generic)
+_END = np.iinfo(np.int64).max
 _UNDERSTOOD = 0
 _WHY = ("", Reason.POINT_UNKNOWN, Reason.UNIT_UNKNOWN, Reason.UNIT_MISMATCH, *REASONS.values())
 _POINT_UNKNOWN, _UNIT_UNKNOWN, _UNIT_MISMATCH = 1, 2, 3
@@ -90,21 +90,18 @@ class RecordedIntake:
     chunk whose time was too far ahead.
     """
 
-    def __init__(self, facility: Facility, series: Series, refuse: Callable[[Refused], None] | None = None) -> None:
-        self._facility, self._series, self._refuse = facility, series, refuse
+    def __init__(self, facility: Facility, held: Held, refuse: Callable[[Refused], None] | None = None) -> None:
+        self._facility, self._held, self._refuse = facility, held, refuse
         points = facility.points
         self._number_of = {point.id: number for number, point in enumerate(points) if point.derived is None}
         self._names = np.empty(0, np.int64)
-        self._retired = np.array([np.iinfo(np.int64).max if point.retired_ns is None else point.retired_ns for point in points], np.int64)
+        self._retired = np.array([_END if point.retired_ns is None else point.retired_ns for point in points], np.int64)
         units = list(dict.fromkeys(point.unit for point in points))
         self._point_units = units
         self._unit_of = np.array([units.index(point.unit) for point in points], np.int64)
-        self._newest = np.full(len(points), NO_TIME)
         self._known: dict[Key, Content] = {}
-        self._admission = Admission(len(points), self._newest.copy(), lambda *key: self._known.get(key), remember=False)
+        self._admission = Admission(len(points), np.full(len(points), NO_TIME), lambda *key: self._known.get(key), remember=False)
         self._admission.limits_of(dict(enumerate(points)))
-        self._unwritten: list[Readings] = []
-        self._writes = 0
         self.sums = RecordedSums()
         self.states: dict[tuple[str, int], str] = {}
         self.start: int | None = None
@@ -124,17 +121,11 @@ class RecordedIntake:
         self._take_rejects(chunk)
         self._take_states(chunk)
         number, value, why = self._understood(chunk)
-        rows = np.flatnonzero(why == _UNDERSTOOD)
+        rows = np.flatnonzero(why == _UNDERSTOOD) if why.any() else slice(None)
         stored = self._admitted(chunk, rows, number, value, why)
         self._quarantine(chunk, why)
         self.sums.stored += len(stored)
         return stored
-
-    def settle(self) -> None:
-        """Write what is still in memory."""
-        self._writes += 1
-        self._series.write(Readings.concatenate(self._unwritten), [], self._writes)
-        self._unwritten = []
 
     def states_by_place(self) -> dict[str, list[tuple[int, str]]]:
         """The stored states as `place id -> (time, state)`."""
@@ -150,9 +141,11 @@ class RecordedIntake:
         new = [self._number_of.get(name, -1) for name in chunk.names[len(self._names) :]]
         self._names = np.concatenate([self._names, np.array(new, np.int64)])
         number = self._names[chunk.point]
-        why = np.where(number < 0, _POINT_UNKNOWN, _UNDERSTOOD).astype(np.uint8)
-        known = np.flatnonzero(number >= 0)
-        why[known[chunk.time[known] >= self._retired[number[known]]]] = _POINT_UNKNOWN
+        why = np.zeros(len(number), np.uint8)
+        why[number < 0] = _POINT_UNKNOWN
+        if chunk.time.max(initial=NO_TIME) >= self._retired.min(initial=_END):
+            known = np.flatnonzero(number >= 0)
+            why[known[chunk.time[known] >= self._retired[number[known]]]] = _POINT_UNKNOWN
         value = chunk.value
         if chunk.unit.any():
             value = self._converted(chunk, number, why)
@@ -176,54 +169,43 @@ class RecordedIntake:
     # What becomes of it
 
     def _admitted(
-        self, chunk: Chunk, rows: NDArray[np.intp], number: NDArray[np.int64], value: NDArray[np.float64], why: NDArray[np.uint8]
+        self, chunk: Chunk, rows: NDArray[np.intp] | slice, number: NDArray[np.int64], value: NDArray[np.float64], why: NDArray[np.uint8]
     ) -> Readings:
         self.ahead = (np.empty(0, np.uint32), np.empty(0, np.int64))
-        if not len(rows):
+        point = number[rows].astype(np.uint32)
+        if not len(point):
             return Readings.empty()
         assert self.start is not None
-        point = number[rows].astype(np.uint32)
         time, value, quality, received = chunk.time[rows], value[rows], chunk.quality[rows], chunk.received[rows]
         self._recall(point, time)
         verdict, quality = self._admission.admit(point, time, value, quality, received)
         self._admission.confirm()
-        why[rows] = _VERDICTS[verdict]
-        self.ahead = point[verdict == CLOCK_AHEAD], received[verdict == CLOCK_AHEAD]
-        self.sums.duplicates += int(np.count_nonzero(verdict == DUPLICATE))
-        heard, sequence = received - self.start, np.full(len(rows), -1)
-        stored = Readings(point, time, value, quality, received, heard, sequence).take(verdict == STORED)
-        np.maximum.at(self._newest, stored.point, stored.time)
-        self._unwritten.append(stored)
-        if sum(map(len, self._unwritten)) >= WRITE_AT:
-            self.settle()
-        return stored
+        readings = Readings(point, time, value, quality, received, received - self.start, np.broadcast_to(np.int64(-1), len(point)))
+        if verdict.any():
+            why[rows] = _VERDICTS[verdict]
+            self.ahead = point[verdict == CLOCK_AHEAD], received[verdict == CLOCK_AHEAD]
+            self.sums.duplicates += int(np.count_nonzero(verdict == DUPLICATE))
+            readings = readings.take(verdict == STORED)
+        self._held.write(readings)
+        return readings
 
     def _recall(self, point: NDArray[np.uint32], time: NDArray[np.int64]) -> None:
         """Look up, for all rows at once, what is stored already at their points and times; only rows that are not newer can be there."""
         self._known = {}
-        old = np.flatnonzero(time <= self._newest[point])
+        old = np.flatnonzero(time <= self._admission.newest[point])
         if not len(old):
             return
         old = old[np.lexsort((time[old], point[old]))]
         point, time = point[old], time[old]
-        times = np.sort(time)
-        for readings in self._unwritten:
-            if len(readings) and readings.time.min() <= times[-1] and readings.time.max() >= times[0]:
-                self._know(readings.take(_among(readings.time, times)), point)
-        if not self._writes:
-            return
         hour = time // HOUR_NS
         starts = np.concatenate([[0], np.flatnonzero((np.diff(point) != 0) | (np.diff(hour) != 0)) + 1])
         for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(time)], strict=True):
-            begin = int(hour[start]) * HOUR_NS
-            written = self._series.read(int(point[start]), begin, begin + HOUR_NS)
-            if len(written):
-                self._know(written.take(_among(written.time, time[start:end])), point[start:end])
-
-    def _know(self, found: Readings, point: NDArray[np.uint32]) -> None:
-        found = found.take(_among(found.point, point))
-        keys = zip(found.point.tolist(), found.time.tolist(), strict=True)
-        self._known.update(zip(keys, zip(found.value.tolist(), found.quality.tolist(), strict=True), strict=True))
+            number, begin = int(point[start]), int(hour[start]) * HOUR_NS
+            stored = self._held.read(number, begin, begin + HOUR_NS)
+            if len(stored):
+                stored = stored.take(_among(stored.time, time[start:end]))
+                keys = ((number, at) for at in stored.time.tolist())
+                self._known.update(zip(keys, zip(stored.value.tolist(), stored.quality.tolist(), strict=True), strict=True))
 
     def _take_states(self, chunk: Chunk) -> None:
         for row in chunk.states:
@@ -251,6 +233,8 @@ class RecordedIntake:
                 self._refuse(Refused(row.file, row.row, row.reason, row.detail, row.text))
 
     def _quarantine(self, chunk: Chunk, why: NDArray[np.uint8]) -> None:
+        if not why.any():
+            return
         counts = np.bincount(why, minlength=len(_WHY)).tolist()
         for reason, count in zip(_WHY[1:], counts[1:], strict=True):
             if count:

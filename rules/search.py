@@ -29,7 +29,7 @@ def blocks(pairs: Pairs, state: RunState, readings: Readings, occupancy: Occupan
     if pairs.windowed:
         for offset in range(0, int(segments[1].max(initial=0)), CHUNK):
             for block, _ in laid(readings, segments[:, segments[1] > offset], slice(offset, offset + CHUNK)):
-                yield from _told(pairs, state, spoken(pairs, state.windows, evaluable(pairs, block, occupancy), occupancy))
+                yield from _told(pairs, state, spoken(pairs, state.windows, evaluable(pairs, block, occupancy), occupancy, state.active))
         return
     long = segments[1] >= LONG
     if long.any():

@@ -43,8 +43,11 @@ def without_excluded(block: Block, excluded: NDArray[np.bool_]) -> Rest:
     return Rest(rest, cut, passed[rest.starts + rest.lengths - 1] != at_end, block.pair[~left])
 
 
-def spoken(pairs: Pairs, windows: Windows | None, block: Block, occupancy: Occupancy) -> Block:
-    """The evaluated rows of a block with what their windowed kind says of them; `windows` go ahead with them."""
+def spoken(pairs: Pairs, windows: Windows | None, block: Block, occupancy: Occupancy, active: NDArray[np.bool_] | None = None) -> Block:
+    """The evaluated rows of a block with what their windowed kind says of them; `windows` go ahead with them.
+
+    Where nothing breaches, the values judged are right enough to say so, and exact only of pairs that are `active`.
+    """
     assert windows is not None
     if not len(block.pair):
         return block
@@ -68,7 +71,7 @@ def spoken(pairs: Pairs, windows: Windows | None, block: Block, occupancy: Occup
         cut[1:] |= np.diff(block.time) > spread(gap, block)[1:]
         first |= ~empty & (block.time[starts] - windows.last(pair) > gap)
     cut[starts] = first
-    said = _said(pairs, windows, block, cut, above, below)
+    said = _said(pairs, windows, block, cut, (above, below), active)
     windows.leave(trailing)
     cut[starts] |= empty
     verdicts = Verdicts(said.breaching, said.may_return, cut, above, below, said.warm)
@@ -76,11 +79,16 @@ def spoken(pairs: Pairs, windows: Windows | None, block: Block, occupancy: Occup
 
 
 def _said(
-    pairs: Pairs, windows: Windows, block: Block, cut: NDArray[np.bool_], above: NDArray[np.float64], below: NDArray[np.float64]
+    pairs: Pairs,
+    windows: Windows,
+    block: Block,
+    cut: NDArray[np.bool_],
+    limits: tuple[NDArray[np.float64], NDArray[np.float64]],
+    active: NDArray[np.bool_] | None,
 ) -> Said:
     value = block.value
     if pairs.kind == "count":
-        value = breaching_of(pairs, block, above, below).astype(np.float64)
+        value = breaching_of(pairs, block, *limits).astype(np.float64)
     fresh = written(windows, block.pair, block.starts, block.lengths, block.time, value, cut)
     if pairs.kind == "rate":
         return rate(pairs, windows, fresh, value)
@@ -89,6 +97,6 @@ def _said(
     if pairs.kind == "count":
         breaching, full = count(pairs, windows, fresh)
         return Said(breaching, full, block.value, fresh.whole | full)
-    means, warm = mean(pairs, windows, fresh)
+    means, warm = mean(pairs, windows, fresh, limits, active)
     judged = Block(block.pair, block.starts, block.lengths, block.time, means, block.quality)
-    return Said(breaching_of(pairs, judged, above, below), np.ones(len(means), np.bool_), means, warm)
+    return Said(breaching_of(pairs, judged, *limits), np.ones(len(means), np.bool_), means, warm)

@@ -14,6 +14,14 @@ from rules.exact import COUNT_MAX, Sums, rounded, split
 from rules.plan import Pairs, ranges
 from rules.windows import Flags, Floats, Ints, Windows
 
+STRETCH = 64
+"""Of so many readings in a row the extremes are taken at once."""
+LOOK = 3 * STRETCH
+MANY = 1024
+"""From so many new readings a pair on, means are first taken inexactly, to see whether they have to be exact."""
+ROUNDING = 2.0**-53
+"""What an operation in float64 errs at most, as a part of its result."""
+
 
 def spread(column: NDArray[Any], lengths: Ints) -> NDArray[Any]:
     """A value per pair as a value per row."""
@@ -98,19 +106,58 @@ def count(pairs: Pairs, windows: Windows, fresh: Fresh) -> tuple[Flags, Flags]:
     return (beyond >= spread(pairs.k[fresh.pair], fresh.lengths)) & enough, held == n
 
 
-def mean(pairs: Pairs, windows: Windows, fresh: Fresh) -> tuple[Floats, Flags]:
-    """The means, NaN where there is none, and which are warm."""
+def mean(pairs: Pairs, windows: Windows, fresh: Fresh, limits: tuple[Floats, Floats], active: Flags | None) -> tuple[Floats, Flags]:
+    """The means, NaN where there is none, and which are warm.
+
+    They are exact, except where none of a block is near its limits (above and below) nor needed for a peak: of pairs that are not `active`
+    (None for all pairs when no peak will be asked for).
+    """
     bound = fresh.time - spread(pairs.window[fresh.pair], fresh.lengths)
     first = _first(windows, fresh, bound + 1)
     held = fresh.position - first + 1
+    full = fresh.began <= bound
+    ready = full & (held >= spread(pairs.min_readings[fresh.pair], fresh.lengths))
+    warm = fresh.whole | full
+    if int(fresh.lengths.min()) >= MANY and not (active is not None and active[fresh.pair].any()):
+        means = _inexact(windows, fresh, first, held, np.where(ready, limits, [[np.inf], [-np.inf]]))
+        if means is not None:
+            return np.where(ready, means, np.nan), warm
     sums = _slid(windows, fresh, first, split)
     total = rounded(sums)
     pool = windows.pool.value
     for row in np.flatnonzero((sums.odd > 0) | (held > COUNT_MAX)).tolist():
         total[row] = math.fsum(pool[first[row] : fresh.position[row] + 1].tolist())
-    full = fresh.began <= bound
-    ready = full & (held >= spread(pairs.min_readings[fresh.pair], fresh.lengths))
-    return np.where(ready, total / held, np.nan), fresh.whole | full
+    return np.where(ready, total / held, np.nan), warm
+
+
+def _inexact(windows: Windows, fresh: Fresh, first: Ints, held: Ints, limits: Floats) -> Floats | None:
+    """The means from running sums in float64, unless one may lie beyond its limits; the lead moves on as by `_slid`.
+
+    A running sum of n values errs by at most (n - 1) ROUNDING of the sum of their magnitudes (Higham, Accuracy and Stability of Numerical
+    Algorithms, 2nd ed., 4.2); allowed is four times that, which covers the difference of two, the division and the exact mean's roundings.
+    """
+    pool, (above, below) = windows.pool.value, limits
+    starts, ends, reach = windows.start[fresh.pair], windows.end[fresh.pair], first[fresh.last]
+    if (ends - starts > 5 * fresh.lengths).any():
+        return None
+    means = np.empty(len(first))
+    for begin, end, start, length in zip(starts.tolist(), ends.tolist(), fresh.starts.tolist(), fresh.lengths.tolist(), strict=True):
+        rows = slice(start, start + length)
+        upto = np.zeros(end - begin + 1)
+        np.cumsum(pool[begin:end], out=upto[1:])
+        magnitude = float(np.abs(pool[begin:end]).sum())
+        if not math.isfinite(magnitude):
+            return None
+        np.subtract(upto[end - begin + 1 - length :], upto.take(first[rows] - begin), out=means[rows])
+        means[rows] /= held[rows]
+        error = 4 * (end - begin + 8) * ROUNDING * magnitude / int(held[rows].min()) + 1e-300
+        if not ((means[rows] < above[rows] - error) & (means[rows] > below[rows] + error)).all():
+            return None
+    for pair, begin, end in zip(fresh.pair.tolist(), reach.tolist(), ends.tolist(), strict=True):
+        for part, new in zip(windows.sums.parts(), split(pool[begin:end]).parts(), strict=True):
+            part[pair] = new.sum()
+    windows.start[fresh.pair] = reach
+    return means
 
 
 def flatline(pairs: Pairs, windows: Windows, fresh: Fresh, value: Floats) -> Said:
@@ -123,14 +170,11 @@ def flatline(pairs: Pairs, windows: Windows, fresh: Fresh, value: Floats) -> Sai
     windows.high[pair[goes_on]] = np.maximum(high, windows.high[pair])[goes_on]
     windows.low[pair[goes_on]] = np.minimum(low, windows.low[pair])[goes_on]
     if not goes_on.all():
-        rows = np.flatnonzero(~spread(goes_on, fresh.lengths))
         others = np.flatnonzero(~goes_on)
-        begins, ends = _flat_runs(windows, fresh, rows, others, tolerance)
-        since[rows] = windows.pool.time[begins]
-        broken[rows] = begins > fresh.least[rows]
-        broken[rows] |= spread(windows.broken[pair[others]], fresh.lengths[others]) & (fresh.segment[rows] < 0)
-        windows.high[pair[others]], windows.low[pair[others]] = ends
-        windows.start[pair[others]] = begins[np.cumsum(fresh.lengths[others]) - 1]
+        rough = fresh.lengths[others] >= 4 * LOOK
+        for i in np.flatnonzero(rough).tolist():
+            rough[i] = _is_rough(fresh, int(others[i]), value, tolerance[others[i]], pairs.window[pair[others[i]]])
+        _follow(windows, fresh, others, rough, tolerance, (since, broken))
     duration = pairs.window[pair]
     windows.since[pair], windows.broken[pair] = since[fresh.last], broken[fresh.last]
     # Whatever differs from a reading that is older by the duration already breaks a run that could breach.
@@ -141,18 +185,62 @@ def flatline(pairs: Pairs, windows: Windows, fresh: Fresh, value: Floats) -> Sai
     return Said(fresh.time - since >= duration, broken, value, fresh.whole | broken | (fresh.began <= fresh.time - duration))
 
 
-def _flat_runs(windows: Windows, fresh: Fresh, rows: Ints, others: Ints, tolerance: Floats) -> tuple[Ints, tuple[Floats, Floats]]:
-    """Where in the pool the longest run within the tolerance begins that ends with each of some rows; of each pair's last its extremes.
+def _is_rough(fresh: Fresh, row: int, value: Floats, tolerance: float, duration: int) -> bool:
+    """Whether no LOOK of many new readings of a pair in a row are within the tolerance, nor as old together as the duration.
 
+    So it is when no STRETCH of them is: of LOOK readings in a row one whole stretch is a part.
+    """
+    start, length = int(fresh.starts[row]), int(fresh.lengths[row])
+    if fresh.segment[start] != fresh.segment[start + length - 1]:
+        return False
+    whole = length // STRETCH * STRETCH
+    edges = np.append(fresh.time[start : start + whole : STRETCH], fresh.time[start + length - 1])
+    if not (edges[4:] - edges[:-4] < duration).all():
+        return False
+    stretches = value[start : start + whole].reshape(-1, STRETCH)
+    return bool((stretches.max(axis=1) - stretches.min(axis=1) > tolerance).all())
+
+
+def _follow(windows: Windows, fresh: Fresh, others: Ints, rough: Flags, tolerance: Floats, said: tuple[Ints, Flags]) -> None:
+    """Say of the rows of `others` since when their run lasts, and whether it is broken; the windows of these pairs go ahead.
+
+    Of the `rough` ones only the first LOOK readings and the last are looked at: the runs of those between are broken, and too short to
+    breach, which is all that counts of them.
+    """
+    since, broken = said
+    pair, first, count = fresh.pair[others], fresh.starts[others], np.where(rough, LOOK, fresh.lengths[others])
+    tails = fresh.last[others[rough]]
+    for start, last in zip((first[rough] + LOOK).tolist(), tails.tolist(), strict=True):
+        since[start:last], broken[start:last] = fresh.time[start:last], True
+    whose = np.concatenate([others, others[rough]])
+    rows, counts = np.concatenate([ranges(first, count), tails]), np.concatenate([count, np.ones(len(tails), np.int64)])
+    begin = np.concatenate([windows.start[pair], fresh.position[tails] - LOOK + 1])
+    end = np.concatenate([np.where(rough, fresh.position[first] + LOOK, windows.end[pair]), fresh.position[tails] + 1])
+    least = np.maximum(fresh.least[rows], np.repeat(begin, counts))
+    begins, extremes = _flat_runs(windows.pool.value, (begin, end - begin), (fresh.position[rows], least, counts), tolerance[whose])
+    since[rows] = windows.pool.time[begins]
+    broken[rows] = begins > fresh.least[rows]
+    broken[rows] |= np.repeat(windows.broken[fresh.pair[whose]], counts) & (fresh.segment[rows] < 0)
+    newest = np.arange(len(others))
+    newest[rough] = len(others) + np.arange(len(tails))
+    windows.high[pair], windows.low[pair] = extremes[0][newest], extremes[1][newest]
+    windows.start[pair] = begins[(np.cumsum(counts) - 1)[newest]]
+
+
+def _flat_runs(
+    pool: Floats, spans: tuple[Ints, Ints], of: tuple[Ints, Ints, Ints], tolerance: Floats
+) -> tuple[Ints, tuple[Floats, Floats]]:
+    """Where in the pool the longest run within the tolerance begins that ends with each of some rows; of each span's last its extremes.
+
+    `spans` are beginning and length in the pool; `of` the rows' positions, the least ones where a run may begin, and how many a span has.
     Extremes of 2, 4, 8, … readings first, up to a length that no run has; then down again, run by run the lengths that still fit.
     """
-    pair = fresh.pair[others]
-    lead = windows.start[pair]
-    lengths = windows.end[pair] - lead
-    flat = windows.pool.value[ranges(lead, lengths)]
-    offset = spread(np.cumsum(lengths) - lengths - lead, fresh.lengths[others])
-    row, least = fresh.position[rows] + offset, fresh.least[rows] + offset
-    limit = spread(tolerance[others], fresh.lengths[others])
+    begins, lengths = spans
+    position, earliest, counts = of
+    flat = pool[ranges(begins, lengths)]
+    offset = spread(np.cumsum(lengths) - lengths - begins, counts)
+    row, least = position + offset, earliest + offset
+    limit = spread(tolerance, counts)
     levels = [(flat, flat)]
     while True:
         high, low = levels[-1]
@@ -172,12 +260,12 @@ def _flat_runs(windows: Windows, fresh: Fresh, rows: Ints, others: Ints, toleran
         fits = (begin - size >= least) & (higher - lower <= limit)
         begin = np.where(fits, begin - size, begin)
         top, bottom = np.where(fits, higher, top), np.where(fits, lower, bottom)
-    last = np.cumsum(fresh.lengths[others]) - 1
+    last = np.cumsum(counts) - 1
     return begin - offset, (top[last], bottom[last])
 
 
 def _tally(value: Floats) -> Sums:
-    none = np.zeros(len(value), np.int64)
+    none = np.zeros(0, np.int64)
     return Sums(value.astype(np.int64), none, none, none)
 
 

@@ -24,6 +24,9 @@ Flags = NDArray[np.bool_]
 SLID_BELOW = 1024
 """So few new readings are written into a lead's own region where they fit; more get a region that does not outlive them."""
 
+LONG = 64
+"""Leads of so many readings are copied one by one."""
+
 
 class Pool:
     """Times and values of leads; `used` rows are taken, `turn` counts the writes, `slid` is the newest that wrote over older rows."""
@@ -111,7 +114,7 @@ class Windows:
             if (moves := full & ~slides).any():
                 self._move(which[moves], lengths[moves])
         position = self.end[which]
-        rows = ranges(position, lengths)
+        rows = ranges(position, lengths) if len(which) != 1 else slice(int(position[0]), int(position[0] + lengths[0]))
         self.pool.time[rows], self.pool.value[rows] = time, value
         self.end[which] = position + lengths
         self.pool.turn += 1
@@ -140,9 +143,23 @@ class Windows:
     def _move(self, which: NDArray[np.intp], lengths: Ints) -> None:
         """Give leads a region with room for so many more readings and about as many again as they have."""
         room = _room(which, self.end[which] - self.start[which], lengths)
+        if int(lengths.max()) >= SLID_BELOW:
+            self._shorten()
         if self.pool.used + int(room.sum()) > len(self.pool.time):
             self._compact(int(room.sum()))
         self._settle(self.pool, self.pool, which, room)
+
+    def _shorten(self) -> None:
+        """Give back what the pool's last region does not need for its lead: many readings pass through it, and few stay."""
+        last = np.flatnonzero(self.room == self.pool.used)
+        if len(last) != 1 or self.base[last[0]] == self.room[last[0]]:
+            return
+        lead = self.end[last] - self.start[last]
+        room = _room(last, lead, np.zeros_like(lead))
+        if int(room[0]) < self.room[last[0]] - self.base[last[0]]:
+            self._slide(last)
+            self.room[last] = self.base[last] + room
+            self.pool.used = int(self.room[last[0]])
 
     def _compact(self, more: int) -> None:
         """A new pool of the leads alone, with room for `more` rows and as much again as all leads have."""
@@ -157,8 +174,13 @@ class Windows:
     def _settle(self, old: Pool, new: Pool, which: NDArray[np.intp], room: Ints) -> None:
         lead = self.end[which] - self.start[which]
         start = new.used + np.cumsum(room) - room
-        source, target = ranges(self.start[which], lead), ranges(start, lead)
-        new.time[target], new.value[target] = old.time[source], old.value[source]
+        if int(lead.sum()) >= LONG * len(which):
+            for begin, target, length in zip(self.start[which].tolist(), start.tolist(), lead.tolist(), strict=True):
+                new.time[target : target + length] = old.time[begin : begin + length]
+                new.value[target : target + length] = old.value[begin : begin + length]
+        else:
+            rows, targets = ranges(self.start[which], lead), ranges(start, lead)
+            new.time[targets], new.value[targets] = old.time[rows], old.value[rows]
         new.used += int(room.sum())
         self.base[which], self.room[which] = start, start + room
         self.start[which], self.end[which] = start, start + lead

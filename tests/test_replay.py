@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.excursion_file import write_excursions
 from alerts.replay import Replay
 from facility.durations import Duration
 from facility.recording import Chunk, RecordingError, chunk_of
@@ -62,7 +63,11 @@ def test_a_replay_gives_what_the_rules_define(story: Story, data: st.DataObject)
     expected = evaluate(story.facility, story.rules, story.tables, story.rows)
     with (
         TemporaryDirectory() as folder,
-        cut_small(data.draw(st.sampled_from((128, 600, 1 << 20))), data.draw(st.sampled_from((1, 9, 1000)))),
+        cut_small(
+            data.draw(st.sampled_from((128, 600, 1 << 20))),
+            data.draw(st.sampled_from((1, 9, 1000))),
+            in_memory=data.draw(st.sampled_from((0, 7, 1000))),
+        ),
     ):
         files = [write(Path(folder) / f"{number}.csv", part) for number, part in enumerate(parts)]
         judged = judge(plan(story), files)
@@ -72,6 +77,18 @@ def test_a_replay_gives_what_the_rules_define(story: Story, data: st.DataObject)
     assert (sums.stored, sums.duplicates, sums.quarantined.total()) == (expected.stored, expected.duplicates, expected.quarantined)
     assert sums.rows == len(story.rows) == sums.stored + sums.duplicates + sums.quarantined.total() + sums.without_value
     assert len(judged.refused) == sums.quarantined.total()
+
+
+@given(recorded_stories(), st.sampled_from((0, 1, 5, 20)))
+def test_readings_in_memory_and_on_disk_give_the_same_file(story: Story, in_memory: int) -> None:
+    with TemporaryDirectory() as folder:
+        file, found = write(Path(folder) / "rec.csv", story.rows), []
+        for held in (1000, in_memory):
+            with cut_small(600, 9, in_memory=held):
+                judged = judge(plan(story), [file])
+            write_excursions(out := Path(folder) / "excursions.csv", judged.excursions)
+            found.append((out.read_bytes(), judged.sums, judged.refused))
+    assert found[0] == found[1]
 
 
 def hours(seed: int = 1, count: int = 1500) -> list[Row]:
@@ -86,10 +103,10 @@ def hours(seed: int = 1, count: int = 1500) -> list[Row]:
     return rows
 
 
-@pytest.mark.parametrize("held", [100, 100_000])
-def test_newest_first_gives_the_same(tmp_path: Path, held: int) -> None:
+@pytest.mark.parametrize(("held", "in_memory"), [(100, 0), (100_000, 0), (100, 1700), (100, 100_000)])
+def test_newest_first_gives_the_same(tmp_path: Path, held: int, in_memory: int) -> None:
     rows = hours()
-    with cut_small(4096, held):
+    with cut_small(4096, held, in_memory=in_memory):
         in_order = judge(plan_for(*RULES), [write(tmp_path / "a.csv", rows)])
         newest_first = judge(plan_for(*RULES), [write(tmp_path / "b.csv", rows[::-1])])
     assert len(in_order.excursions) > 10
@@ -98,11 +115,11 @@ def test_newest_first_gives_the_same(tmp_path: Path, held: int) -> None:
     assert in_order.sums.stored == len(rows)
 
 
-@pytest.mark.parametrize("held", [100, 100_000])
-def test_what_comes_again_counts_as_duplicate_however_long_ago_it_came_first(tmp_path: Path, held: int) -> None:
+@pytest.mark.parametrize(("held", "in_memory"), [(100, 0), (100_000, 0), (100, 1700), (100, 100_000)])
+def test_what_comes_again_counts_as_duplicate_however_long_ago_it_came_first(tmp_path: Path, held: int, in_memory: int) -> None:
     rows = hours()
     changed = [replace(row, value=0.5) for row in rows[::50]]
-    with cut_small(4096, held):
+    with cut_small(4096, held, in_memory=in_memory):
         once = judge(plan_for(*RULES, SILENT), [write(tmp_path / "a.csv", rows)])
         again = judge(plan_for(*RULES, SILENT), [tmp_path / "a.csv", tmp_path / "a.csv", write(tmp_path / "c.csv", changed)])
     assert again.excursions == once.excursions
@@ -229,6 +246,11 @@ def peak_bytes(rows: int) -> int:
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
+
+
+def test_readings_in_memory_take_little_more_than_their_columns() -> None:
+    with cut_small(1 << 22, 40_000, in_memory=1_000_000):
+        assert peak_bytes(1_000_000) < 45 * 1_000_000
 
 
 def test_memory_does_not_grow_with_the_recording() -> None:

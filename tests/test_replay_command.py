@@ -20,7 +20,8 @@ from click.testing import CliRunner, Result
 
 from alerts.excursion_file import read_excursions
 from facility.times import format_time, parse_time
-from ingest.series import Series
+from ingest import held
+from ingest.series import Series, SeriesUnavailable
 from service.cli import main
 from service.configuration import load_configuration
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
@@ -223,9 +224,10 @@ def test_what_cannot_be_read_or_written_is_told_with_what_to_do(site: Path, argu
 
 def test_a_full_disk_is_told(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+        raise SeriesUnavailable("cannot write") from sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(Series, "write", full)
+    monkeypatch.setattr(held, "HELD_ROWS", 0)
     done = judged("rec.csv")
     assert done.exit_code == 2
     assert "database or disk is full" in done.stderr

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,8 +16,9 @@ from alerts.suspensions import Suspensions
 from facility.durations import Duration
 from facility.reading import GOOD, Readings
 from facility.site import SECOND_NS
+from rules import search, window_kinds, windows
 from rules.copies import Deaths
-from rules.engine import CLEARED, RAISED, advance, survey
+from rules.engine import CLEARED, RAISED, advance, open_excursions, survey
 from rules.exact import LARGEST, Sums, rounded, split
 from rules.occupancy import occupancy_of
 from rules.passing import NEVER_NS, Condition, Passed
@@ -167,3 +170,68 @@ def test_what_is_known_of_a_condition_is_the_same_in_any_order_of_arrival(
         so_far = memory.read(0)
         times = np.arange(since, since + 60)
         assert suspensions.passing[condition].at(times).tolist() == [holds(condition, so_far, int(at)) for at in times]
+
+
+SHORT_CUTS = {
+    "short": {window_kinds: {"MANY": 4, "STRETCH": 2, "LOOK": 6}, windows: {"SLID_BELOW": 4, "LONG": 2}, search: {"CHUNK": 40, "LONG": 9}},
+    "none": {window_kinds: {"MANY": 1 << 60, "LOOK": 1 << 60}, windows: {"SLID_BELOW": 4}, search: {"CHUNK": 40, "LONG": 9}},
+}
+"""Of both the constants that tell when there is enough to do for another way to pay."""
+
+
+@st.composite
+def long_series(draw: st.DrawFn) -> tuple[list[float], list[float]]:
+    """Times in seconds, of tenths and now and then half a minute, and values; some that leap at each step but in one stretch."""
+    count = draw(st.integers(8, 160))
+    chance = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    steps = chance.choice([0.1, 0.2, 30.0], count, p=draw(st.sampled_from(([0.9, 0.1, 0.0], [0.9, 0.1, 0.0], [0.5, 0.48, 0.02]))))
+    values = chance.choice([0.0, 1.0, 1.0, 3.0, 5.0, 5.5], count) if draw(st.booleans()) else chance.uniform(-6, 6, count)
+    values += draw(st.sampled_from((0.0, 9.0, 9.0))) * (np.arange(count) % 2)
+    start, length = draw(st.integers(0, count)), draw(st.sampled_from((0, 0, 1, 3, 9, 20, 40)))
+    values[start : start + length] = draw(st.sampled_from((0.0, 3.0)))
+    return np.cumsum(steps).round(1).tolist(), values.tolist()
+
+
+flat = st.builds(
+    lambda n, change: Rule("f", "flatline", duration=seconds(n / 10), tolerance=change), st.integers(5, 25), st.sampled_from((0.0, 2.0))
+)
+tenths = st.integers(1, 20).map(lambda number: seconds(number / 10))
+windowed = st.one_of(
+    flat,
+    flat,
+    flat,
+    st.builds(lambda window, limit: Rule("m", "mean", above=Bound(limit), window=window), tenths, st.sampled_from((1.0, 3.0, 5.0))),
+    st.builds(lambda window: Rule("m", "mean", below=Bound(0.0), deadband=1.0, window=window), tenths),
+    st.builds(lambda window: Rule("r", "rate", change=4.0, window=window), tenths),
+    st.builds(lambda n: Rule("c", "count", above=Bound(3.0), k=2, n=n), st.integers(2, 9)),
+)
+
+
+@given(windowed, long_series(), st.booleans(), st.lists(st.integers(0, 160), max_size=4))
+def test_what_is_left_out_where_there_is_much_changes_nothing(
+    rule: Rule, series: tuple[list[float], list[float]], gaps: bool, cuts: list[int]
+) -> None:
+    if gaps:
+        rule = replace(rule, max_gap=seconds(20))
+    plan = plan_for(rule)
+    pairs = next(group for group in plan.groups if len(group))
+    occupancy = occupancy_of(plan.facility, {})
+    times, _ = series
+    everything = readings(*series)
+    found = []
+    for constants in SHORT_CUTS.values():
+        with ExitStack() as stack:
+            for module, smaller in constants.items():
+                for name, number in smaller.items():
+                    stack.enter_context(patch.object(module, name, number))
+            state, said = RunState.initial(1), []
+            for part in np.split(np.arange(len(times)), sorted(cut for cut in cuts if cut < len(times))):
+                state, findings = advance(pairs, state, everything.take(part), occupancy)
+                said += findings
+        held = state.windows
+        assert held is not None
+        lead = slice(held.start[0], held.end[0])
+        kept = [*held.pool.time[lead].tolist(), *held.pool.value[lead].tolist(), *(int(part[0]) for part in held.sums.parts())]
+        kept += [held.since[0], held.broken[0], held.high[0], held.low[0]] if rule.kind == "flatline" else []
+        found.append((said, open_excursions(pairs, state, occupancy), kept))
+    assert found[0] == found[1]

@@ -36,24 +36,26 @@ class Assembly:
         received, decreases = self._receipts(rows)
         wrong = self._wrong(rows, decreases)
         status = rows.values.status
+        plain = not wrong.any() and not (status != READING).any()
         good = np.flatnonzero((status == READING) & ~wrong)
         states = np.flatnonzero((status == STATE) & ~wrong)
         rejected = np.flatnonzero((status != EMPTY) & wrong)
         position = {int(index): at for at, index in enumerate(good)} if rows.values.text else {}
-        stamped = received[received != NO_TIME]
+        kept: slice | NDArray[np.intp] = slice(None) if plain else good
+        stamped = received[np.searchsorted(received, NO_TIME, side="right") :]  # they never decrease
         rejects = [_reject(file, rows, int(index), bool(decreases[index])) for index in rejected]
         rejects += [Reject(file, record.row, record.text[:TEXT_MAX], reasons.ROW_MALFORMED, record.detail) for record in malformed]
         return Chunk(
             file=file,
-            point=_registered(self._names, rows.names, rows.point[good]),
+            point=_registered(self._names, rows.names, rows.point[kept]),
             names=tuple(self._names),
-            time=rows.time.ns[good],
-            value=rows.values.value[good],
-            quality=rows.quality[good],
-            received=received[good],
-            unit=_registered(self._units, rows.units, rows.unit[good]),
+            time=rows.time.ns[kept],
+            value=rows.values.value[kept],
+            quality=rows.quality[kept],
+            received=received[kept],
+            unit=_registered(self._units, rows.units, rows.unit[kept]),
             units=tuple(self._units),
-            row=rows.row[good],
+            row=rows.row[kept],
             raw={position[index]: text for index, text in sorted(rows.values.text.items()) if index in position},
             states=tuple(_state(rows, int(index), received, int(np.searchsorted(good, index))) for index in states),
             rejects=tuple(sorted(rejects, key=lambda reject: reject.row)),
@@ -68,7 +70,11 @@ class Assembly:
             return np.empty(0, np.int64), np.empty(0, np.bool_)
         newest = np.maximum.accumulate(np.maximum(rows.time.ns, self._newest))
         self._newest = int(newest[-1])
-        stated = rows.received.ns if rows.received is not None else np.full(len(newest), NO_TIME, np.int64)
+        if rows.received is None:
+            received = np.maximum(newest, self._received)
+            self._received = int(received[-1])
+            return received, np.zeros(len(received), np.bool_)
+        stated = rows.received.ns
         received = np.maximum.accumulate(np.maximum(np.where(stated == NO_TIME, newest, stated), self._received))
         self._received = int(received[-1])
         return received, (stated != NO_TIME) & (stated < received)
@@ -131,9 +137,13 @@ def _registered(register: dict[str, int], names: Sequence[str], code: NDArray[np
     """Codes into a block's names as codes into the register, which takes up the names that are used, by first appearance."""
     if not len(code):
         return np.empty(0, np.int32)
-    used, first = np.unique(code, return_index=True)
-    table = np.zeros(len(names) + 1, np.int32)  # the last: an empty cell, code -1
-    for local in used[np.argsort(first)].tolist():
-        name = names[local] if local >= 0 else ""
+    if not names:  # all cells are empty
+        return np.full(len(code), register.setdefault("", len(register)), np.int32)
+    first = np.full(len(names) + 1, len(code))  # the last: an empty cell, code -1
+    first[code[::-1]] = np.arange(len(code) - 1, -1, -1)  # what is assigned last stays
+    used = np.flatnonzero(first < len(code))
+    table = np.zeros(len(names) + 1, np.int32)
+    for local in used[np.argsort(first[used])].tolist():
+        name = names[local] if local < len(names) else ""
         table[local] = register.setdefault(name, len(register))
     return table[code]

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -143,7 +144,15 @@ def _local_ns(cells: pa.Array, zone: ZoneInfo | None) -> NDArray[np.int64]:
 
 
 def _filled(array: pa.Array) -> NDArray[np.int64]:
-    return np.asarray(pc.fill_null(array, int(NO_TIME)), dtype=np.int64)
+    return _numbers(array, int(NO_TIME))
+
+
+def _numbers(array: pa.Array, missing: float) -> NDArray[Any]:
+    """A column of numbers, with `missing` where there is none; by another way than to_numpy, which would load pandas in half a second."""
+    if array.null_count or not len(array):
+        array = pc.fill_null(array, missing)
+        return np.asarray(array)
+    return np.from_dlpack(array)
 
 
 def values(array: pa.Array) -> Values:
@@ -179,6 +188,10 @@ def values(array: pa.Array) -> Values:
 
 
 def _finished(number: pa.Array, array: pa.Array, invalid: NDArray[np.bool_], text: dict[int, str]) -> Values:
+    if not array.null_count and not text and not invalid.any():
+        value = _numbers(number, math.nan)
+        if np.isfinite(value).all():
+            return Values(value, np.full(len(value), READING, np.uint8), {})
     value = np.array(number.to_numpy(zero_copy_only=False), dtype=np.float64)
     present = np.asarray(pc.is_valid(array))
     status = np.where(present, READING, EMPTY).astype(np.uint8)
@@ -204,5 +217,5 @@ def _number_as_typed(cell: str) -> float | None:
 def codes(array: pa.Array) -> tuple[NDArray[np.int32], list[str]]:
     """A column of few different texts as int32 codes (-1 where empty) and the texts."""
     encoded = array if pa.types.is_dictionary(array.type) else as_text(array).dictionary_encode()
-    index = np.asarray(pc.fill_null(encoded.indices, -1), dtype=np.int32)
+    index = _numbers(encoded.indices, -1).astype(np.int32, copy=False)
     return index, [cell or "" for cell in texts(as_text(encoded.dictionary))]

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from zoneinfo import ZoneInfo
 
 import click
@@ -28,11 +28,11 @@ from ingest.recorded import RecordedSums, refused_file
 from rules.plan import Plan, plan_of
 from service.cli.options import PASSWORD, Refusal, Url, configuration_path, fraction_bar, json_option
 from service.clock import SystemClock
-from service.configuration import load_configuration
 from service.judging import judging_hash, load_judging
 from simulators.broker import Broker, BrokerUnreachable
-from simulators.outlet import Outlet
-from simulators.playback import Played, play, retiming
+
+if TYPE_CHECKING:
+    from simulators.playback import Played
 
 FILE = click.Path(path_type=Path)
 OUT = click.Path(dir_okay=False, path_type=Path)
@@ -142,6 +142,8 @@ def _check_outputs(out: Path, refused: Path | None, recordings: Sequence[Path]) 
 def _plan(config: Path | None, facility: Path | None, rules: tuple[Path, ...], limits: Path | None) -> Plan:
     """The rules laid over the facility's points, which are numbered in their order."""
     if facility is None and not rules and limits is None:
+        from service.configuration import load_configuration  # loads what pages people
+
         configuration = load_configuration(_configured(config, "--facility F --rules R"), os.environ)
         site, judges, tables = configuration.facility, configuration.rules, configuration.tables
     elif facility is None or not rules:
@@ -156,6 +158,8 @@ def _plan(config: Path | None, facility: Path | None, rules: tuple[Path, ...], l
 def _facility(config: Path | None, facility: Path | None) -> Facility:
     if facility is not None:
         return load_facility(facility)
+    from service.configuration import load_configuration
+
     return load_configuration(_configured(config, "--facility F"), os.environ).facility
 
 
@@ -221,6 +225,9 @@ def _many(count: int, noun: str) -> str:
 
 
 def _publish(read: Read, facility: Facility, broker: Broker, speed: float, batch: int, retime: bool) -> dict[str, object]:
+    from simulators.outlet import Outlet  # these load the MQTT library
+    from simulators.playback import play, retiming
+
     clock = SystemClock()
     chunks, shift_ns = read(), 0
     if retime:

@@ -13,7 +13,7 @@ from alerts import replay
 from alerts.replay import Replay
 from facility.recording import read_recording, table
 from facility.times import format_time
-from ingest import recorded
+from ingest import held as holding
 from ingest.recorded import RecordedSums, Refused
 from rules import copies
 from rules.excursion import Excursion
@@ -62,11 +62,12 @@ def judge(plan: Plan, files: Sequence[Path]) -> Judged:
 
 
 @contextlib.contextmanager
-def cut_small(text_bytes: int, held: int) -> Iterator[None]:
-    """Everything is read, held and judged in pieces so small that their borders matter."""
+def cut_small(text_bytes: int, held: int, *, in_memory: int = 0) -> Iterator[None]:
+    """Everything is read, held and judged in pieces so small that their borders matter; of more than `in_memory` readings on disk."""
     with (
         patch.object(table, "BLOCK_BYTES", text_bytes),
-        patch.object(recorded, "WRITE_AT", held),
+        patch.object(holding, "WRITE_AT", held),
+        patch.object(holding, "HELD_ROWS", in_memory),
         patch.object(replay, "BATCH_ROWS", held),
         patch.object(copies, "PIECE_ROWS", held),
     ):
