@@ -95,7 +95,7 @@ class Alarms:
             return
         event, reason = (RISE, f"from {alarm.level} to {excursion.level}") if alarm.active else (RAISE, "excursion raised")
         now = {"excursion": excursion.id, "level": excursion.level, "priority": rule.priority, "risen_at": moment.at, "returned_at": None}
-        now |= self._anew(alarm, rule, excursion, moment)
+        now |= self._anew(alarm, rule, excursion, moment) or {"suppressed": self.flags.suppressing(rule, excursion, moment)}
         changed = self._standing.change(alarm, event, SYSTEM, reason, moment, **now)
         if changed is not None:
             self._standing.tell_of(alarm.id, excursion)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,11 +62,15 @@ class Flags:
     def of_new(self, alarm: Alarm, rule: Rule, excursion: Excursion, moment: Moment) -> dict[str, Any]:
         """What a new alarm begins with."""
         flags: dict[str, Any] = {"out_until": moment.surroundings.out_until(alarm.point)}
-        flags["suppressed"] = _suppressing(rule, excursion, moment.surroundings.states(moment.at) if rule.suppress else {})
+        flags["suppressed"] = self.suppressing(rule, excursion, moment)
         for shelved in self._shelf(alarm)[:1]:
             if not shelvable(rule, alarm.priority, shelved.shelved_signed):
                 flags |= {name: getattr(shelved, name) for name in _OFF}
         return flags
+
+    def suppressing(self, rule: Rule, excursion: Excursion, moment: Moment) -> str:
+        """The state of the excursion's place in which its rule is suppressed, if it has it at this moment; else empty."""
+        return _suppressing(rule, excursion, moment.surroundings.states(moment.at) if rule.suppress else {})
 
     def outgrown(self, alarm: Alarm, rule: Rule, moment: Moment) -> None:
         """A shelf ends where the alarm became one that may not be shelved."""
@@ -121,15 +125,18 @@ class Flags:
             self._standing.again(alarm, REALARM, SYSTEM, "acknowledged long ago, and active still", moment)
         states = moment.surroundings.states(moment.at)
         if states != self._states:
-            self._suppress(states, moment)
+            self._suppress(self._standing.where("state != ? or suppressed != ''", (NORMAL,)), states, moment)
             self._states = dict(states)
+        elif states:  # what changed may show another of its rule's levels, or was raised in a state that is over
+            changed = (self._standing.find(id) for id in sorted(set(moment.changed)))
+            self._suppress([alarm for alarm in changed if alarm is not None], states, moment)
 
     def next_due(self) -> int | None:
         """When time alone will change something (int ns UTC)."""
         return min((due for row in self._store.rows(_DUE) for due in row if due is not None), default=None)
 
-    def _suppress(self, states: Mapping[str, str], moment: Moment) -> None:
-        for alarm in self._standing.where("state != ? or suppressed != ''", (NORMAL,)):
+    def _suppress(self, alarms: Iterable[Alarm], states: Mapping[str, str], moment: Moment) -> None:
+        for alarm in alarms:
             excursion = self._standing.excursion(alarm)
             state = "" if alarm.state == NORMAL else _suppressing(moment.surroundings.rule(excursion.rule), excursion, states)
             if state == alarm.suppressed:

@@ -90,8 +90,9 @@ class Remarks:
         """The state of its record."""
         if excursion.open:
             return OPEN
-        rows = self._store.rows("select state from remarks where excursion = ? order by entry desc limit 1", (excursion.id,))
-        return rows[0][0] if rows and rows[0][0] != OPEN else NEW
+        of_it = "select state from remarks where excursion = ? and state != ? order by entry desc limit 1"
+        rows = self._store.rows(of_it, (excursion.id, OPEN))
+        return rows[0][0] if rows else NEW
 
     def act(self, body: RecordBody, entry: Entry, audit: AuditTrail) -> Answer:
         """Put an act on record; of two at once the second hears that it came too late.

@@ -142,7 +142,7 @@ class ReopenBody(SignedBody):
 
 
 class ReviewBody(Asked):
-    upto: Annotated[int, Field(ge=1, description="Number of the last audit entry that was looked at")]
+    upto: Annotated[int, Field(ge=1, lt=1 << 63, description="Number of the last audit entry that was looked at")]
     comment: Said
     meaning: Meaning = "review"
     password: Password

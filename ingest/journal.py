@@ -66,7 +66,11 @@ class Journal:
                 self._append(kind, body_of(head.hash), at, None, 0)
             except JournalUnavailable:
                 self._close()
-                self._open(None if _holds(self.file) else old)
+                begun = _holds(self.file)
+                if not begun:  # the old one comes to have the entries that this one is named by
+                    with suppress(OSError):
+                        remove(self.file)
+                self._open(None if begun else old)
                 return self.file != old
         return True
 

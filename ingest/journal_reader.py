@@ -154,6 +154,15 @@ def holds_nothing(path: Path, first: int) -> bool:
     return connection is None
 
 
+def last_of(path: Path) -> int:
+    """The number of the last entry in a file, 0 for none: it may have more than the name of the next one says; JournalUnavailable."""
+    try:
+        with closing(read_only(path)) as connection:
+            return connection.execute("select coalesce(max(seq), 0) from commits").fetchone()[0]  # type: ignore[no-any-return]
+    except sqlite3.Error as error:
+        raise JournalUnavailable(f"cannot read {path}: {error}") from error
+
+
 @contextmanager
 def _begun_only() -> Iterator[None]:
     """Of a file that is being begun, or was when the writer was killed: no table yet, or not yet a file of ours (a rollback is due)."""

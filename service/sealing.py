@@ -13,7 +13,7 @@ from ingest.entries import SEAL, SealBody, decode
 from ingest.flaw import Progress, unwatched
 from ingest.journal_entry import Entry
 from ingest.journal_files import files_of, remove
-from ingest.journal_reader import JournalReader
+from ingest.journal_reader import JournalReader, last_of
 from ingest.sealed import FOLDER, SealedDay, sealed_days
 from ingest.sealing import day_of, end_of_day, midnight, next_day, seal_day
 from ingest.series import Series
@@ -100,7 +100,7 @@ def let_go(data_dir: Path, pause: Callable[[], bool]) -> int:
     files = files_of(data_dir / JOURNAL)
     gone = 0
     for (_, path), (following, _) in pairwise(files):
-        if following > upto + 1:
+        if following > upto + 1 or last_of(path) > upto:
             break
         gone += path.stat().st_size
         remove(path)

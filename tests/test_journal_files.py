@@ -12,7 +12,7 @@ import pytest
 
 from ingest.entries import FILE, FileBody, LinkBody, StepBody, decode, encode
 from ingest.inspection import inspect_chain
-from ingest.journal import Journal, JournalReader, JournalUnavailable, read_only
+from ingest.journal import Entry, Journal, JournalReader, JournalUnavailable, read_only
 from ingest.journal_file import inspect_file
 from ingest.journal_files import file_from, files_of
 from tests.support.verifying import change, flip
@@ -117,6 +117,21 @@ def test_where_no_file_can_begin_the_old_one_goes_on(tmp_path: Path) -> None:
         assert journal.begin_file(FILE, body_of, 70)
         assert journal.head.seq == 7
     assert not inspect_chain(tmp_path / "journal.db").flaws
+
+
+def test_a_file_that_could_not_be_begun_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old file comes to have the entries that the new one is named by: nobody may take it for a file that ends before them."""
+
+    def full(*_: object) -> Entry:
+        raise JournalUnavailable("the disk is full")
+
+    with closing(grown(tmp_path, files=1, each=5)) as journal:
+        with monkeypatch.context() as context:
+            context.setattr(journal, "_append", full)
+            assert not journal.begin_file(FILE, body_of, 50)
+        assert journal.append("step", encode(StepBody(6)), 60).seq == 6
+        assert [path for _, path in files_of(journal.path)] == [journal.path]
+        assert [path.name for path in tmp_path.glob("journal-*")] == []
 
 
 def flaws_of(path: Path) -> list[str]:

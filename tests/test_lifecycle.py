@@ -6,12 +6,14 @@ Above 10 degC is too warm; a second and a step for each happening. Whatever nobo
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from alerts.flags import SHELF_MAX_NS
 from facility.site import SECOND_NS
+from rules.rule import Bound
 from tests.support.attended import Attended, rule_of
 
 HOUR = 3600
@@ -296,6 +298,53 @@ def _(site: Attended) -> None:
     assert site.does("out_of_service", "t").result == "refused"
     assert site.does("out_of_service", "t", until=60, why="").result == "refused"
     assert site.does("return_to_service", "t").why == "the point is in service"
+
+
+def of_levels(alert: tuple[str, ...], action: tuple[str, ...]) -> Attended:
+    """Alert above 10 degC, action above 20; each is suppressed in states of its own."""
+    below = replace(rule_of(level="alert", suppress=alert), id="warm.alert", alarm="warm")
+    above = replace(rule_of(level="action", suppress=action), id="warm.action", alarm="warm", above=Bound(20.0))
+    return Attended(below, above)
+
+
+def the_higher_level_is_not_suppressed(site: Attended) -> None:
+    site.is_in("cleaning")
+    site.reads(11.0)
+    site.is_now("unacknowledged suppressed")
+    site.reads(25.0)
+    site.told("A1")
+    site.is_now("unacknowledged")
+    site.reads(11.0)
+    site.is_now("unacknowledged suppressed")
+
+
+def only_the_higher_level_is_suppressed(site: Attended) -> None:
+    site.is_in("cleaning")
+    site.reads(11.0)
+    site.told("A1")
+    site.reads(25.0)
+    site.is_now("unacknowledged suppressed")
+    site.reads(11.0)
+    site.told("A1")
+    site.is_now("unacknowledged")
+
+
+LEVELS: list[tuple[tuple[str, ...], tuple[str, ...], Tale]] = [
+    (("cleaning",), (), the_higher_level_is_not_suppressed),
+    ((), ("cleaning",), only_the_higher_level_is_suppressed),
+]
+
+
+@pytest.mark.parametrize("restarting", [False, True], ids=["", "restarting"])
+@pytest.mark.parametrize(("alert", "action", "story"), LEVELS)
+def test_of_levels_the_one_that_is_shown_is_suppressed_or_not(
+    alert: tuple[str, ...], action: tuple[str, ...], story: Tale, restarting: bool
+) -> None:
+    site = of_levels(alert, action)
+    site.restarting = restarting
+    story(site)
+    site.told()
+    assert site.again() == site.dump(), "replay of the journal gives the same"
 
 
 @pytest.mark.parametrize("restarting", [False, True], ids=["", "restarting"])

@@ -9,6 +9,8 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from click.testing import CliRunner
 from starlette.testclient import TestClient
 
 from alerts.audit import broken_rows
+from alerts.remarks import Remarks
+from alerts.store import StateStore
 from facility.times import parse_time
 from service.cli import main
 from tests.support.people import PASSWORD, Staff, client_of, signed_in, staff_in
@@ -105,6 +109,20 @@ def test_an_excursion_that_lasts_takes_comments_and_no_assessment(site: Watched,
     ]
 
 
+def test_a_comment_while_it_lasts_takes_no_assessment_away(site: Watched, client: TestClient) -> None:
+    """Late readings may show that an assessed excursion lasted, and later how long."""
+    assert post(client, "assess", revision=0, **SAID)[0] == 200
+    remarks = Remarks(site.store)
+    excursion, (assessment,) = remarks.excursion("E1"), remarks.of("E1")
+    assert excursion is not None
+    comment = replace(assessment, entry=assessment.entry + 1, action="comment", meaning="", digest="", state="open")
+    with closing(StateStore(":memory:")) as store:
+        for remark in (assessment, comment):
+            store.execute(f"insert into remarks values ({','.join('?' * 14)})", astuple(remark))
+        assert Remarks(store).state(replace(excursion, cleared=None)) == "open"
+        assert Remarks(store).state(excursion) == "assessed"
+
+
 def test_only_a_person_with_the_password_signs(site: Watched, client: TestClient, staff: Staff) -> None:
     assert post(client, "assess", revision=0, **SAID | {"password": "guessed"})[0] == 403
     assert state(client) == "to be assessed"
@@ -141,6 +159,7 @@ def test_the_audit_trail_is_reviewed_up_to_a_row(site: Watched, client: TestClie
     assert (after["reviewed"], after["by"]) == (before["rows"], "Supervisor Ek (supervisor)")
     assert client.post(f"{API}/audit/review", json=body).status_code == 409
     assert client.post(f"{API}/audit/review", json=body | {"upto": 10_000}).status_code == 404
+    assert client.post(f"{API}/audit/review", json=body | {"upto": 1 << 63}).status_code == 400
     row = site.store.rows("select object, new, reason from audit order by seq desc limit 1")[0]
     assert row[:2] == (f"audit rows 1 to {before['rows']}", before["head"])
     assert "Nothing unusual — signed as 'review'" in row[2]

@@ -17,7 +17,7 @@ from facility.reading import Readings
 from facility.times import format_time
 from ingest.entries import FILE, INGEST, SEAL, FileBody, encode
 from ingest.journal import Entry, JournalReader
-from ingest.journal_files import files_of
+from ingest.journal_files import file_from, files_of
 from ingest.sealed import FOLDER, sealed_days
 from ingest.series import SeriesReader
 from service.cli import main
@@ -131,6 +131,17 @@ def test_what_is_sealed_is_for_everybody_to_read(place: Paging) -> None:
     assert len(table) == sum(entry.readings for entry in mine)
     assert day.manifest.kinds[INGEST] == sum(entry.kind == INGEST for entry in mine)
     assert day.manifest.head == mine[-1].hash.hex()
+
+
+def test_a_file_with_entries_that_are_not_sealed_stays(tmp_path: Path) -> None:
+    """Whatever the name of the file after it says: that one was begun, and the old one went on."""
+    with closing(days(tmp_path / "site", 39, files=False)) as place:
+        seal(place)
+        upto = sealed_days(place.data_dir / FOLDER)[-1].manifest.last
+        before = entries_of(place.data_dir)
+        file_from(place.data_dir / "journal.db", upto + 1).touch()
+        assert let_go(place.data_dir, lambda: False) == 0
+        assert entries_of(place.data_dir) == before
 
 
 def test_nothing_leaves_before_the_journal_says_that_it_is_sealed(place: Paging) -> None:
