@@ -126,6 +126,8 @@ def prove(
                 _compare(both, "drills", ("id",), proof.flaws, _TOLD_OF)
                 _compare(both, "outages", ("point", "since"), proof.flaws)
                 _compare(both, "stays", ("place",), proof.flaws)
+                _compare(both, "alarm_groups", ("id",), proof.flaws)
+                _compare(both, "deaths", ("point", "at"), proof.flaws)
                 _compare(both, "audit", ("seq",), proof.audit)
             for key in _PROGRESS:
                 stored, computed = recorded.get(key), store.get(key)
@@ -205,6 +207,8 @@ def _difference(table: str, which: tuple[Any, ...], stored: dict[str, Any] | Non
         "overrides": "swap of entry",
         "drills": "test of who is on call",
         "outages": "time out of service of",
+        "alarm_groups": "group of alarms",
+        "deaths": "end of the source of point",
         "stays": "state given from the console of",
     }[table]
     about = [str(row[name]) for name in ("rule", "point", "action", "object") if row.get(name)]

@@ -28,7 +28,13 @@ class Paging(Installation):
 
     def deliver(self, alarm: str, *, ok: bool = True) -> None:
         detail, due = ("", 0) if ok else ("no answer", self.at + 5 * SECOND_NS)
-        self.note(DELIVERY, DeliveryBody(f"{alarm}-raised", "sink", 1 if not ok else 2, self.at, ok, False, detail, due))
+        self.note(DELIVERY, DeliveryBody(self._page_of(alarm), "sink", 1 if not ok else 2, self.at, ok, False, detail, due))
+
+    def _page_of(self, alarm: str) -> str:
+        """The page that told of it: its own, or that of its group."""
+        query = 'select page_id from outbox where alarm = (select "group" from alarms where id = ?) order by id'
+        found = self.store.rows(query, (alarm,))
+        return found[0][0] if found else f"{alarm}-raised"
 
     def _page(self, excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Page]]:
         return [("sink", Page(page_id(excursion, alarm, "raised"), alarm, "raised", at, f"{excursion.rule} {excursion.point}", ""))]
