@@ -32,6 +32,12 @@ class Limits:
     calm: int = 5
     """Fewer than this within the time, and it is over."""
     flood_within_ns: int = 600 * SECOND_NS
+    by_system: bool = True
+    """Whether alarms of a system's rooms are told together."""
+
+
+ONE_BY_ONE = Limits(chattering=1 << 62, flood=1 << 62, by_system=False)
+"""Every alarm is told by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,7 @@ class Groups:
             until = at + limits.chattering_within_ns
             return self._begin(CHATTER, key, key, at, until, alarm.priority, until), True
         old = self.find(alarm.group) if again and alarm.group else None
-        system = moment.surroundings.system(alarm.point)
+        system = moment.surroundings.system(alarm.point) if limits.by_system else None
         group = None if system is None else self._open(SYSTEM, system.id, at)
         if group is not None:
             return self._join(group, alarm, at)

@@ -77,7 +77,7 @@ class Paging:
     def subject(self, excursion: Excursion) -> Subject:
         """What routes ask of an excursion's alarm."""
         facility, rule = self._judged(excursion)
-        point = OUR_CLOCK if excursion.point == OURS else facility.point_by_id[excursion.point]
+        point = OUR_CLOCK if excursion.point == OURS else facility.judged_by_id[excursion.point]
         return subject_of(rule, point, facility)
 
     def page(self, excursion: Excursion, alarm: str, at: int, language: str = ENGLISH, kind: str = "") -> Page:

@@ -21,6 +21,7 @@ from alerts.alarms import Alarms, Answer
 from alerts.delivery import OutboxItem
 from alerts.emergency import Emergency
 from alerts.escalation import Escalation
+from alerts.groups import Limits
 from alerts.ledger import Ledger
 from alerts.people.people import People
 from alerts.store import StateStore, StateUnavailable
@@ -78,9 +79,11 @@ log = logging.getLogger(__name__)
 class Pipeline:
     """A running service; `start`, then `stop`. One at a time on a data folder."""
 
-    def __init__(self, configuration: Configuration, clock: Clock, load: Callable[[], Configuration] | None = None) -> None:
-        """`load` reads the files again, to put them in force."""
-        self._clock = clock
+    def __init__(
+        self, configuration: Configuration, clock: Clock, load: Callable[[], Configuration] | None = None, limits: Limits | None = None
+    ) -> None:
+        """`load` reads the files again, to put them in force; `limits` say which alarms are told together."""
+        self._clock, self._limits = clock, limits
         load = load or partial(load_configuration, configuration.settings.folder / configuration.main, os.environ)
         self.following = Following(self, configuration, clock, load)
         self.stopping = threading.Event()
@@ -240,7 +243,7 @@ class Pipeline:
         self._series = open_series(folder, int(store.get("cursor", 0)))
         memory = Recollection(self._series)
         paging = self.following.paging
-        ledger = Ledger(store, memory, self.following.plan, Alarms(store, paging.pages, Escalation(store, paging)))
+        ledger = Ledger(store, memory, self.following.plan, Alarms(store, paging.pages, Escalation(store, paging), self._limits))
         with closing(self.journal.reader()) as reader:
             ledger.load(reader)
         return store, memory, ledger

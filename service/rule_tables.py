@@ -109,7 +109,7 @@ def expectations(text: str, facility: Facility, rules: tuple[str, ...]) -> list[
                 line, f"{len(cells)} cells", f"{len(names)}, one for each of {' '.join(names)}; {NOTHING} for none, {ANYTHING} for any"
             )
         given = {name: _expected(line, name, cell) for name, cell in zip(names, cells, strict=True) if cell != ANYTHING}
-        for name, known in (("rule", rules), ("point", (*facility.point_by_id, OURS))):
+        for name, known in (("rule", rules), ("point", (*facility.judged_by_id, OURS))):
             if given.get(name, known[:1] and known[0]) not in known:
                 raise WrongTable(line, f"the {name} {given[name]!r}", one_of(known), did_you_mean(given[name], known))
         found.append(Expected(line, given))

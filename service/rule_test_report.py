@@ -83,7 +83,7 @@ def _picture(outcome: Outcome, rule: str, point: str) -> list[str]:
     case = outcome.case
     points = {point} if point else case.points
     readings = sorted((one for one in case.happened if one.point in points and one.value), key=lambda one: one.time)
-    if not readings or not point:
+    if not readings or point not in case.plan.facility.point_by_id:
         return []
     times = [float(one.time) for one in readings]
     end = float(max(one.time for one in case.happened))

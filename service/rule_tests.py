@@ -79,8 +79,8 @@ class Case:
 
     @property
     def points(self) -> frozenset[str]:
-        """The points that the test is about: those in its tables, and what is derived of them."""
-        named = {one.point for one in self.happened if not one.point.endswith(OCCUPANCY_SUFFIX)}
+        """The points that the test is about: those in its tables (of a place its `PLACE/occupancy`), and what is derived of them."""
+        named = {one.point for one in self.happened}
         named |= {
             point.id
             for point in self.plan.facility.points

@@ -25,7 +25,7 @@ from simulators.scenario import load_scenario
 from simulators.score import WEEK_NS, Found, scored
 from tests.support.day import Day, Stop, reported_on_change
 
-DOORS = "periodic"  # or on_change
+DOORS = "on_change"  # or periodic
 START = "2026-01-05T00:00:00"
 DAY_NS, MINUTE_NS = 86_400 * 10**9, 60 * 10**9
 SEED = 1

@@ -59,13 +59,15 @@ def eager(rule: Rule) -> Rule:
 
 
 def eager_plan(plan: Plan) -> Plan:
-    """The plan of the same rules, each a little more eager."""
-    numbers = {point.id: number for number, point in enumerate(plan.facility.points)}
+    """The plan of the same rules, each a little more eager; states may last two thirds as long."""
+    shorter = [replace(place, at_most_ns=tuple((state, ns * 2 // 3) for state, ns in place.at_most_ns)) for place in plan.facility.places]
+    facility = replace(plan.facility, places=tuple(shorter))
+    numbers = {point.id: number for number, point in enumerate(facility.points)}
     tables = {name: shipped(name) for name in SHIPPED} | {
         "limits": load_limits(shipped_tests("pack:annex1@1").parent / "annex1-limits.csv")
     }
     narrower = {name: NarrowerTable(table) for name, table in tables.items()}
-    return plan_of(plan.facility, tuple(eager(rule) for rule in plan.rule_by_id.values()), narrower, numbers)
+    return plan_of(facility, tuple(eager(rule) for rule in plan.rule_by_id.values()), narrower, numbers)
 
 
 @pytest.fixture(scope="module", params=packs())

@@ -16,6 +16,7 @@ from service.configuration import Configuration
 from service.judging import Judges
 from service.paging import Paging
 from tests.support.archive_data import example_configuration
+from tests.support.challenged import configured
 
 
 def body_of(configuration: Configuration) -> ConfigurationBody:
@@ -46,3 +47,15 @@ def test_an_excursion_found_late_under_a_rule_that_is_gone_is_told_all_the_same(
     found = Excursion(gone.id, point.id, gone.level, onset=0, raised=0, room=point.room, unit=point.unit, late=True)
     [(target, page)] = paging.pages(replace(found, config=old.judging_hash), "A1", 300)
     assert (target, page.kind, page.facts["rule"]) == ("day", "late", gone.id)
+
+
+def test_a_state_that_lasts_too_long_is_told_of_its_zone(tmp_path: Path) -> None:
+    configuration = configured(tmp_path / "site", "rules: [{id: forgotten, kind: state, priority: low}]")
+    paging = Paging(Letterhead("lab", configuration.facility.site), Judges(), [(100, body_of(configuration))])
+    [rule] = configuration.rules
+    hash_ = configuration.judging_hash
+    excursion = Excursion(rule.id, "bsc1/occupancy", rule.level, onset=0, raised=0, room="cp1", zone="bsc1", config=hash_)
+    subject = paging.subject(excursion)
+    assert (subject.point, subject.room, subject.zone) == ("bsc1/occupancy", "cp1", "bsc1")
+    [(target, page)] = paging.pages(excursion, "A1", 150)
+    assert (target, page.facts["point"]) == ("pager", "bsc1/occupancy")

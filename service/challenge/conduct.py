@@ -9,6 +9,7 @@ from pathlib import Path
 from facility.reading import QUALITIES
 from facility.site import SECOND_NS, Point
 from facility.wire import Published
+from rules.plan import OF_INSTRUMENTS, watched
 from rules.rule import Rule
 from service.challenge.ahead import challenge_ahead
 from service.challenge.compared import Findings, outcome_of
@@ -57,7 +58,9 @@ def choose(configuration: Configuration, sample: int | None, at: int, only: Call
     """The rules, each at all its points or at so many of them, spread evenly over the facility."""
     found = []
     for rule in configuration.rules:
-        selected = [point for point in configuration.facility.points if selects(rule, point)]
+        facility = configuration.facility
+        points = [facility.state_points[place.id] for place in watched(rule, facility)] if rule.kind == "state" else facility.points
+        selected = [point for point in points if selects(rule, point)]
         selected = [point for point in selected if point.retired_ns is None or point.retired_ns > at]
         if only(rule):
             found.append(Chosen(rule, tuple(selected), tuple(_spread(selected, sample))))
@@ -97,9 +100,10 @@ def conduct(
         def findings() -> Findings:
             return _findings(instance)
 
-        silent = [(one.rule, point) for one in chosen if one.rule.kind == "stale" for point in one.points if _counts(one.rule, point)]
+        silent = [(one.rule, point) for one in chosen if one.rule.kind == "stale" for point in one.points if _driven(one.rule, point)]
         outcomes += challenge_silence(instance, silent, findings, say)
-        ahead = [(one.rule, one.points, one.selected) for one in chosen if one.rule.kind == "clock_ahead" and one.points]
+        ahead = [(one.rule, _measured(one.points), _measured(one.selected)) for one in chosen if one.rule.kind == "clock_ahead"]
+        ahead = [one for one in ahead if one[1]]
         outcomes += challenge_ahead(instance, ahead, findings, say)
         sent, pages = instance.sent, instance.pages()
         lost = sent - instance.pipeline.intake.sums.received + instance.pipeline.intake.sums.lost
@@ -128,7 +132,9 @@ def _planned(configuration: Configuration, chosen: Sequence[Chosen], tolerance_n
             outcomes += [Outcome(rule.id, point.id, "rule", "the rule at the point", NOT_TESTED, reason) for point in one.points]
             continue
         for point in one.points:
-            if not _counts(rule, point):
+            if point.derived is not None:
+                outcomes.append(_of_derived(rule, point))
+            elif not _counts(rule, point):
                 reason = "it counts in periods, and the point declares none: it does not judge the point"
                 outcomes.append(Outcome(rule.id, point.id, "rule", "the rule at the point", NOT_APPLICABLE, reason))
             elif rule.kind in DRIVERS:
@@ -139,6 +145,22 @@ def _planned(configuration: Configuration, chosen: Sequence[Chosen], tolerance_n
                         else:
                             outcomes.append(_gap(rule, point, test, subject.state))
     return outcomes, trials
+
+
+def _of_derived(rule: Rule, point: Point) -> Outcome:
+    """Nothing can be sent to a point that is computed: its rules are driven by `renrum rules test`, through the points that it is of."""
+    status, reason = NOT_TESTED, "the point is computed of others, so nothing is sent to it: a rule test drives those (docs/rule-tests.md)"
+    if rule.kind in OF_INSTRUMENTS:
+        status, reason = NOT_APPLICABLE, "the point is computed of others, and rules of this kind judge instruments"
+    return Outcome(rule.id, point.id, "rule", "the rule at the point", status, reason)
+
+
+def _measured(points: Sequence[Point]) -> tuple[Point, ...]:
+    return tuple(point for point in points if point.derived is None)
+
+
+def _driven(rule: Rule, point: Point) -> bool:
+    return point.derived is None and _counts(rule, point)
 
 
 def _counts(rule: Rule, point: Point) -> bool:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from alerts.channels import Local
+from alerts.groups import ONE_BY_ONE
 from alerts.oncall import OnCall
 from alerts.store import StateStore
 from facility.wire import Published, encode_readings, encode_state, occupancy_topic, topic_of
@@ -67,7 +68,7 @@ class Instance:
         self.configuration = own(configuration, folder)
         self.folder, self.clock = folder, clock
         self.broker_kind = "Mosquitto" if mosquitto_binary() else "amqtt (built in)"
-        self.pipeline = Pipeline(self.configuration, clock)
+        self.pipeline = Pipeline(self.configuration, clock, limits=ONE_BY_ONE)  # as each is looked for
         self.sent = 0
 
     def __enter__(self) -> Self:
