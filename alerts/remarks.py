@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from alerts.alarms import Answer
@@ -57,11 +58,19 @@ class Remark:
 _COLUMNS = ", ".join(field.name for field in fields(Remark))
 
 
-def signed_digest(excursion: Excursion, body: RecordBody) -> str:
-    """SHA-256 (hex) over what is signed: the excursion as it is seen, the act and its words, the meaning, and who signs."""
+def newest_signature(remarks: Sequence[Remark]) -> str:
+    """The digest of the last of them that is signed, empty for none."""
+    return next((remark.digest for remark in reversed(remarks) if remark.digest), "")
+
+
+def signed_digest(excursion: Excursion, before: str, body: RecordBody) -> str:
+    """SHA-256 (hex) over what is signed: the excursion as it is seen, the signature before, the act, its words and meaning, and who signs.
+
+    So a closure stands under the assessment that it approves, and under no other.
+    """
     seen = {name: getattr(excursion, name) for name in _SIGNED_COLUMNS}
     said = {"action": body.action, "by": body.by, "meaning": body.meaning, "words": body.words}
-    return hashlib.sha256(json.dumps({"excursion": seen, "said": said}, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps({"excursion": seen, "before": before, "said": said}, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def review_digest(seq: int, head: bytes, body: RecordBody) -> str:
@@ -108,7 +117,7 @@ class Remarks:
         if state not in ALLOWED[body.action]:
             last = next((one for one in reversed(self.of(excursion.id)) if one.action != COMMENT), None)
             return Answer("already", excursion.id, last.actor if last else "", last.at if last else None)
-        if body.action in SIGNED and body.digest != signed_digest(excursion, body):
+        if body.action in SIGNED and body.digest != signed_digest(excursion, newest_signature(self.of(excursion.id)), body):
             return Answer("changed", excursion.id)
         after = _AFTER.get(body.action, state)
         words = [body.words.get(name, "") for name in WORDS]

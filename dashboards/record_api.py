@@ -13,7 +13,7 @@ from alerts.alarms import Answer as Outcome
 from alerts.people.people import PROGRAM, People, Who
 from alerts.people.permissions import ASSESS, AUDIT, COMMENT, READ, REVIEW_AUDIT
 from alerts.remarks import ASSESS as ASSESSING
-from alerts.remarks import CLOSE, REOPEN, REVIEW, Remark, review_digest, signed_digest
+from alerts.remarks import CLOSE, REOPEN, REVIEW, Remark, newest_signature, review_digest, signed_digest
 from alerts.remarks import COMMENT as COMMENTING
 from dashboards.access import source_of, who_asks
 from dashboards.answers import Answer, ExcursionAnswer, Time, time_text
@@ -120,6 +120,7 @@ class SignedBody(Asked):
     """What is signed with one's own password, over the excursion in the revision that was seen."""
 
     revision: Annotated[int, Field(ge=0, description="Of the excursion as it was looked at; 409 when it is another by now")]
+    after: Annotated[str | None, Field(max_length=64, description="Digest of the last signature seen; 409 after another")] = None
     comment: Text = ""
     password: Password
 
@@ -245,12 +246,17 @@ def _found(keeper: Keeper, id: str) -> Record:
 
 
 def _signed(signing: Signing, action: str, id: str, body: SignedBody, words: dict[str, str], meaning: str) -> RemarksAnswer:
-    excursion = _found(signing.keeper, id).excursion
+    found = _found(signing.keeper, id)
+    excursion, before = found.excursion, newest_signature(found.remarks)
     by = signing.confirm(body.password)
     if excursion.revision != body.revision:
         raise _changed()
+    if body.after is not None and body.after != before:
+        raise ProblemError(
+            409, "changed", "It is not what you saw", "Somebody signed meanwhile. Nothing was recorded: look at it, then sign."
+        )
     said = RecordBody(action, id, by, words, meaning)
-    return _kept(signing.keeper, RecordBody(action, id, by, words, meaning, signed_digest(excursion, said)))
+    return _kept(signing.keeper, RecordBody(action, id, by, words, meaning, signed_digest(excursion, before, said)))
 
 
 def _kept(keeper: Keeper, body: RecordBody) -> RemarksAnswer:

@@ -151,6 +151,16 @@ def test_what_changed_after_it_was_looked_at_is_not_signed_and_what_was_signed_s
     assert [one["outdated"] for one in record["remarks"]] == [True, False]
 
 
+def test_a_closure_stands_under_the_assessment_that_was_seen(client: TestClient) -> None:
+    _, record = post(client, "assess", revision=0, **SAID)
+    seen = record["remarks"][-1]["digest"]
+    post(client, "assess", revision=0, **SAID | {"impact": "The batch of the day"}, after=seen)
+    assert post(client, "close", revision=0, password=PASSWORD, after=seen)[0] == 409
+    assert state(client) == "assessed"
+    _, record = post(client, "comment", comment="Both are right")
+    assert post(client, "close", revision=0, password=PASSWORD, after=record["remarks"][1]["digest"])[0] == 200
+
+
 def test_the_audit_trail_is_reviewed_up_to_a_row(site: Watched, client: TestClient) -> None:
     before = client.get(f"{API}/audit/trail").json()
     assert (before["reviewed"], before["by"]) == (0, "")
