@@ -28,7 +28,9 @@ class Paging(Installation):
 
     def deliver(self, alarm: str, *, ok: bool = True) -> None:
         detail, due = ("", 0) if ok else ("no answer", self.at + 5 * SECOND_NS)
-        self.note(DELIVERY, DeliveryBody(f"{alarm}-raised", "sink", 1 if not ok else 2, self.at, ok, False, detail, due))
+        # Of what was told as one, its first page.
+        page = f"{alarm}-raised" if alarm.startswith("A") else f"{alarm}-all-1"
+        self.note(DELIVERY, DeliveryBody(page, "sink", 1 if not ok else 2, self.at, ok, False, detail, due))
 
     def _page(self, excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Page]]:
         return [("sink", Page(page_id(excursion, alarm, "raised"), alarm, "raised", at, f"{excursion.rule} {excursion.point}", ""))]
@@ -46,9 +48,9 @@ def installation(folder: Path, *, rounds: int = 3) -> Paging:
                 place.read("inc1.temp", 37.0 if second - begin < 30 else 39.0, second, seq=second)
             if second % 6 == 0:
                 place.step()
-        place.deliver(f"A{round_ + 1}", ok=False)
+        place.deliver(f"G{round_ + 1}", ok=False)
         place.step()
-        place.deliver(f"A{round_ + 1}")
+        place.deliver(f"G{round_ + 1}")
         place.acknowledge(f"A{round_ + 1}")
         place.step()
         place.read("inc1.temp", 39.5, begin + 33)  # late: the excursion began earlier
