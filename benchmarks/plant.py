@@ -41,7 +41,10 @@ class Round:
 
 
 def site(folder: Path, points: int, *, quality: bool = False, systems: int = 0) -> Configuration:
-    """Write a configuration with so many points, three rules each (alert, action, stale; with `quality` four), and load it; `systems` serve the rooms in turn."""
+    """Write a configuration with so many points, three rules each (alert, action, stale; with `quality` four), and load it.
+
+    `systems` serve the rooms in turn.
+    """
     rooms = []
     for room in range(-(-points // ROOM_POINTS)):
         rooms.append(f"  - {{id: r{room}, name: Room {room}, grade: C, points_file: r{room}.csv}}\n")

@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 FIGURES = {"messages": 3, "journal": 3, "judging": 12, "month": 2, "start": 3, "step": 13, "flood": 7, "latency": 1, "historian": 5}
 
 NEEDS: dict[str, Any] = {
-    "messages": needs_mosquitto, "latency": needs_mosquitto, "start": needs_mosquitto, "historian": (needs_mosquitto, needs_influxd), "month": needs_vmalert,
+    "messages": needs_mosquitto, "latency": needs_mosquitto, "start": needs_mosquitto,
+    "historian": (needs_mosquitto, needs_influxd), "month": needs_vmalert,
 }  # fmt: skip
 
 

@@ -138,7 +138,7 @@ class Proof:
             queued = {row[0] for row in state.execute("select alarm from outbox")}
             # In a flood what can wait is told later, in one page; what chatters is told once.
             later = {row[0] for row in state.execute("select id from alarm_groups where told = 0 and due is not null")}
-            unit = dict(state.execute("select id, \"group\" from alarms"))
+            unit = dict(state.execute('select id, "group" from alarms'))
         assert queued <= alarms | set(unit.values())
         told = {page["alarm"] for page in pages}
         never = [alarm for alarm in alarms if alarm not in told and unit[alarm] not in told | later]
