@@ -44,9 +44,9 @@ ONE_BY_ONE = Limits(chattering=1 << 62, flood=1 << 62, by_system=False)
 class Group:
     """Alarms that are told as one; times are int ns UTC.
 
-    `about` is the system's id, the rule and the point that chatter, or empty for a flood; `name` says it to people. Alarms that begin
-    before `until` join. `priority` is the highest that was told, `told` when it was told last (0: not yet), `due` when those that joined since
-    are told (None: nobody did).
+    `about` is the system's id, the rule and the point that chatter, or empty for a flood; `name` says it to people. Alarms that
+    begin before `until` join. `priority` is the highest that was told, `told` when it was told last (0: not yet), `due` when those
+    that joined since are told (None: nobody did).
     """
 
     id: str

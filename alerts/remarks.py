@@ -70,7 +70,9 @@ def signed_digest(excursion: Excursion, before: str, body: RecordBody) -> str:
     """
     seen = {name: getattr(excursion, name) for name in _SIGNED_COLUMNS}
     said = {"action": body.action, "by": body.by, "meaning": body.meaning, "words": body.words}
-    return hashlib.sha256(json.dumps({"excursion": seen, "before": before, "said": said}, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps({"excursion": seen, "before": before, "said": said}, sort_keys=True, ensure_ascii=False).encode()
+    ).hexdigest()
 
 
 def review_digest(seq: int, head: bytes, body: RecordBody) -> str:

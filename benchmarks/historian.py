@@ -170,7 +170,7 @@ def _watched(folder: Path, target: Target, alarms: int) -> Configuration:
     """Points with a limit that raises at once, others beside them, and ten steps a second."""
     points = [{"id": f"p{number}", "quantity": "temperature", "unit": "degC"} for number in range(alarms + BESIDE)]
     facility = {"site": {"id": "bench", "name": "Bench"}, "rooms": [{"id": "r", "name": "Room", "points": points}]}
-    rules = {"rules": [{"id": "hot", "kind": "limit", "level": "action", "select": {"quantity": "temperature"}, "above": 30}]}
+    rules = {"rules": [{"id": "hot", "kind": "limit", "level": "action", "priority": "critical", "above": 30}]}
     main = {
         "environment": "validation", "facility": "facility.yaml", "rules": "rules.yaml", "oncall": "oncall.yaml", "evaluate_every": "100ms",
         "mqtt": {"url": "embedded"}, "http": {"port": 0},

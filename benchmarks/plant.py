@@ -40,8 +40,11 @@ class Round:
     quality: NDArray[np.uint8]
 
 
-def site(folder: Path, points: int, *, quality: bool = False) -> Configuration:
-    """Write a configuration with so many points, three rules each (alert, action, stale; with `quality` four), and load it."""
+def site(folder: Path, points: int, *, quality: bool = False, systems: int = 0) -> Configuration:
+    """Write a configuration with so many points, three rules each (alert, action, stale; with `quality` four), and load it.
+
+    `systems` serve the rooms in turn.
+    """
     rooms = []
     for room in range(-(-points // ROOM_POINTS)):
         rooms.append(f"  - {{id: r{room}, name: Room {room}, grade: C, points_file: r{room}.csv}}\n")
@@ -50,7 +53,10 @@ def site(folder: Path, points: int, *, quality: bool = False) -> Configuration:
             quantity, unit, *_ = KINDS[number % len(KINDS)]
             rows.append(f"r{room}.p{number},Point {number},{quantity},{unit},1s\n")
         (folder / f"r{room}.csv").write_text("".join(rows), "utf-8")
-    (folder / "facility.yaml").write_text("site: {id: bench, name: Bench}\nrooms:\n" + "".join(rooms), "utf-8")
+    served = [", ".join(f"r{room}" for room in range(number, len(rooms), systems)) for number in range(min(systems, len(rooms)))]
+    plant = "".join(f"  - {{id: ahu{number}, serves: [{names}]}}\n" for number, names in enumerate(served))
+    plant = f"systems:\n{plant}" if plant else ""
+    (folder / "facility.yaml").write_text(f"site: {{id: bench, name: Bench}}\n{plant}rooms:\n" + "".join(rooms), "utf-8")
     (folder / "rules.yaml").write_text(_rules(quality), "utf-8")
     (folder / "oncall.yaml").write_text("channels: {sink: {kind: local, file: data/pages.jsonl}}\n", "utf-8")
     main = "environment: validation\nfacility: facility.yaml\nrules: rules.yaml\noncall: oncall.yaml\ndata_dir: data\n"

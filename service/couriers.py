@@ -19,18 +19,26 @@ class _EitherStop:
     """Set when the service stops, or when this courier is not wanted any more."""
 
     def __init__(self, service: threading.Event) -> None:
-        self._service, self._own = service, threading.Event()
+        self._service, self._own, self._woken = service, threading.Event(), threading.Event()
         self.leaving = False
 
     def set(self, leaving: bool) -> None:
         self.leaving = leaving
         self._own.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Something may have to be carried: nobody waits until the next round."""
+        self._woken.set()
 
     def is_set(self) -> bool:
         return self._own.is_set() or self._service.is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        return self._own.is_set() or self._service.wait(timeout)
+        if not self.is_set():
+            self._woken.wait(timeout)
+            self._woken.clear()
+        return self.is_set()
 
 
 class Couriers:
@@ -68,6 +76,11 @@ class Couriers:
                 serving[target] = channel, thread, stop
                 thread.start()
         self._serving = serving
+
+    def wake(self) -> None:
+        """Pages may be waiting, or the service stops: they look at once."""
+        for _, _, stop in self._serving.values():
+            stop.wake()
 
     def _carry(self, before: threading.Thread | None, courier: Courier, stop: _EitherStop) -> None:
         """One at a time carries to a target, so that no page is sent twice; one that leaves carries once more what was queued for it."""

@@ -22,7 +22,7 @@ from alerts.delivery import OutboxItem
 from alerts.emergency import Emergency
 from alerts.escalation import Escalation
 from alerts.groups import Limits
-from alerts.ledger import Ledger
+from alerts.ledger import Applied, Ledger
 from alerts.people.people import People
 from alerts.store import StateStore, StateUnavailable
 from alerts.surroundings import stays_of
@@ -154,7 +154,7 @@ class Pipeline:
             self._clock,
             settings.evaluate_every_ns,
             lambda: self.receiver.heard_ns(),
-            self.following.after_step,
+            self._stepped,
             self.stamps.now_ns,
             lambda at: self.occupying.elapse(stays_of(self.store), at),
         )
@@ -192,9 +192,15 @@ class Pipeline:
         self._own = OwnReadings(self._parts, self.following, self._clock, self._reader, self._historian_vitals, self._signals.failing)
         self._watchdog = Watchdog(self.emergency, self.stepper, self.receiver, ballast, self._clock, self._dead, self.guard)
 
+    def _stepped(self, applied: Applied, at: int) -> None:
+        self.following.after_step(applied, at)
+        if applied.alarms:
+            self.couriers.wake()
+
     def stop(self) -> None:
         """Stop in the order that data flows, so that all that was received is judged and recorded."""
         self.stopping.set()
+        self.couriers.wake()
         if self.receiver.session is not None:
             self.receiver.session.wake()
         self._join("ingest")

@@ -16,7 +16,7 @@ from tests.support.service import Service
 pytestmark = needs_mosquitto
 EVERY_STEP = ("--write-at", "1")
 """The series is written with every step, so that its commits are hit too."""
-SILENT = "  - {id: silent, kind: stale, select: {point: r.t0}, after: 2s}\n"
+SILENT = "  - {id: silent, kind: stale, select: {point: r.t0}, after: 2s, priority: critical}\n"
 
 
 def test_killed_at_every_point_of_a_commit(tmp_path: Path) -> None:

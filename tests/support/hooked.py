@@ -5,6 +5,7 @@
 --clock: the file says by how many seconds the wall clock is off; the monotonic clock goes on.
 --die: SIGKILL when a point is passed for the N-th time.
 --die-after KIND:POINT: SIGKILL when a point is passed for the first time after an entry of that kind with Anna's name was journalled.
+--die-once FILE:POINT: SIGKILL when a point is passed for the first time after the file is there.
 --readonly: the file names databases (journal, state, series) that refuse to be written, with the error of a read-only mount.
 --write-at: so many readings are gathered before the series is written.
 """
@@ -22,6 +23,8 @@ from typing import Any
 
 POINTS = ("journalled", "stepped", "applied", "committed", "projected", "sent")
 """After a journal entry, after a step's entry, before the state commits, after it, after the series is written, after a page was sent."""
+TELLING = ("sending", "delivered")
+"""Before a page is sent, after its delivery was journalled."""
 
 
 def main(arguments: list[str]) -> None:
@@ -33,6 +36,9 @@ def main(arguments: list[str]) -> None:
     if "--die-after" in options:
         kind, _, point = options["--die-after"].partition(":")
         die_at(point, 1, kind)
+    if "--die-once" in options:
+        file, _, point = options["--die-once"].rpartition(":")
+        die_at(point, 1, armed_by=Path(file))
     if "--write-at" in options:
         from ingest import recollection
 
@@ -47,10 +53,14 @@ def main(arguments: list[str]) -> None:
     run()
 
 
-def die_at(point: str, number: int, after_kind: str = "") -> None:
-    """Have the process kill itself when it passes a point for the n-th time, counted from an entry of a kind with Anna's name if given."""
+def die_at(point: str, number: int, after_kind: str = "", armed_by: Path | None = None) -> None:
+    """Have the process kill itself when it passes a point for the n-th time, counted from an entry of a kind with Anna's name if given.
+
+    With `armed_by` from when that file is there.
+    """
+    from alerts import delivery
     from alerts.ledger import Ledger
-    from ingest.entries import STEP
+    from ingest.entries import DELIVERY, STEP
     from ingest.journal import Journal
     from ingest.recollection import Recollection
     from service.outbox import Outbox
@@ -69,7 +79,7 @@ def die_at(point: str, number: int, after_kind: str = "") -> None:
 
     def strike() -> None:
         with lock:
-            if not armed[0]:
+            if not armed[0] or not (armed_by is None or armed_by.exists()):
                 return
             passed[0] += 1
             if passed[0] == number:
@@ -103,6 +113,8 @@ def die_at(point: str, number: int, after_kind: str = "") -> None:
         "committed": lambda: after(Ledger, "apply"),
         "projected": lambda: after(Recollection, "write"),
         "sent": lambda: before(Outbox, "record"),
+        "sending": lambda: before(delivery, "deliver"),
+        "delivered": lambda: after(Journal, "append", lambda _, kind, *__: kind == DELIVERY),
     }[point]()
 
 

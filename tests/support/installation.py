@@ -31,9 +31,9 @@ class Paging(Installation):
         self.note(DELIVERY, DeliveryBody(self._page_of(alarm), "sink", 1 if not ok else 2, self.at, ok, False, detail, due))
 
     def _page_of(self, alarm: str) -> str:
-        """The page that told of it: its own, or that of its group."""
-        query = 'select page_id from outbox where alarm = (select "group" from alarms where id = ?) order by id'
-        found = self.store.rows(query, (alarm,))
+        """The page that told of an alarm, its own or that of its group; of a group its first."""
+        query = 'select page_id from outbox where alarm = coalesce((select "group" from alarms where id = ?), ?) order by id'
+        found = self.store.rows(query, (alarm, alarm))
         return found[0][0] if found else f"{alarm}-raised"
 
     def _page(self, excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Page]]:
@@ -52,9 +52,9 @@ def installation(folder: Path, *, rounds: int = 3) -> Paging:
                 place.read("inc1.temp", 37.0 if second - begin < 30 else 39.0, second, seq=second)
             if second % 6 == 0:
                 place.step()
-        place.deliver(f"A{round_ + 1}", ok=False)
+        place.deliver(f"G{round_ + 1}", ok=False)
         place.step()
-        place.deliver(f"A{round_ + 1}")
+        place.deliver(f"G{round_ + 1}")
         place.acknowledge(f"A{round_ + 1}")
         place.step()
         place.read("inc1.temp", 39.5, begin + 33)  # late: the excursion began earlier
