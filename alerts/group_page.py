@@ -21,12 +21,14 @@ WORDS = {
     "en": {
         "alarms": "{alarms} alarms in {rooms} rooms", "first": "first", "chatters": "chatters", "calmed": "chattered, calm now",
         "flood": "alarm flood, summary", "listed": "Alarms", "more": "and {more} more: see the alarm list", "worst": "The worst of them",
-        "of_it": "alarms", "rooms": "Rooms", "first_out": "First out", "group": "Group", "acknowledge": "Acknowledging group {group} acknowledges them all.",
+        "of_it": "alarms", "rooms": "Rooms", "first_out": "First out", "group": "Group",
+        "acknowledge": "Acknowledging group {group} acknowledges them all.",
     },
     "sv": {
         "alarms": "{alarms} larm i {rooms} rum", "first": "först", "chatters": "fladdrar", "calmed": "fladdrade, lugnt nu",
         "flood": "larmskur, sammanfattning", "listed": "Larm", "more": "och {more} till: se larmlistan", "worst": "Det värsta av dem",
-        "of_it": "larm", "rooms": "Rum", "first_out": "Först ut", "group": "Grupp", "acknowledge": "Att kvittera grupp {group} kvitterar alla.",
+        "of_it": "larm", "rooms": "Rum", "first_out": "Först ut", "group": "Grupp",
+        "acknowledge": "Att kvittera grupp {group} kvitterar alla.",
     },
 }  # fmt: skip
 

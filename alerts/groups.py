@@ -45,8 +45,8 @@ class Group:
     """Alarms that are told as one; times are int ns UTC.
 
     `about` is the system's id, the rule and the point that chatter, or empty for a flood; `name` says it to people. Alarms that begin
-    before `until` join. `priority` is the highest that was told, `told` when it was told last (0: not yet), `due` when those that joined since
-    are told (None: nobody did).
+    before `until` join. `priority` is the highest that was told, `told` when it was told last (0: not yet), `due` when those that joined
+    since are told (None: nobody did).
     """
 
     id: str
