@@ -70,7 +70,8 @@ def signed_digest(excursion: Excursion, before: str, body: RecordBody) -> str:
     """
     seen = {name: getattr(excursion, name) for name in _SIGNED_COLUMNS}
     said = {"action": body.action, "by": body.by, "meaning": body.meaning, "words": body.words}
-    return hashlib.sha256(json.dumps({"excursion": seen, "before": before, "said": said}, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    whole = {"excursion": seen, "before": before, "said": said}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def review_digest(seq: int, head: bytes, body: RecordBody) -> str:
