@@ -25,7 +25,7 @@ from rules.occupancy import occupancy_of
 from rules.plan import Plan
 from rules.revise import Revision, revise
 from rules.runs import RunState
-from rules.stale import StaleState, heard_of, next_deadline, open_silences, silence
+from rules.stale import StaleState, back_in_service, heard_of, next_deadline, open_silences, silence
 from rules.transition import out_of_service, reconfigured, reconfigured_silence, silence_out_of_service
 from rules.windows import Windows
 
@@ -139,9 +139,7 @@ class Judgement:
         assert begin is not None, point
         self.outages.put(number, begin, at)
         if stale.has(number):
-            rows = stale.rows_of(np.array([number]))
-            self.silences.received[rows], self.silences.heard[rows], self.silences.back[rows] = at, heard, 0
-            heard_of(stale, self.silences, np.flatnonzero(self.streams[0].newest != NO_TIME))
+            back_in_service(self.silences, stale.rows_of(np.array([number])), at, np.array(heard))
         return self._ahead(number, at)
 
     def _ahead(self, number: int, at: int) -> list[Revision]:

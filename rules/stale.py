@@ -86,6 +86,7 @@ def silence(
     new = state.copy()
     if not len(pairs):
         return new, []
+    _lived_out_of_service(pairs, new, clock, lives)
     _back_in_service(new, clock)
     findings: list[Finding] = []
     done = 0
@@ -100,11 +101,22 @@ def silence(
     return new, findings
 
 
+def _lived_out_of_service(pairs: Pairs, state: StaleState, clock: Heard, lives: Sequence[Life]) -> None:
+    """Of points that report on change it counts whether their sources live when they are in service again."""
+    for life in lives if state.back.any() else ():
+        rows = pairs.on_change & (clock.at[life.moment] < state.back) & np.isin(pairs.point, life.points)
+        state.heard[rows] = FOREVER_NS if life.born else 0
+
+
 def _back_in_service(state: StaleState, clock: Heard) -> None:
     """Points whose time out of service ends by the clock count from there, with the listening time of the first moment known after it."""
     rows = np.flatnonzero((state.back > 0) & (state.back <= clock.at[-1]))
-    state.received[rows] = state.back[rows]
-    state.heard[rows] = np.where(state.heard[rows] < FOREVER_NS, clock.heard[np.searchsorted(clock.at, state.back[rows])], FOREVER_NS)
+    back_in_service(state, rows, state.back[rows], clock.heard[np.searchsorted(clock.at, state.back[rows])])
+
+
+def back_in_service(state: StaleState, rows: NDArray[np.intp], at: NDArray[np.int64] | int, heard: NDArray[np.int64]) -> None:
+    """Rows count from `at`, with that listening time; but points that report on change, were heard of and live are not silent."""
+    state.received[rows], state.heard[rows] = at, np.where(state.heard[rows] == FOREVER_NS, FOREVER_NS, heard)
     state.back[rows] = 0
 
 
@@ -183,7 +195,7 @@ def _silent(pairs: Pairs, state: StaleState, clock: Heard, occupancy: Occupancy)
 
 def heard_of(pairs: Pairs, state: StaleState, numbers: NDArray[np.int64]) -> None:
     """Points have readings from before the state began: of those that report on change what they do not say now is no silence."""
-    state.heard[pairs.on_change & np.isin(pairs.point, numbers)] = FOREVER_NS
+    state.heard[pairs.on_change & (state.back == 0) & np.isin(pairs.point, numbers)] = FOREVER_NS
 
 
 def next_deadline(pairs: Pairs, state: StaleState, at: int) -> int | None:

@@ -76,6 +76,7 @@ def silence_out_of_service(
     rows, gone = pairs.rows_of(np.array([number])), state.copy()
     gone.open[:] = False
     gone.open[rows] = state.open[rows]
+    after.heard[rows[state.dead[rows]]] = 0  # which matters where a point reports on change
     after.open[rows] = after.dead[rows] = False
     after.back[rows] = until
     return after, [_closed(excursion, at, OUT_OF_SERVICE) for excursion in open_silences(pairs, gone, occupancy)]

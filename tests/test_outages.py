@@ -11,7 +11,7 @@ from ingest.entries import ACTION, ActionBody
 from rules.copies import Deaths
 from rules.excursion import Excursion
 from tests.support.living import Life
-from tests.support.reference import Outage, evaluate
+from tests.support.reference import Lived, Outage, evaluate
 from tests.support.strategies import EVERY_KIND, Story, cuttings, stories
 from tests.test_judgement import looking_back_little, plain
 
@@ -63,23 +63,30 @@ def test_in_any_order_and_cutting_the_current_excursions_are_the_references(stor
         point = data.draw(st.sampled_from([point.id for point in story.facility.points]))
         outages = data.draw(out_of_service(min((row.received or 0 for row in story.rows), default=0)))
         told = Told(story, point, outages)
-        for batch in data.draw(cuttings(story.rows)):
+        lives: list[Lived] = []
+        batches = data.draw(cuttings(story.rows))
+        for batch, following in zip(batches, [*batches[1:], ()], strict=False):
             for row in batch:
                 told.until(row.received or 0)
                 told.life.arrive([row])
-            told.life.step(batch[-1].received or 0)
+            at = batch[-1].received or 0
+            told.life.step(at)
+            if (not following or (following[0].received or 0) > at) and data.draw(st.booleans()):
+                lives.append(Lived(at, data.draw(st.booleans()), (point,)))
+                told.life.lived(lives[-1])
             if data.draw(st.booleans()):
                 told.life.restart()
         clock = max((row.received or 0 for row in story.rows), default=0)
         told.life.step(clock + 1)
-        expected = evaluate(story.facility, story.rules, story.tables, story.rows, outages={point: ended_by(outages, clock)}).excursions
+        outs = {point: ended_by(outages, clock)}
+        expected = evaluate(story.facility, story.rules, story.tables, story.rows, lives, outages=outs).excursions
         assert told.life.current() == plain(list(expected))
         assert judged_again(told.life) == plain(list(expected)), "and so does a back-test of the same rules"
 
 
 def judged_again(life: Life) -> list[Excursion]:
     plan, clock = life.ledger.judgement.plan, life.journal.kept[-1].at
-    outages = outages_by_number(life.store, life.number_of)
-    backtest = Backtest([(0, plan)], life.number_of, life.memory.states(), lambda number: [life.memory.read(number)], outages, Deaths())
+    outages, deaths = outages_by_number(life.store, life.number_of), Deaths(life.store.deaths())
+    backtest = Backtest([(0, plan)], life.number_of, life.memory.states(), lambda number: [life.memory.read(number)], outages, deaths)
     found = [row for number in backtest.points for row in backtest.judge(number, [life.memory.read(number)], clock, 1 << 62)]
     return plain([*found, *backtest.silences(life.journal.kept)])

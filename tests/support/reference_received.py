@@ -79,7 +79,7 @@ def silences(
     after = rule.after.of(point.period_ns)
     events = [(reading.received, 0, "reading") for reading in readings]
     events += [(life.at, 1, "born" if life.born else "died") for life in lives if point.id in life.points]
-    events = [event for event in events if in_service(event[0], outages)]
+    events = [event for event in events if in_service(event[0], outages) or (point.on_change and event[2] != "reading")]
     events += [(begin, 2, "out") for begin, _ in outages] + [(end, -1, "back") for _, end in outages if end <= clock]
     spans: list[Span] = []
     last = start
@@ -89,9 +89,12 @@ def silences(
         if not is_open and counts and not out and at > last + after:
             spans.append(Span(onset=last, raised=last + after))
             is_open = True
-        if what == "out":
+        if what in ("born", "died") and not in_service(at, outages):
+            counts = what == "died"
+        elif what == "out":
             if is_open:
                 spans[-1] = replace(spans[-1], ended=at, cleared=at, closed_by="out_of_service")
+            counts = counts or dead
             out, is_open, dead = True, False, False
         elif what == "back":
             out, last = False, at
