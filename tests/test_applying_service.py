@@ -36,7 +36,7 @@ rooms:
     points:
 """
 ROW = "      - {id: %s, quantity: temperature, unit: degC, range: [-50, 150]}\n"
-RULES = "rules:\n  - {id: warm, kind: limit, level: action, above: %s, select: {quantity: temperature}}\n"
+RULES = "rules:\n  - {id: warm, kind: limit, level: action, priority: critical, above: %s, select: {quantity: temperature}}\n"
 SOURCES = """
 sources:
   - id: plant
