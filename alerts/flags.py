@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,6 +39,13 @@ class Answer:
     by: str = ""
     at: int | None = None
     why: str = ""
+
+
+def act_digest(alarm: Alarm, body: ActionBody) -> str:
+    """SHA-256 (hex) over what is signed: which alarm of what, as it stands; the act, its reason and time, the meaning, and who signs."""
+    seen = [alarm.id, alarm.excursion, alarm.rule, alarm.point, alarm.level, alarm.priority]
+    said = [body.action, body.by, body.comment, body.until_ns, body.meaning]
+    return hashlib.sha256(json.dumps([seen, said], ensure_ascii=False).encode()).hexdigest()
 
 
 def shelvable(rule: Rule, priority: str, signed: bool) -> str:
@@ -83,9 +92,11 @@ class Flags:
         until = moment.at + SHELF_NS if body.until_ns is None else body.until_ns
         if alarm.shelved_until is not None:
             return Answer(ALREADY, alarm.id, alarm.shelved_by, alarm.shelved_at)
-        why = shelvable(rule, alarm.priority, body.signed)
+        why = shelvable(rule, alarm.priority, bool(body.digest))
         if alarm.state == NORMAL:
             why = "the alarm is done"
+        elif body.digest and body.digest != act_digest(alarm, body):
+            why = "the alarm is another than when it was signed: look at it again"
         elif not body.comment:
             why = "without a reason nothing is shelved"
         elif not moment.at < until <= moment.at + SHELF_MAX_NS:
@@ -93,9 +104,10 @@ class Flags:
         if why:
             return Answer(REFUSED, alarm.id, why=why)
         now: dict[str, Any] = {"shelved_until": until, "shelved_at": moment.at, "shelved_by": body.by}
-        now |= {"shelved_reason": body.comment, "shelved_signed": body.signed}
+        now |= {"shelved_reason": body.comment, "shelved_signed": bool(body.digest)}
+        reason = f"{body.comment} — signed as {body.meaning!r}, {body.digest[:16]}…" if body.digest else body.comment
         for one in self._standing.where("rule = ? and point = ? and state != ?", (alarm.rule, alarm.point, NORMAL)):
-            self._standing.put(replace(one, **now), one, SHELVE, body.by, body.comment, moment)
+            self._standing.put(replace(one, **now), one, SHELVE, body.by, reason, moment)
         return Answer(ACCEPTED, alarm.id, body.by, moment.at)
 
     def unshelve(self, alarm: Alarm, body: ActionBody, moment: Moment) -> Answer:

@@ -13,7 +13,9 @@ from dashboards import answers
 from dashboards.asked import AcknowledgeBody, AlarmAsked, Asked, By, Instant, plain_text
 from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, ActAsked, Monitor
 from dashboards.operation import PREFIX, Operation
+from dashboards.people_bodies import Password
 from dashboards.problems_json import ProblemError
+from dashboards.record_api import Meaning, Signing, signing_of
 from facility.times import format_time
 
 SAID = "occupancy"
@@ -34,6 +36,8 @@ Until = Annotated[Instant | None, Field(description="Up to this time; without of
 class ShelveBody(By):
     until: Annotated[Instant | None, Field(description="60 minutes from now unless given, at most 12 hours from now")] = None
     reason: Reason
+    password: Annotated[Password | None, Field(description="One's own: signs it, which a critical alarm asks for")] = None
+    meaning: Meaning = "responsibility"
 
 
 class WhyBody(By):
@@ -91,16 +95,29 @@ def act(monitor: Monitor, asked: ActAsked, noun: str, among: str) -> DoneAnswer:
     raise ProblemError(409, "refused", "Not possible now", f"{result.why[:1].upper()}{result.why[1:]}. Nothing was changed.")
 
 
-def _alarm(action: str) -> Callable[[Monitor, AlarmAsked, ShelveBody | WhyBody], answers.AlarmAnswer]:
-    def handle(monitor: Monitor, query: AlarmAsked, body: ShelveBody | WhyBody) -> answers.AlarmAnswer:
+def _alarm(action: str) -> Callable[[Monitor, AlarmAsked, WhyBody], answers.AlarmAnswer]:
+    def handle(monitor: Monitor, query: AlarmAsked, body: WhyBody) -> answers.AlarmAnswer:
         assert body.by is not None
-        until = body.until if isinstance(body, ShelveBody) else None
-        act(monitor, ActAsked(action, query.id, body.by, body.reason, until), "alarm", f"GET {PREFIX}/alarms")
-        alarm = monitor.alarm(query.id)
-        assert alarm is not None, query.id
-        return answers.AlarmAnswer.of(alarm)
+        act(monitor, ActAsked(action, query.id, body.by, body.reason), "alarm", f"GET {PREFIX}/alarms")
+        return _stands(monitor, query.id)
 
     return handle
+
+
+def shelve(signing: Signing, query: AlarmAsked, body: ShelveBody) -> answers.AlarmAnswer:
+    assert body.by is not None
+    if body.password:
+        signing.confirm(body.password)
+    meaning = body.meaning if body.password else ""
+    asked = ActAsked(lifecycle.SHELVE, query.id, body.by, body.reason, body.until, meaning)
+    act(signing.monitor, asked, "alarm", f"GET {PREFIX}/alarms")
+    return _stands(signing.monitor, query.id)
+
+
+def _stands(monitor: Monitor, id: str) -> answers.AlarmAnswer:
+    alarm = monitor.alarm(id)
+    assert alarm is not None, id
+    return answers.AlarmAnswer.of(alarm)
 
 
 def _point(action: str) -> Callable[[Monitor, PointAsked, OutOfServiceBody | WhyBody], DoneAnswer]:
@@ -132,8 +149,8 @@ OPERATIONS = (
     ),
     Operation(
         f"{PREFIX}/alarms/{{id}}/shelve", "Shelve an alarm: nobody is told of it until then, and anew if it still stands.",
-        _alarm(lifecycle.SHELVE), parameters=AlarmAsked, answer=answers.AlarmAnswer, method="POST", body=ShelveBody,
-        problems=_PROBLEMS, permission=SHELVE,
+        shelve, parameters=AlarmAsked, answer=answers.AlarmAnswer, method="POST", body=ShelveBody,
+        problems=(*_PROBLEMS, 429), subject=signing_of, permission=SHELVE,
     ),
     Operation(
         f"{PREFIX}/alarms/{{id}}/unshelve", "Take an alarm off the shelf before the time.",

@@ -18,6 +18,7 @@ from rules.excursion import Excursion
 
 if TYPE_CHECKING:
     from dashboards.events import EventHub
+    from dashboards.record_api import Keeper
     from dashboards.trend import Trends
 
 POINT_STATES = ("action", "alert", "stale", "bad", "technical", "no_data", "normal")
@@ -210,7 +211,7 @@ class AlarmView:
 class ActAsked:
     """What a person does to an alarm, a point or a place: `action` is one of alerts.lifecycle's or `occupancy`, then with a `state`.
 
-    `until` is int ns UTC; `signed` says that who asks has signed for it.
+    `until` is int ns UTC; `meaning` says what for it is signed, empty where it is not.
     """
 
     action: str
@@ -218,7 +219,7 @@ class ActAsked:
     by: str
     reason: str = ""
     until: int | None = None
-    signed: bool = False
+    meaning: str = ""
     state: str = ""
 
 
@@ -347,6 +348,10 @@ class Monitor(Protocol):
 
     @property
     def identity(self) -> Identity: ...
+
+    @property
+    def keeper(self) -> Keeper:
+        """The records of excursions."""
 
     @property
     def events(self) -> EventHub:

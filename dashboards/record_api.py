@@ -18,6 +18,7 @@ from alerts.remarks import COMMENT as COMMENTING
 from dashboards.access import source_of, who_asks
 from dashboards.answers import Answer, ExcursionAnswer, Time, time_text
 from dashboards.asked import Asked, By, Nothing, plain_text
+from dashboards.monitor import Monitor
 from dashboards.operation import PREFIX, Operation
 from dashboards.people_api import people_of, tried
 from dashboards.people_bodies import Password
@@ -67,10 +68,14 @@ class Keeper(Protocol):
 class Signing:
     """The records, as somebody who may sign uses them."""
 
-    keeper: Keeper
+    monitor: Monitor
     who: Who
     people: Callable[[], People]
     source: str
+
+    @property
+    def keeper(self) -> Keeper:
+        return self.monitor.keeper
 
     def confirm(self, password: str) -> str:
         """The name that signs; a ProblemError unless it is a person, and the password theirs."""
@@ -88,7 +93,7 @@ class Signing:
 
 
 def signing_of(request: Request) -> Signing:
-    return Signing(request.app.state.monitor.keeper, who_asks(request), lambda: people_of(request), source_of(request))
+    return Signing(request.app.state.monitor, who_asks(request), lambda: people_of(request), source_of(request))
 
 
 def keeper_of(request: Request) -> Keeper:

@@ -112,8 +112,8 @@ class ConfigurationBody(msgspec.Struct, frozen=True):
 class ActionBody(msgspec.Struct, frozen=True):
     """Somebody did something to an alarm or a point: why, and until when; or took over a duty: who, instead of whom, from when until when.
 
-    Times are int ns UTC; `signed` says that who did it has signed for it. `mail` is the digest of the mail that said so, `address` the
-    target by which its sender is answered.
+    Times are int ns UTC. Where it is signed, `meaning` says what for, and `digest` (hex) is over what was signed. `mail` is the digest
+    of the mail that said so, `address` the target by which its sender is answered.
     """
 
     action: str
@@ -124,9 +124,10 @@ class ActionBody(msgspec.Struct, frozen=True):
     from_ns: int | None = None
     person: str = ""
     instead_of: str = ""
-    signed: bool = False
     mail: str = ""
     address: str = ""
+    meaning: str = ""
+    digest: str = ""
 
 
 class RecordBody(msgspec.Struct, frozen=True):

@@ -7,8 +7,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from msgspec import structs
+
 from alerts.alarms import Answer
 from alerts.derivation import ReadingsOf, newest_derived
+from alerts.flags import act_digest
 from alerts.kpis import SPAN_NS, Kpis, kpis_on_record
 from alerts.ledger import Applied
 from alerts.lifecycle import ACKNOWLEDGE
@@ -210,7 +213,8 @@ class ServiceMonitor:
 
     def act(self, asked: m.ActAsked) -> m.ActAnswered:
         if asked.action != SAID:
-            answer = self._done(ActionBody(asked.action, asked.target, asked.by, asked.reason, asked.until, signed=asked.signed))
+            said = ActionBody(asked.action, asked.target, asked.by, asked.reason, asked.until, meaning=asked.meaning)
+            answer = self._done(self._signed(said))
         else:
             place, now = self._shown.facility.place_by_id.get(asked.target), self.now()
             if place is None:
@@ -219,6 +223,14 @@ class ServiceMonitor:
             with _told(asked.action):
                 answer = self._occupy(place, before, asked.state, asked.by, asked.reason, asked.until, now)
         return m.ActAnswered(answer.result, answer.by, answer.at, answer.why)
+
+    def _signed(self, body: ActionBody) -> ActionBody:
+        """What is signed, with the digest over it and over the alarm as it stands."""
+        if not body.meaning:
+            return body
+        with self._store.borrowed() as store:
+            found = records.alarms_by_id(store, [body.target])
+        return structs.replace(body, digest=act_digest(found[0][0], body)) if found else body
 
     def _done(self, body: ActionBody) -> Answer:
         """Have an action journalled; returns when the step that applied it is durable."""

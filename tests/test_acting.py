@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from dashboards.app import build_app
 from facility.times import format_time
 from service.cli import main
+from tests.support.people import PASSWORD, client_of, signed_in, staff_in
 from tests.support.verifying import verify
 from tests.support.watched import FILES, MINUTE, SECOND, Watched, fall, point
 
@@ -71,6 +72,25 @@ def test_shelve_and_unshelve(site: Watched, client: TestClient) -> None:
     said = [(row["action"], row["actor"], row["reason"]) for row in rows if row["action"] in ("shelve", "unshelve", "annunciate")]
     assert said[0] == ("shelve", "Karin", "filter change, WO 17")
     assert [action for action, *_ in said] == ["shelve", "unshelve", "annunciate"]
+
+
+def test_a_critical_alarm_is_shelved_with_a_signature(site: Watched, tmp_path: Path) -> None:
+    site.send("cp1.temp", 25.0)
+    site.step(3 * SECOND)
+    with staff_in(tmp_path) as staff:
+        operator = signed_in(client_of(site.monitor, staff), "operator")
+
+        def shelve(**body: str) -> int:
+            return operator.post("/api/v1/alarms/A1/shelve", json={"reason": "probe in ice water", **body}).status_code
+
+        assert (shelve(), shelve(password="guessed")) == (409, 403)
+        form = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded", "Accept": "text/html"}
+        assert 'name="password"' in operator.get("/alarms/A1", headers=form).text
+        assert shelve(password=PASSWORD) == 200
+        rows = operator.get("/api/v1/audit").json()["entries"]
+    (row,) = [row for row in rows if row["action"] == "shelve"]
+    assert row["actor"] == "Operator Ek (operator)"
+    assert "probe in ice water — signed as 'responsibility', " in row["reason"]
 
 
 def test_what_is_refused_says_why(site: Watched, client: TestClient) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from ingest.entries import ActionBody
 from tests.support.night import FILES, Night, with_oncall
+from tests.support.signed import signed_over
 
 STEPS = """
 policies:
@@ -63,8 +64,8 @@ def test_shelved_nobody_is_told_and_when_that_is_over_telling_begins_anew(night:
     here = night()
     here.reading("cp1.dp", 5.0)
     here.told({"03:00": "anna-sms"}, "2026-01-06T03:04")
-    shelf = ActionBody("shelve", "A1", "Anna", "filter change", here.time("2026-01-06T03:30"), signed=True)
-    assert here.act(shelf).result == "accepted"
+    shelf = ActionBody("shelve", "A1", "Anna", "filter change", here.time("2026-01-06T03:30"))
+    assert here.act(signed_over(here.store, shelf)).result == "accepted"
     assert here.ended() == ["shelved"]
     here.told({"03:30": "anna-sms", "03:35": "anna-sms"}, "2026-01-06T03:40")
 

@@ -44,7 +44,7 @@ def _form(operation: Operation) -> Callable[[Request], Any]:
             body = checked(operation.body, given, request, "form")
             if isinstance(body, By):
                 body = attributed(body, who_asks(request))
-            await run_in_threadpool(operation.handle, request.app.state.monitor, query, body)
+            await run_in_threadpool(operation.handle, operation.subject(request), query, body)
         except ProblemError as problem:
             if problem.status == 404 or not kind:
                 raise

@@ -19,6 +19,7 @@ from rules.excursion import Excursion
 from rules.rule import Bound, Rule
 from tests.support.admitted import Row
 from tests.support.living import Life, PlainMemory
+from tests.support.signed import signed_over
 from tests.support.strategies import Story
 
 START = 1_780_000_000 * SECOND_NS
@@ -73,7 +74,9 @@ class Attended(Life):
         self, action: str, target: str = "A1", by: str = "Karin", why: str = "work", until: int | None = None, signed: bool = False
     ) -> Answer:
         """A person does something; `until` in seconds from now."""
-        body = ActionBody(action, target, by, why, None if until is None else self.at + until * SECOND_NS, signed=signed)
+        body = ActionBody(action, target, by, why, None if until is None else self.at + until * SECOND_NS)
+        if signed:
+            body = signed_over(self.store, body)
         entry = self._entry(ACTION, body, self.at)
         self.pending.append(entry)
         self.waits()
