@@ -94,7 +94,8 @@ def test_the_metrics_of_a_running_service_are_documented_and_follow_what_happene
     assert site.value("renrum_reading_age_seconds_count") == sent
     assert site.value("renrum_outbox_sent_total", target="sink") == pages
     assert site.value("renrum_outbox_waiting", target="sink") == site.value("renrum_outbox_failures_total", target="sink") == 0
-    assert site.value("renrum_publish_to_page_seconds_count") == site.value("renrum_excursions_raised_total") == pages
+    # what is told as one is one page
+    assert 0 < site.value("renrum_publish_to_page_seconds_count") <= pages <= site.value("renrum_excursions_raised_total")
     assert site.value("renrum_link_events_total", event="connected") == 1
     assert site.value("renrum_journal_append_seconds_count") >= site.value("renrum_steps_total") > 0
     assert site.value("renrum_step_duration_seconds_count") >= site.value("renrum_steps_total") - 1

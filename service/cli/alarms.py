@@ -75,7 +75,8 @@ def _found(archive: Archive, wanted: Wanted, states: set[str]) -> Iterator[Alarm
     if wanted.end is not None:
         where.append("raised_at < ?")
         values.append(wanted.end)
-    query = f"select {', '.join(_NAMES)} from alarms where {' and '.join(where)} order by raised_at, length(id), id"
+    names = ", ".join(f'"{name}"' for name in _NAMES)  # `group` is a word of SQL's
+    query = f"select {names} from alarms where {' and '.join(where)} order by raised_at, length(id), id"
     for columns in archive.state.rows(query, values):
         alarm = alarm_of(columns)
         if wanted.points is None or alarm.point in wanted.points:
