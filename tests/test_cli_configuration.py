@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from facility.problems import ConfigurationError, Problem
-from service.cli import COMMANDS, LazyGroup, main
+from service.cli import COMMANDS, Renrum, main
 from service.cli import options as cli_options
 from service.cli.options import configuration_path
 from service.cli.schema import NAMES, schema_of
@@ -60,11 +60,11 @@ def test_configuration_errors_end_every_command_with_two() -> None:
     def failing() -> None:
         raise ConfigurationError([Problem("f.yaml", 3, "a", "x", "y")])
 
-    class Failing(LazyGroup):
+    class Failing(Renrum):
         def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
             return failing
 
-    result = CliRunner().invoke(Failing("renrum"), ["check"])
+    result = CliRunner().invoke(Failing("renrum", commands_at=COMMANDS), ["check"])
     assert result.exit_code == 2
     assert result.stderr == "f.yaml:3: a: found x; allowed: y.\n"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import click
 
 from facility.problems import ConfigurationError
+from service.cli.lazy import LazyGroup
 
 COMMANDS = {
     "run": ("service.cli.run:run", "Run the service: ingest, rules, alarms, pages, console."),
@@ -43,18 +43,8 @@ COMMANDS = {
 """name -> (module:command, what `renrum --help` says of it)."""
 
 
-class LazyGroup(click.Group):
-    """Commands by name; a module is loaded when its command runs, not for `--help`. Configuration errors end with exit code 2."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
+class Renrum(LazyGroup):
+    """The commands; a wrong name gets a hint, and configuration errors end with exit code 2."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -63,10 +53,6 @@ class LazyGroup(click.Group):
             hint = did_you_mean(args[0], tuple(COMMANDS)) or "`renrum --help` lists the commands."
             ctx.fail(f"No such command {args[0]!r}. {hint}")
         return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -89,7 +75,7 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     ctx.exit()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Renrum, commands_at=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version and exit.")
 def main() -> None:
     """Renrum, environmental monitoring for cleanrooms: every reading kept, every excursion proven, people told.

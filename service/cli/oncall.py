@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from service.cli.lazy import LazyGroup
 
 COMMANDS = {
     "who": ("service.cli.oncall_who:who", "Who has the duty, and until when."),
@@ -15,25 +15,7 @@ COMMANDS = {
 """name -> (module:command, what `renrum oncall --help` says of it)."""
 
 
-class _Group(click.Group):
-    """Its commands are loaded when they run."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=_Group)
+@click.group(cls=LazyGroup, commands_at=COMMANDS)
 def oncall() -> None:
     """Who has the duty, and who would be told what of an alarm.
 
