@@ -10,6 +10,7 @@ from typing import Any
 
 from alerts.audit import SYSTEM
 from alerts.lifecycle import NORMAL, PUT_BACK, REALARM, REVEAL, SHELVE, SUPPRESS, TAKE_OUT, UNSHELVE, Alarm
+from alerts.signing import as_signed
 from alerts.standing import Moment, Standing
 from alerts.store import StateStore
 from facility.times import format_time
@@ -105,7 +106,7 @@ class Flags:
             return Answer(REFUSED, alarm.id, why=why)
         now: dict[str, Any] = {"shelved_until": until, "shelved_at": moment.at, "shelved_by": body.by}
         now |= {"shelved_reason": body.comment, "shelved_signed": bool(body.digest)}
-        reason = f"{body.comment} — signed as {body.meaning!r}, {body.digest[:16]}…" if body.digest else body.comment
+        reason = as_signed(body.comment, body.meaning, body.digest) if body.digest else body.comment
         for one in self._standing.where("rule = ? and point = ? and state != ?", (alarm.rule, alarm.point, NORMAL)):
             self._standing.put(replace(one, **now), one, SHELVE, body.by, reason, moment)
         return Answer(ACCEPTED, alarm.id, body.by, moment.at)

@@ -16,10 +16,11 @@ from alerts.alarms import Alarms
 from alerts.audit import broken_rows
 from alerts.ledger import Ledger, PlanOf
 from alerts.resumption import Checkpoint, Proven, leave
+from alerts.signing import is_signed_over
 from alerts.store import StateStore, StateUnavailable
 from facility.problems import ConfigurationError
 from facility.times import format_time
-from ingest.entries import DELIVERY, STEP, DeliveryBody, decode
+from ingest.entries import CONFIGURATION, DELIVERY, STEP, DeliveryBody, decode
 from ingest.flaw import Flaw, Flaws, Progress, unwatched
 from ingest.journal import Entry, JournalReader, read_only
 from ingest.recollection import Recollection
@@ -152,6 +153,9 @@ def _evaluate(ledger: Ledger, memory: Recollection, journal: JournalReader, upto
     try:
         for entry in journal.entries(ledger.cursor, upto):
             entries.append(entry)
+            if entry.kind == CONFIGURATION and not is_signed_over(decode(entry)):
+                what = "its signature is not over this configuration, with these words"
+                proof.flaws.add(Flaw(what, entry=entry.seq, kind=entry.kind, at=entry.at))
             if entry.kind == STEP:
                 ledger.apply(entries)
                 memory.write()
@@ -159,7 +163,7 @@ def _evaluate(ledger: Ledger, memory: Recollection, journal: JournalReader, upto
                 progress(entry.seq, upto)
     except ConfigurationError as error:
         what = f"this version cannot read a configuration that is in force from here as it was read then: {error}"
-        where = next((entry for entry in reversed(entries) if entry.kind == "configuration"), entries[-1])
+        where = next((entry for entry in reversed(entries) if entry.kind == CONFIGURATION), entries[-1])
         proof.flaws.add(Flaw(what, entry=where.seq, kind=where.kind, at=where.at))
         return False
     except Exception as error:  # whatever an altered journal leads to: the journal's own check names the entry

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 
 from alerts.alarms import Answer
 from alerts.audit import AuditTrail
+from alerts.signing import as_signed
 from alerts.store import StateStore
 from ingest.entries import RecordBody
 from ingest.journal import Entry
@@ -128,7 +129,7 @@ class Remarks:
         )  # fmt: skip
         self._store.execute(f"insert into remarks ({_COLUMNS}) values ({','.join('?' * len(row))})", row)
         said = "; ".join(f"{name}: {text}" for name, text in zip(WORDS, words, strict=True) if text)
-        reason = f"{said} — signed as {body.meaning!r}, {body.digest[:16]}…".removeprefix(" — ") if body.digest else said
+        reason = as_signed(said, body.meaning, body.digest) if body.digest else said
         audit.append(entry.at, body.by, body.action, f"excursion {excursion.id}", state, after, reason, entry.seq)
         return Answer("accepted", excursion.id, body.by, entry.at)
 
@@ -152,6 +153,6 @@ class Remarks:
             "insert into reviews values (?,?,?,?,?,?,?)", (entry.seq, entry.at, last, body.by, comment, body.meaning, body.digest)
         )
         first = before[0] + 1 if before is not None else 1
-        reason = f"{comment} — signed as {body.meaning!r}, {body.digest[:16]}…".removeprefix(" — ")
+        reason = as_signed(comment, body.meaning, body.digest)
         audit.append(entry.at, body.by, REVIEW, f"audit rows {first} to {last}", "", found[0][0].hex(), reason, entry.seq)
         return Answer("accepted", body.target, body.by, entry.at)

@@ -301,7 +301,8 @@ class Health:
 class ApplyAsked:
     """Put the files of the service's folder in force: who, why, for which change request.
 
-    With `expect`, only when that is still their digest; `dry_run` only says what it would change.
+    With `expect`, only when that is still their digest; `dry_run` only says what it would change. `meaning` is what `by` signs it for,
+    who has given the password at `signed_at` (int ns UTC); empty where nobody signs.
     """
 
     by: str
@@ -309,14 +310,16 @@ class ApplyAsked:
     change: str = ""
     expect: str = ""
     dry_run: bool = False
+    meaning: str = ""
+    signed_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyAnswered:
-    """What came of it: `result` is applied, unchanged, shown, refused or moved on; `changes` are (what, old, new), empty for none.
+    """What came of it: `result` is applied, unchanged, shown, refused, moved on or unsigned; `changes` are (what, old, new).
 
     `problems` say why the files were refused; `digest` is theirs, `config` the hash of what judges with them; `at` (int ns UTC) the moment
-    when they took force.
+    when they took force. `signature`: whether that takes one; `signed` is the digest of the one given.
     """
 
     result: str
@@ -325,14 +328,19 @@ class ApplyAnswered:
     changes: tuple[tuple[str, str, str], ...] = ()
     problems: tuple[str, ...] = ()
     at: int | None = None
+    signature: bool = False
+    signed: str = ""
 
 
-APPLIED, UNCHANGED, SHOWN, REFUSED, MOVED_ON = "applied", "unchanged", "shown", "refused", "moved on"
+APPLIED, UNCHANGED, SHOWN, REFUSED, MOVED_ON, UNSIGNED = "applied", "unchanged", "shown", "refused", "moved on", "unsigned"
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationView:
-    """A configuration that took force at int ns UTC: who applied it and why, what it changed (what, old, new), its files by name."""
+    """A configuration that took force at int ns UTC: who applied it and why, what it changed (what, old, new), its files by name.
+
+    `meaning` is what for it was signed, `digest` that of the signature; both are empty where nobody signed.
+    """
 
     at: int
     config: str
@@ -341,6 +349,8 @@ class ConfigurationView:
     change: str = ""
     changes: tuple[tuple[str, str, str], ...] = ()
     files: tuple[str, ...] = ()
+    meaning: str = ""
+    digest: str = ""
 
 
 class Monitor(Protocol):

@@ -97,6 +97,7 @@ class ConfigurationBody(msgspec.Struct, frozen=True):
     """A configuration took force: the hash of what judges, the semantics number, numbers of points that are new, its files whole.
 
     `by`, `reason` and `change` (the id of a change request) say who put it in force and why; `changes` what is another value than before.
+    Where it is signed, `meaning` says what for, `signed_ns` when (int ns UTC), and `digest` (hex) is over what was signed.
     """
 
     hash: str
@@ -107,6 +108,9 @@ class ConfigurationBody(msgspec.Struct, frozen=True):
     reason: str = ""
     change: str = ""
     changes: list[Changed] = []
+    meaning: str = ""
+    signed_ns: int = 0
+    digest: str = ""
 
 
 class ActionBody(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from ingest.journal_files import there_is
 from service.archive import JOURNAL, STATE
 from service.configuration import Configuration, load_configuration
 from service.judging import judging_from_entry
+from service.settings_sections import REQUIRED
 from service.values import changes_between, document
 
 SIGNED = "signed"
@@ -70,6 +71,12 @@ def _known(data_dir: Path) -> tuple[tuple[int, ...], int]:
 def is_signed(entry: Mapping[str, Any]) -> bool:
     """Whether a configuration as the journal keeps it says that only `renrum apply` may follow it."""
     return document(entry, str(entry["main"])).get("apply") == SIGNED
+
+
+def has_users(entry: Mapping[str, Any]) -> bool:
+    """Whether people have to sign in by a configuration as the journal keeps it."""
+    http = document(entry, str(entry["main"])).get("http")
+    return isinstance(http, dict) and http.get("users") == REQUIRED
 
 
 class NotInForce(Exception):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
@@ -11,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dashboards.monitor import APPLIED, MOVED_ON, REFUSED, SHOWN, UNCHANGED, ApplyAnswered, ApplyAsked
+from alerts.people.register import FILE, Register
+from alerts.signing import digest_of, signed
+from dashboards.monitor import APPLIED, MOVED_ON, REFUSED, SHOWN, UNCHANGED, UNSIGNED, ApplyAnswered, ApplyAsked
 from facility.problems import ConfigurationError
 from facility.sources.source import subscriptions
 from facility.sources.sparkplug import SparkplugSource
@@ -19,7 +19,7 @@ from ingest.entries import CONFIGURATION, Changed, ConfigurationBody, encode
 from ingest.journal import Journal
 from ingest.journal_files import there_is
 from ingest.prepared import Prepared
-from service.applied import Journalled, at_restart, changes_of, journalled
+from service.applied import Journalled, at_restart, changes_of, has_users, is_signed, journalled
 from service.archive import JOURNAL, ArchiveUnavailable
 from service.clock import Clock
 from service.configuration import Configuration
@@ -48,11 +48,6 @@ class Next:
     took: bool = False
     adopted: threading.Event = field(default_factory=threading.Event)
     at: int = 0
-
-
-def digest_of(entry: Mapping[str, Any]) -> str:
-    """sha256 in hex of a configuration as the journal keeps it: of every text of its files."""
-    return hashlib.sha256(json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def register(history: list[Journalled], configuration: Configuration) -> tuple[dict[str, int], dict[str, int]]:
@@ -89,7 +84,7 @@ class Applying:
     """What a running service does when it is asked to put its files in force; one at a time.
 
     `load` reads them; `now` is the configuration in force; `history` gives all there were; `prepared` makes ready what could go wrong;
-    `take_force` has it journalled and followed, and returns when it is.
+    `take_force` has it journalled and followed, and returns when it is. `people`: whether there are people, who could sign.
     """
 
     def __init__(
@@ -100,9 +95,10 @@ class Applying:
         judges: Judges,
         prepared: Callable[[Configuration, Mapping[str, int]], Next],
         take_force: Callable[[Next, ConfigurationBody], None],
+        people: Callable[[], bool],
     ) -> None:
         self._load, self._now, self._history, self._judges = load, now, history, judges
-        self._prepared, self._take_force = prepared, take_force
+        self._prepared, self._take_force, self._people = prepared, take_force, people
         self._lock = threading.Lock()
 
     def __call__(self, asked: ApplyAsked) -> ApplyAnswered:
@@ -123,14 +119,15 @@ class Applying:
                 return ApplyAnswered(REFUSED, digest, problems=(refusal(keys),))
             changes = changes_between(old.as_entry(), old.judge, entry, new.judge)
             told = tuple((changed.what, changed.old, changed.new) for changed in changes)
-            if asked.dry_run:
-                return ApplyAnswered(SHOWN, digest, new.judging_hash, told)
+            signature = self._people() and is_signed(old.as_entry())
+            if asked.dry_run or (signature and not asked.meaning):
+                return ApplyAnswered(SHOWN if asked.dry_run else UNSIGNED, digest, new.judging_hash, told, signature=signature)
             number_of, added = register(self._history(), new)
-            body = body_of(new, added, changes, asked.by, asked.reason, asked.change)
+            body = signed(body_of(new, added, changes, asked.by, asked.reason, asked.change), asked.meaning, asked.signed_at)
             self._judges.know(new.judging_hash, *new.judge)
             following = self._prepared(new, number_of)
             self._take_force(following, body)
-            return ApplyAnswered(APPLIED, digest, new.judging_hash, told, at=following.at)
+            return ApplyAnswered(APPLIED, digest, new.judging_hash, told, at=following.at, signature=signature, signed=body.digest)
 
 
 def refusal(keys: list[str]) -> str:
@@ -142,7 +139,8 @@ def refusal(keys: list[str]) -> str:
 def apply_stopped(data_dir: Path, configuration: Configuration, clock: Clock, asked: ApplyAsked) -> ApplyAnswered:
     """Journal a configuration in the data_dir of a stopped service: its next start judges by it, from now on.
 
-    Raises DataDirInUse, ArchiveUnavailable when no configuration was in force yet, JournalUnavailable, ConfigurationError.
+    Raises DataDirInUse, ArchiveUnavailable when no configuration was in force yet, JournalUnavailable, ConfigurationError,
+    PeopleUnavailable.
     """
     if not there_is(data_dir / JOURNAL):
         raise ArchiveUnavailable(f"{data_dir}: no configuration was in force yet. The first start puts in force what is there.")
@@ -161,8 +159,19 @@ def apply_stopped(data_dir: Path, configuration: Configuration, clock: Clock, as
             return ApplyAnswered(UNCHANGED, digest, configuration.judging_hash)
         changes = changes_of(kept, configuration)
         told = tuple((changed.what, changed.old, changed.new) for changed in changes)
-        if asked.dry_run:
-            return ApplyAnswered(SHOWN, digest, configuration.judging_hash, told)
+        signature = is_signed(kept) and has_users(kept) and there_are_people(data_dir)
+        if asked.dry_run or (signature and not asked.meaning):
+            answer = SHOWN if asked.dry_run else UNSIGNED
+            return ApplyAnswered(answer, digest, configuration.judging_hash, told, signature=signature)
         body = body_of(configuration, register(history, configuration)[1], changes, asked.by, asked.reason, asked.change)
+        body = signed(body, asked.meaning, asked.signed_at)
         applied = journal.append(CONFIGURATION, encode(body), clock.now_ns())
-    return ApplyAnswered(APPLIED, digest, configuration.judging_hash, told, at=applied.at)
+    return ApplyAnswered(APPLIED, digest, configuration.judging_hash, told, at=applied.at, signature=signature, signed=body.digest)
+
+
+def there_are_people(data_dir: Path) -> bool:
+    """Whether anybody could sign in; raises PeopleUnavailable where that cannot be found out."""
+    if not (data_dir / FILE).exists():
+        return False
+    with closing(Register(data_dir / FILE)) as people:
+        return bool(people.users())

@@ -44,4 +44,4 @@ def _view(found: Journalled) -> ConfigurationView:
     entry, body = found
     changes = tuple((changed.what, changed.old, changed.new) for changed in body.changes)
     files = tuple(sorted(body.entry.get("files", ())))
-    return ConfigurationView(entry.at, body.hash, body.by, body.reason, body.change, changes, files)
+    return ConfigurationView(entry.at, body.hash, body.by, body.reason, body.change, changes, files, body.meaning, body.digest)

@@ -50,7 +50,10 @@ class Following:
         self._in_force = 0
         self._next: Next | None = None
         self._files_known: tuple[int, str] | None = None
-        self.apply = Applying(load, lambda: self.configuration, self._history, self._judges, self._prepared, self._take_force)
+        self.apply = Applying(
+            load, lambda: self.configuration, self._history, self._judges, self._prepared, self._take_force,
+            lambda: pipeline.people is not None,
+        )  # fmt: skip
 
     def plan(self, body: ConfigurationBody, number_of: Mapping[str, int], at: int) -> Plan:
         """What the ledger judges by from `at` on; whoever pages must know it before anything is judged by it."""

@@ -13,7 +13,10 @@ from service.values import differences, judging_values
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One change of what judges a point, at int ns UTC, by a journal `entry`; `values` are all of them since, empty for none any more."""
+    """One change of what judges a point, at int ns UTC, by a journal `entry`; `values` are all of them since, empty for none any more.
+
+    `meaning` is what for it was signed, `digest` that of the signature; both are empty where nobody signed.
+    """
 
     at: int
     entry: int
@@ -23,6 +26,8 @@ class Chapter:
     change: str
     values: dict[str, str]
     changes: list[Changed] = field(default_factory=list)
+    meaning: str = ""
+    digest: str = ""
 
 
 def history_of(point: str, configurations: Iterable[Journalled]) -> list[Chapter]:
@@ -36,7 +41,10 @@ def history_of(point: str, configurations: Iterable[Journalled]) -> list[Chapter
         changes = [
             Changed(changed.what.partition(" ")[2], changed.old, changed.new) for changed in differences({point: before}, {point: values})
         ]
-        chapter = Chapter(entry.at, entry.seq, body.hash, body.by, body.reason, body.change, values, changes if found else [])
+        changes = changes if found else []
+        chapter = Chapter(
+            entry.at, entry.seq, body.hash, body.by, body.reason, body.change, values, changes, body.meaning, body.digest
+        )  # fmt: skip
         found.append(chapter)
     return found
 

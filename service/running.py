@@ -6,7 +6,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from facility.secret import Secret
@@ -14,6 +14,7 @@ from service.settings import Settings
 
 _PATIENCE_S = 600.0
 """A large readmission takes its time; what it did is durable whether we hear of it or not."""
+_SESSION = "/api/v1/session"
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
@@ -27,10 +28,11 @@ class NotDone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running service: where it listens, and the token that it wants."""
+    """A running service: where it listens, and the token that it wants, or the session (its cookie) of a person who signed in."""
 
     url: str
     token: Secret | None = None
+    session: Secret | None = None
     trust: ssl.SSLContext = field(default_factory=ssl.create_default_context, repr=False)
 
     @property
@@ -40,20 +42,32 @@ class Running:
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """The answer to a POST; raises NotDone."""
-        return self._answer(path, json.dumps(body).encode())
+        return self._answer("POST", path, body)[0]
 
     def get(self, path: str) -> Any:
         """The answer to a GET; raises NotDone."""
-        return self._answer(path, None)
+        return self._answer("GET", path)[0]
 
-    def _answer(self, path: str, body: bytes | None) -> Any:
+    def signed_in(self, user: str, password: Secret) -> tuple[Running, Any]:
+        """The same service with a session of this person, and what it says of who that is; raises NotDone."""
+        who, cookie = self._answer("POST", _SESSION, {"user": user, "password": password.reveal()})
+        return replace(self, token=None, session=Secret(cookie.partition(";")[0])), who
+
+    def sign_out(self) -> None:
+        """End the session; raises NotDone."""
+        self._answer("DELETE", _SESSION)
+
+    def _answer(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[Any, str]:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token.reveal()}"
-        request = urllib.request.Request(f"{self.url.rstrip('/')}{path}", body, headers)
+        elif self.session is not None:
+            headers["Cookie"] = self.session.reveal()
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url.rstrip('/')}{path}", data, headers, method=method)
         try:
             with self.opener.open(request, timeout=_PATIENCE_S) as answer:
-                return json.loads(answer.read())
+                return json.loads(answer.read() or "null"), answer.headers.get("Set-Cookie", "")
         except urllib.error.HTTPError as error:
             with error:
                 raise NotDone(f"{self.url}: {_problem(error)}", error.code) from None
@@ -74,7 +88,7 @@ def running_service(settings: Settings | None, url: str | None, token: Secret | 
         http = settings.http
         host = _ANYWHERE.get(http.host, http.host)
         url = f"{http.scheme}://{f'[{host}]' if ':' in host else host}:{http.port}"
-    return Running(url, token, trust)
+    return Running(url, token, trust=trust)
 
 
 def _problem(error: urllib.error.HTTPError) -> str:

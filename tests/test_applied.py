@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from alerts.signing import digest_of
 from facility.problems import ConfigurationError
 from ingest.entries import CONFIGURATION, Changed, ConfigurationBody, decode, encode
 from ingest.journal import Journal, JournalReader
 from service.applied import NotInForce, in_force, is_signed, starting
-from service.applying import digest_of
 from service.clock import SystemClock
 from service.configuration import Configuration, load_configuration
 from service.pipeline import Pipeline

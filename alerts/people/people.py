@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from alerts.people.lockout import LockOut
+from alerts.people.lockout import REMEMBERED_MAX, LockOut
 from alerts.people.passwords import ALLOWED, Passwords, weakness
 from alerts.people.permissions import PERMISSIONS, may
 from alerts.people.register import Event, PeopleUnavailable, Register, Token, User
@@ -161,6 +161,20 @@ class People:
             self.register.note(Event(at, "password changed", f"user {who.id}", who.label, source=source))
         return Secret(token)
 
+    def recall(self) -> None:
+        """Count the failed sign-ins that wait in people.db to be journalled, as if this process had seen them."""
+        failed: list[Event] = []
+        for event in self.register.events(REMEMBERED_MAX):
+            if event.event == "sign-in failed":
+                failed.append(event)
+            elif event.event in ("password reset", "password changed"):
+                failed = [one for one in failed if one.target != event.target]
+            elif event.event == "signed in":
+                failed = [one for one in failed if (one.target, one.source) != (event.target, event.source)]
+        for event in failed:
+            id = event.target.removeprefix("user ")
+            self.lockout.failed(_account(id, self.register.user(id)), self._place(id, event.source), event.source, event.at)
+
     # Programs
 
     def of_token(self, token: str) -> Who | None:
@@ -181,9 +195,7 @@ class People:
     def _prove(self, id: str, password: Secret, source: str) -> User:
         """The user of the right name and password; everything else is refused, counted and on record."""
         user = self.register.user(id)
-        # a new password, as an administrator gives, is a new account to guess at: nobody waits for the failures with the old one
-        account = f"{id} {user.password if user else ''}"
-        place = source if self.register.rows("select 1 from places where user = ? and source = ?", id, source) else ""
+        account, place = _account(id, user), self._place(id, source)
         wait = self.lockout.waits(account, place, source, self.now_ns())
         if wait:
             raise SignInRefused(-(-wait // 10**9))
@@ -199,6 +211,10 @@ class People:
                 return now
         self._record_failure(user, account, place, source, fault or "the password was changed meanwhile", at)
         raise SignInRefused
+
+    def _place(self, id: str, source: str) -> str:
+        """The source where it is a usual one of the person; else empty."""
+        return source if self.register.rows("select 1 from places where user = ? and source = ?", id, source) else ""
 
     def _record_failure(self, user: User | None, account: str, place: str, source: str, fault: str, at: int) -> None:
         wait = self.lockout.failed(account, place, source, at)
@@ -222,6 +238,11 @@ class People:
                 self.register.write("update sessions set seen = ? where hash = ?", at, hash)
         except PeopleUnavailable as error:  # a full disk must not sign out who is looking at it
             log.warning("%s; sessions end earlier than they should", error)
+
+
+def _account(id: str, user: User | None) -> str:
+    # a new password, as an administrator gives, is a new account to guess at: nobody waits for the failures with the old one
+    return f"{id} {user.password if user else ''}"
 
 
 def _unusable(user: User | None, at: int) -> str:

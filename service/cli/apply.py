@@ -7,37 +7,41 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 import click
 
+from alerts.people.register import PeopleUnavailable
+from alerts.signing import digest_of
 from alerts.store import StateUnavailable
-from dashboards.configuration_api import AppliedAnswer, ChangeAnswer
-from dashboards.monitor import MOVED_ON, SHOWN, UNCHANGED, ApplyAnswered, ApplyAsked, MonitorUnavailable
+from dashboards.configuration_api import AppliedAnswer
+from dashboards.monitor import MOVED_ON, SHOWN, UNCHANGED, UNSIGNED, ApplyAnswered, ApplyAsked, MonitorUnavailable
+from dashboards.record_api import Meaning
 from facility.files import Files
 from facility.times import format_time, parse_time
 from ingest.entries import Changed
 from ingest.journal import JournalUnavailable
 from rules.excursion import Excursion
 from service.applied import in_force
-from service.applying import apply_stopped, digest_of
+from service.applying import apply_stopped, there_are_people
 from service.archive import Archive, ArchiveUnavailable
 from service.cli.listing import local_time
 from service.cli.lookups import span_of
 from service.cli.options import Refusal, actor, config_option, json_option
 from service.cli.progress import progress_bar
 from service.cli.readmit import TOKEN, token_of
+from service.cli.signing import APPROVAL, PASSWORD, Signer, proven, signed_in
 from service.clock import SystemClock
 from service.configuration import Configuration, load_configuration
 from service.consequences import Consequences, consequences
 from service.judging import judging_from_entry
 from service.lock import DataDirInUse, holder_of
 from service.running import NotDone, Running, running_service
-from service.settings import read_settings
+from service.settings import Settings, read_settings
 from service.values import line_of
 
 LISTED = 40
@@ -46,9 +50,10 @@ EXCURSIONS_LISTED = 10
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How it is put in force: `ask(expect, dry_run)` of the running service, or in the data_dir of a stopped one."""
+    """How it is put in force, by the running service or in the data_dir of a stopped one: looked at, then done as it was seen."""
 
-    ask: Callable[[str, bool], AppliedAnswer]
+    look: Callable[[], AppliedAnswer]
+    put: Callable[[AppliedAnswer], AppliedAnswer]
     running: bool
 
 
@@ -61,7 +66,10 @@ class _Way:
 @click.option("--last", default="90d", show_default=True, metavar="SPAN", help="So far back excursions are judged again to be compared.")
 @click.option("--no-excursions", is_flag=True, help="Do not judge again what was recorded.")
 @click.option("--url", metavar="URL", help="Address of the running service, when it is not the one of the configuration.")
-@click.option("--token-file", type=click.Path(path_type=Path), help=f"File with a token of the service; or the variable {TOKEN}.")
+@click.option("--user", metavar="NAME", help="Who signs: the user id. Asked for unless given.")
+@click.option("--meaning", type=click.Choice(get_args(Meaning)), help=f"What the signature means.  [default: {APPROVAL}]")
+@click.option("--password-file", type=click.Path(path_type=Path), help=f"File with the password; or the variable {PASSWORD}.")
+@click.option("--token-file", type=click.Path(path_type=Path), help=f"File with a token, where nobody signs; or {TOKEN}.")
 @json_option
 def apply(config: Path, reason: str, change: str, dry_run: bool, yes: bool, as_json: bool, **others: Any) -> None:
     """Put changed files in force, without a restart: facility, rules, limits, sources, on-call.
@@ -70,12 +78,15 @@ def apply(config: Path, reason: str, change: str, dry_run: bool, yes: bool, as_j
     from that moment on; earlier readings, however late, are judged by what was in force at their time. A configuration that `renrum check`
     refuses is refused whole. While the service is stopped, its next start judges by it, from the moment of this command.
 
+    Where there are users and `apply: signed` is in force, a supervisor or an administrator signs it, with the password again.
+
     Exit code 0 when it is in force, also when it was before; 1 when it was not confirmed; 2 when it cannot be.
 
     \b
     Examples:
       renrum apply --dry-run
       renrum apply --reason "limits after requalification" --change CR-2026-017
+      renrum apply --reason "limits after requalification" --user karin --meaning approval
       renrum apply --reason "new room cp4" --yes --json
     """
     reason, change = reason.strip(), change.strip()
@@ -85,9 +96,9 @@ def apply(config: Path, reason: str, change: str, dry_run: bool, yes: bool, as_j
         raise Refusal("There is nobody to ask: give --yes, or --dry-run to only look.")
     configuration = load_configuration(config, os.environ)
     data_dir = configuration.settings.data_dir
-    with _explained(data_dir):
-        way = _way(config, configuration, reason or "dry run", change, others)
-        found = way.ask("", True)
+    with _explained(data_dir), ExitStack() as opened:
+        way = _way(opened, config, configuration, ApplyAsked(actor(), reason or "dry run", change, dry_run=dry_run), others)
+        found = way.look()
         if found.digest != digest_of(configuration.as_entry()):
             raise Refusal(f"{config}: the service reads other files than these. Run this where it runs, with its --config.")
         impact = None
@@ -99,7 +110,7 @@ def apply(config: Path, reason: str, change: str, dry_run: bool, yes: bool, as_j
             if not yes and not click.confirm("Put this in force?"):
                 click.echo("Nothing was applied.")
                 sys.exit(1)
-            found = way.ask(found.digest, False)
+            found = way.put(found)
             if not as_json:
                 click.echo(_done(found, way.running))
     if as_json:
@@ -107,52 +118,85 @@ def apply(config: Path, reason: str, change: str, dry_run: bool, yes: bool, as_j
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def _way(config: Path, configuration: Configuration, reason: str, change: str, others: dict[str, Any]) -> _Way:
+def _way(opened: ExitStack, config: Path, configuration: Configuration, asked: ApplyAsked, others: dict[str, Any]) -> _Way:
     data_dir = configuration.settings.data_dir
+    signer = Signer(others["user"], others["password_file"], others["meaning"])
     if others["url"] is None and holder_of(data_dir) is None:
-
-        def stopped(expect: str, dry_run: bool) -> AppliedAnswer:
-            asked = ApplyAsked(actor(), reason, change, expect, dry_run)
-            return answer_of(apply_stopped(data_dir, configuration, SystemClock(), asked))
-
-        return _Way(stopped, False)
-    service = _service(config, data_dir, others["url"], others["token_file"])
-
-    def running(expect: str, dry_run: bool) -> AppliedAnswer:
-        body: dict[str, Any] = {"reason": reason, "change": change, "expect": expect, "dry_run": dry_run}
-        if service.token is None:
-            body["by"] = actor()
-        return AppliedAnswer.model_validate(service.post("/api/v1/configuration/apply", body))
-
-    return _Way(running, True)
+        return _stopped(data_dir, configuration, asked, signer)
+    settings = _settings_in_force(config, data_dir, others["url"])
+    service = running_service(settings, others["url"], token_of(others["token_file"]))
+    if signer.user is not None or (service.token is None and settings is not None and settings.http.users):
+        service = opened.enter_context(signed_in(service, signer))
+    return _running(service, asked, signer)
 
 
-def _service(config: Path, data_dir: Path, url: str | None, token_file: Path | None) -> Running:
-    """The service as it was configured when it started, which the files may say otherwise now."""
+def _stopped(data_dir: Path, configuration: Configuration, asked: ApplyAsked, signer: Signer) -> _Way:
+    clock = SystemClock()
+
+    def look() -> AppliedAnswer:
+        return answer_of(apply_stopped(data_dir, configuration, clock, replace(asked, dry_run=True)))
+
+    def put(seen: AppliedAnswer) -> AppliedAnswer:
+        done = replace(asked, expect=seen.digest)
+        wanted = seen.signature or (signer.meaning is not None and there_are_people(data_dir))
+        with proven(data_dir, clock, signer) if wanted else nullcontext() as who:
+            if who is not None:
+                done = replace(done, by=who.label, meaning=signer.meaning or APPROVAL, signed_at=clock.now_ns())
+            return answer_of(apply_stopped(data_dir, configuration, clock, done))
+
+    return _Way(look, put, False)
+
+
+def _running(service: Running, asked: ApplyAsked, signer: Signer) -> _Way:
+    body: dict[str, Any] = {"reason": asked.reason, "change": asked.change}
+    if service.token is None and service.session is None:
+        body["by"] = asked.by
+
+    def post(**more: Any) -> AppliedAnswer:
+        return AppliedAnswer.model_validate(service.post("/api/v1/configuration/apply", body | more))
+
+    def look() -> AppliedAnswer:
+        found = post(dry_run=True)
+        if found.signature and service.session is None and not asked.dry_run:
+            raise Refusal("A program cannot sign, and `apply: signed` is in force: --user NAME signs, a supervisor or an administrator.")
+        return found
+
+    def put(seen: AppliedAnswer) -> AppliedAnswer:
+        if service.session is None or not (seen.signature or signer.meaning):
+            return post(expect=seen.digest)
+        password = signer.password("Password again, to sign")
+        return post(expect=seen.digest, password=password.reveal(), meaning=signer.meaning or APPROVAL)
+
+    return _Way(look, put, True)
+
+
+def _settings_in_force(config: Path, data_dir: Path, url: str | None) -> Settings | None:
+    """Of the service as it was configured when it started, which the files may say otherwise now."""
     history = in_force(data_dir)
-    settings = None
-    if history:
-        kept = history[-1][1].entry
-        settings = read_settings(Files(config.parent, kept["files"]), str(kept["main"]), os.environ).settings
-    if settings is None and url is None:
+    if not history and url is None:
         raise ArchiveUnavailable(f"{data_dir}: no configuration is in force yet. Try again when the service has started.")
-    return running_service(settings, url, token_of(token_file))
+    if not history:
+        return None
+    kept = history[-1][1].entry
+    return read_settings(Files(config.parent, kept["files"]), str(kept["main"]), os.environ).settings
 
 
 def answer_of(found: ApplyAnswered) -> AppliedAnswer:
     """As the service would answer."""
     if found.result == MOVED_ON:
         raise NotDone("The files were changed since they were shown. Look at what they say now, then apply that.")
-    changes = [ChangeAnswer(what=what, old=old, new=new) for what, old, new in found.changes]
-    at = None if found.at is None else format_time(found.at)
-    return AppliedAnswer(result=found.result, digest=found.digest, config=found.config, at=at, changes=changes)
+    if found.result == UNSIGNED:
+        raise NotDone("Meanwhile it takes a signature. Nothing was applied: do this again.")
+    return AppliedAnswer.of(found)
 
 
 @contextmanager
 def _explained(data_dir: Path) -> Iterator[None]:
     try:
         yield
-    except (NotDone, ArchiveUnavailable, DataDirInUse, JournalUnavailable, StateUnavailable, MonitorUnavailable) as error:
+    except (
+        NotDone, ArchiveUnavailable, DataDirInUse, JournalUnavailable, StateUnavailable, MonitorUnavailable, PeopleUnavailable,
+    ) as error:  # fmt: skip
         raise Refusal(str(error)) from None
     except sqlite3.Error as error:
         raise Refusal(f"{data_dir} cannot be read: {error}. `renrum doctor` looks for the cause.") from None
@@ -206,9 +250,10 @@ def _peak(row: Excursion) -> str:
 
 def _done(found: AppliedAnswer, running: bool) -> str:
     since = "" if found.at is None else f" since {format_time(parse_time(found.at))}"
+    signed = f"Signed, {found.signed[:16]}…" if found.signed else "Nobody signed it"
     if running:
-        return f"In force{since}: {found.config[:12]}. `renrum history POINT` shows it."
-    return f"Journalled: it is in force{since}; the next start judges by it."
+        return f"In force{since}: {found.config[:12]}. {signed}. `renrum history POINT` shows it."
+    return f"Journalled: it is in force{since}; the next start judges by it. {signed}."
 
 
 def _document(impact: Consequences) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from alerts.signing import as_signed
 from facility.document import did_you_mean, one_of
 from facility.problems import ConfigurationError
 from facility.times import format_time
@@ -66,7 +67,9 @@ def history(point: str, moment: str | None, config: Path | None, data_dir: Path 
 def _lines(point: str, chapter: Chapter, zone: ZoneInfo, whole: bool) -> Iterator[str]:
     change = f"{chapter.change}: " if chapter.change else ""
     by = chapter.by or "renrum"
-    yield f"{local_time(chapter.at, zone)}  {by}  {change}{chapter.reason or 'no reason given'}  ({chapter.config[:12]})"
+    reason = chapter.reason or "no reason given"
+    reason = as_signed(reason, chapter.meaning, chapter.digest) if chapter.digest else reason
+    yield f"{local_time(chapter.at, zone)}  {by}  {change}{reason}  ({chapter.config[:12]})"
     if not chapter.values:
         yield f"  nothing judges {point} any more"
     elif whole:
@@ -83,6 +86,8 @@ def _document(chapter: Chapter) -> dict[str, Any]:
         "by": chapter.by or "renrum",
         "reason": chapter.reason,
         "change": chapter.change,
+        "meaning": chapter.meaning,
+        "signature": chapter.digest,
         "changes": [{"what": changed.what, "old": changed.old, "new": changed.new} for changed in chapter.changes],
         "values": chapter.values,
     }
