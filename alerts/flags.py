@@ -106,7 +106,7 @@ class Flags:
             return Answer(REFUSED, alarm.id, why=why)
         now: dict[str, Any] = {"shelved_until": until, "shelved_at": moment.at, "shelved_by": body.by}
         now |= {"shelved_reason": body.comment, "shelved_signed": bool(body.digest)}
-        reason = as_signed(body.comment, body.meaning, body.digest) if body.digest else body.comment
+        reason = as_signed(body.comment, body.meaning, body.digest)
         for one in self._standing.where("rule = ? and point = ? and state != ?", (alarm.rule, alarm.point, NORMAL)):
             self._standing.put(replace(one, **now), one, SHELVE, body.by, reason, moment)
         return Answer(ACCEPTED, alarm.id, body.by, moment.at)

@@ -19,7 +19,7 @@ from alerts.lifecycle import PUT_BACK, TAKE_OUT
 from alerts.outages import outages_by_number
 from alerts.remarks import Remarks
 from alerts.rewind import BEGINNING
-from alerts.signing import as_signed
+from alerts.signing import reasons_of
 from alerts.standing import Moment
 from alerts.stays import Stays
 from alerts.store import StateStore, StateUnavailable
@@ -278,8 +278,7 @@ class Ledger:
         findings += self._clocks.configure(plan, entry.at)
         self._alarms.flags.forget()
         stayed = self.stays.configure(plan, entry.at, self.judgement.told)
-        by, why = body.by or SYSTEM, f"{body.change}: {body.reason}" if body.change else body.reason
-        signed = as_signed(why, body.meaning, body.digest) if body.digest else why
+        by, (why, signed) = body.by or SYSTEM, reasons_of(body)
         self.audit.append(entry.at, by, "configuration", "configuration", old, body.hash, signed, entry.seq)
         for value in body.changes:
             self.audit.append(entry.at, by, "configuration value", value.what, value.old, value.new, why, entry.seq)

@@ -129,7 +129,7 @@ class Remarks:
         )  # fmt: skip
         self._store.execute(f"insert into remarks ({_COLUMNS}) values ({','.join('?' * len(row))})", row)
         said = "; ".join(f"{name}: {text}" for name, text in zip(WORDS, words, strict=True) if text)
-        reason = as_signed(said, body.meaning, body.digest) if body.digest else said
+        reason = as_signed(said, body.meaning, body.digest)
         audit.append(entry.at, body.by, body.action, f"excursion {excursion.id}", state, after, reason, entry.seq)
         return Answer("accepted", excursion.id, body.by, entry.at)
 

@@ -13,12 +13,18 @@ from ingest.entries import Body, ConfigurationBody
 
 
 def as_signed(reason: str, meaning: str, digest: str) -> str:
-    """A reason with the signature under it.
+    """A reason with the signature under it, if there is one.
 
     >>> as_signed("seen", "review", "0123456789abcdef0123")
     "seen — signed as 'review', 0123456789abcdef…"
     """
-    return f"{reason} — signed as {meaning!r}, {digest[:16]}…".removeprefix(" — ")
+    return f"{reason} — signed as {meaning!r}, {digest[:16]}…".removeprefix(" — ") if digest else reason
+
+
+def reasons_of(body: ConfigurationBody) -> tuple[str, str]:
+    """Why a configuration took force, as the audit trail tells of its values, and of the whole, which is what is signed."""
+    why = f"{body.change}: {body.reason}" if body.change else body.reason
+    return why, as_signed(why, body.meaning, body.digest)
 
 
 def digest_of(entry: Mapping[str, Any]) -> str:

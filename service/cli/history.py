@@ -67,8 +67,7 @@ def history(point: str, moment: str | None, config: Path | None, data_dir: Path 
 def _lines(point: str, chapter: Chapter, zone: ZoneInfo, whole: bool) -> Iterator[str]:
     change = f"{chapter.change}: " if chapter.change else ""
     by = chapter.by or "renrum"
-    reason = chapter.reason or "no reason given"
-    reason = as_signed(reason, chapter.meaning, chapter.digest) if chapter.digest else reason
+    reason = as_signed(chapter.reason or "no reason given", chapter.meaning, chapter.digest)
     yield f"{local_time(chapter.at, zone)}  {by}  {change}{reason}  ({chapter.config[:12]})"
     if not chapter.values:
         yield f"  nothing judges {point} any more"
