@@ -1,0 +1,307 @@
+"""`renrum apply` signed: who, the password again, a meaning, over exactly what takes force; running, stopped, refused, proved."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from msgspec import structs
+
+from alerts.people import people as people_module
+from alerts.people.office import Office, On
+from alerts.people.people import People
+from alerts.people.register import Register
+from alerts.signing import applied_digest, digest_of, is_signed_over, signed
+from alerts.store import StateStore
+from dashboards.monitor import UNCHANGED, UNSIGNED, ApplyAnswered, ApplyAsked
+from facility.secret import Secret
+from ingest.entries import CONFIGURATION, Changed, ConfigurationBody, encode
+from ingest.journal import Journal
+from service.applied import in_force
+from service.clock import SystemClock
+from service.pipeline import Pipeline
+from service.running import Running
+from tests.support.changing import edited, loaded, run, written
+from tests.support.monitor import NOW, FakeMonitor
+from tests.support.nursery import ROOT
+from tests.support.people import PASSWORD, Staff, cheap, client_of, signed_in, staff_in
+from tests.support.service import renrum
+from tests.support.verifying import wrong
+
+PATH = "/api/v1/configuration/apply"
+BODY = {"reason": "requalified", "expect": "d" * 64}
+KARIN = "Karin Ek (karin)"
+
+
+# Over HTTP
+
+
+@pytest.fixture
+def staff(tmp_path: Path) -> Iterator[Staff]:
+    with staff_in(tmp_path) as staff:
+        yield staff
+
+
+def test_a_person_signs_and_a_program_is_told_who_can(staff: Staff) -> None:
+    monitor = FakeMonitor()
+    monitor.answers = ApplyAnswered(UNSIGNED)
+    client = client_of(monitor, staff)
+    token = {"Authorization": f"Bearer {staff.tokens['supervisor']}"}
+    refused = client.post(PATH, json=BODY, headers=token)
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:renrum:problem:signature-needed")
+    assert "token for-supervisor is a program, which cannot sign: a supervisor or an administrator" in refused.json()["detail"]
+    assert client.post(PATH, json=BODY | {"password": PASSWORD}, headers=token).json()["title"] == "A program cannot sign"
+
+    signed_in(client, "supervisor")
+    assert "sign with your password" in client.post(PATH, json=BODY).json()["detail"]
+    monitor.answers = ApplyAnswered(UNCHANGED)
+    monitor.asked.clear()
+    unseen = client.post(PATH, json={"reason": "x", "password": PASSWORD})
+    assert (unseen.status_code, unseen.json()["errors"][0]["parameter"]) == (400, "expect")
+    assert client.post(PATH, json=BODY | {"password": PASSWORD, "meaning": "love"}).status_code == 400
+    assert client.post(PATH, json=BODY | {"password": "wrong"}).json()["type"] == "urn:renrum:problem:wrong-password"
+    assert monitor.asked == []
+    assert client.post(PATH, json=BODY | {"password": PASSWORD, "meaning": "authorship"}).status_code == 200
+    name = "Supervisor Ek (supervisor)"
+    assert monitor.asked == [ApplyAsked(name, "requalified", "", "d" * 64, meaning="authorship", signed_at=NOW)]
+    assert client.post(PATH, json=BODY | {"dry_run": True}).status_code == 200
+    assert monitor.asked[-1].meaning == "", "who only looks signs nothing"
+
+    for _ in range(5):
+        client.post(PATH, json=BODY | {"password": "wrong"})
+    waits = client.post(PATH, json=BODY | {"password": PASSWORD})
+    assert (waits.status_code, waits.json()["type"]) == (429, "urn:renrum:problem:wait")
+    assert staff.events().count(("sign-in failed", "user supervisor", name)) == 1 + 5
+    signed_in(client, "operator")
+    assert client.post(PATH, json=BODY | {"password": PASSWORD}).json()["type"] == "urn:renrum:problem:forbidden"
+    assert client_of(monitor, None).post(PATH, json=BODY | {"by": "Anna", "password": PASSWORD}).status_code == 409
+
+
+# What it is bound to
+
+
+def test_a_signature_is_over_every_word_and_every_text() -> None:
+    body = ConfigurationBody("h", 1, {}, {"files": {"a": "1"}}, "Karin", "why", "CR-7", [Changed("x", "1", "2")])
+    one = signed(body, "approval", 5)
+    assert (one.meaning, one.signed_ns, one.digest) == ("approval", 5, applied_digest(one))
+    assert is_signed_over(one)
+    others: tuple[dict[str, Any], ...] = (
+        {"by": "Ola"}, {"reason": "other"}, {"change": ""}, {"meaning": "review"}, {"signed_ns": 6}, {"changes": []},
+        {"entry": {"files": {"a": "2"}}}, {"digest": ""},
+    )  # fmt: skip
+    for other in others:
+        assert not is_signed_over(structs.replace(one, **other)), other
+    assert signed(body, "", 5) == body
+    assert is_signed_over(body)
+
+
+# A site
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with `apply: signed` and users, put in force by a first start, where Karin is supervisor and Ola operator."""
+    monkeypatch.setattr(people_module, "Passwords", cheap)
+    monkeypatch.delenv("RENRUM_TOKEN", raising=False)
+    folder = tmp_path / "site"
+    written(folder)
+    edited(folder, "renrum.yaml", "apply: on_start", "apply: signed")
+    edited(folder, "renrum.yaml", "http: {port: 0}", "http: {port: 0, users: required}")
+    with running(folder) as pipeline:
+        assert pipeline.people is not None
+        office = Office(pipeline.people.register, pipeline.people.now_ns, cheap)
+        for id, name, role in (("karin", "Karin Ek", "supervisor"), ("ola", "Ola Berg", "operator")):
+            chosen(pipeline.people, id, office.add(id, name, role, On("a test")))
+        monkeypatch.setenv("FIRST", pipeline.first_password.reveal() if pipeline.first_password else "")
+        monkeypatch.setenv("PROGRAM", office.add_token("mes", "supervisor", 10**15, On("a test")).reveal())
+    monkeypatch.setenv("RENRUM_PASSWORD", PASSWORD)
+    return folder
+
+
+def chosen(people: People, id: str, first: Secret) -> None:
+    who = people.of_session(people.sign_in(id, first, "here").reveal())
+    assert who is not None
+    people.change_password(who, first, Secret(PASSWORD), "here")
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(loaded(folder), SystemClock(), lambda: loaded(folder))
+    pipeline.start()
+    try:
+        yield pipeline
+    finally:
+        pipeline.stop()
+
+
+def apply(folder: Path, *more: str) -> Result:
+    words = ("--reason", "requalified", "--change", "CR-7", "--yes", "--no-excursions")
+    return run("apply", "--config", folder, *words, *more)
+
+
+def audit(folder: Path) -> list[tuple[Any, ...]]:
+    with closing(StateStore(folder / "data" / "state.db", readonly=True)) as store:
+        return [tuple(row) for row in store.rows("select actor, action, object, reason from audit order by seq")]
+
+
+def test_a_running_service_takes_it_from_a_person_who_signs(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = site
+    with running(folder) as pipeline:
+        edited(folder, "limits.csv", ",action,10,", ",action,12,")
+        at = ("--url", pipeline.url)
+        program = folder / "token"
+        program.write_text(os.environ["PROGRAM"])
+        refused = apply(folder, *at, "--token-file", str(program))
+        assert refused.exit_code == 2
+        assert "A program cannot sign" in refused.stderr
+        looked = run("apply", "--config", folder, "--dry-run", "--no-excursions", *at, "--token-file", program, "--json")
+        assert json.loads(looked.stdout)["signature"] is True
+        assert "permission 'apply'" in apply(folder, *at, "--user", "ola").stderr
+        assert "It takes a person: give --user NAME" in apply(folder, *at).stderr
+        monkeypatch.setenv("RENRUM_PASSWORD", os.environ["FIRST"])
+        assert "has a one-time password" in apply(folder, *at, "--user", "admin").stderr
+        monkeypatch.setenv("RENRUM_PASSWORD", "a wrong one")
+        assert "Wrong name or password" in apply(folder, *at, "--user", "karin").stderr
+        with pytest.raises(Exception, match="That is not your password"):
+            Running(pipeline.url).signed_in("karin", Secret(PASSWORD))[0].post(PATH, BODY | {"password": "x"})
+        assert len(in_force(folder / "data")) == 1
+
+        (folder / "password").write_text(f"{PASSWORD}\n")
+        done = apply(folder, *at, "--user", "karin", "--password-file", str(folder / "password"))
+        assert done.exit_code == 0, done.stderr
+        assert ". Signed, " in done.stdout
+        page = pipeline.monitor.configurations()[-1]
+        assert pipeline.monitor.identity.config == loaded(folder).judging_hash
+    body = in_force(folder / "data")[-1][1]
+    assert (body.by, body.reason, body.change, body.meaning) == (KARIN, "requalified", "CR-7", "approval")
+    assert (page.meaning, page.digest) == ("approval", body.digest)
+    assert digest_of(body.entry) == digest_of(loaded(folder).as_entry())
+    assert is_signed_over(body)
+    rows = audit(folder)
+    assert (KARIN, "configuration", "configuration", f"CR-7: requalified — signed as 'approval', {body.digest[:16]}…") in rows
+    assert (KARIN, "configuration value", "cp1.dp action below", "CR-7: requalified") in rows
+    assert [row[1] for row in rows if row[0] == KARIN and row[2] == "user karin"].count("sign-in failed") == 2
+    told = run("history", "cp1.dp", "--config", folder).stdout
+    assert f"CR-7: requalified — signed as 'approval', {body.digest[:16]}…" in told
+    document = json.loads(run("history", "cp1.dp", "--config", folder, "--json").stdout)["changes"]
+    assert [(change["meaning"], change["signature"]) for change in document] == [("", ""), ("approval", body.digest)]
+    assert "signed as 'approval'" in run("audit", "--config", folder, "--action", "configuration").stdout
+    assert wrong(folder / "data") == {}
+    found = [str(path) for path in (folder / "data").rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
+    assert found == []
+
+
+def test_beside_a_stopped_service_it_is_checked_counted_and_on_record(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, data_dir = site, site / "data"
+    new = edited(folder, "limits.csv", ",action,10,", ",action,12,")
+    assert run("apply", "--config", folder, "--dry-run", "--no-excursions").exit_code == 0, "who only looks needs no name"
+    assert "It takes a person: give --user NAME" in apply(folder).stderr
+    assert "permission 'apply', which supervisors and administrators have" in apply(folder, "--user", "ola").stderr
+    monkeypatch.setenv("RENRUM_PASSWORD", os.environ["FIRST"])
+    assert "sign in to the console, choose it" in apply(folder, "--user", "admin").stderr
+    monkeypatch.setenv("RENRUM_PASSWORD", "a wrong one")
+    said = [apply(folder, "--user", "karin").stderr for _ in range(5)]
+    assert {line.strip() for line in said} == {"Error: Not signed: wrong name or password. Nothing was applied."}
+    monkeypatch.setenv("RENRUM_PASSWORD", PASSWORD)
+    assert "Too many attempts failed. Try again in" in apply(folder, "--user", "karin").stderr, "each command is a process of its own"
+    assert len(in_force(data_dir)) == 1
+    with closing(Register(data_dir / "people.db")) as register:
+        now_ns = SystemClock().now_ns
+        chosen(People(register, now_ns), "karin", Office(register, now_ns, cheap).reset_password("karin", On("x")))
+
+    done = apply(folder, "--user", "karin", "--meaning", "authorship", "--json")
+    assert done.exit_code == 0, done.stderr
+    answer = json.loads(done.stdout)
+    body = in_force(data_dir)[-1][1]
+    assert (answer["result"], answer["signed"]) == ("applied", body.digest)
+    assert (body.by, body.meaning, digest_of(body.entry)) == (KARIN, "authorship", digest_of(new.as_entry()))
+    assert is_signed_over(body)
+    with running(folder):
+        deadline = time.monotonic() + 30
+        while not any(row[1] == "locked out" for row in audit(folder)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    rows = audit(folder)
+    assert [row[1] for row in rows if row[2] == "user karin"].count("sign-in failed") == 5
+    assert any("at the command line" in row[3] for row in rows if row[1] == "sign-in failed")
+    assert wrong(data_dir) == {}
+
+
+def test_where_there_are_no_users_nobody_signs_and_it_says_so(site: Path) -> None:
+    edited(site, "limits.csv", ",action,10,", ",action,12,")
+    (site / "data" / "people.db").unlink()
+    done = apply(site)
+    assert (done.exit_code, done.stdout.splitlines()[-1].rpartition(". ")[2]) == (0, "Nobody signed it.")
+    assert not (site / "data" / "people.db").exists()
+    body = in_force(site / "data")[-1][1]
+    assert (body.meaning, body.digest, is_signed_over(body)) == ("", "", True)
+
+
+def test_a_people_db_that_cannot_be_read_is_no_way_past_the_signature(site: Path) -> None:
+    edited(site, "limits.csv", ",action,10,", ",action,12,")
+    (site / "data" / "people.db").write_bytes(b"damaged" * 1000)
+    refused = apply(site, "--user", "karin")
+    assert refused.exit_code == 2
+    assert "cannot open" in refused.stderr
+    assert len(in_force(site / "data")) == 1
+
+
+def test_verify_names_a_signature_that_is_not_over_what_took_force(site: Path) -> None:
+    edited(site, "limits.csv", ",action,10,", ",action,12,")
+    configuration = loaded(site)
+    body = ConfigurationBody(configuration.judging_hash, 1, {}, configuration.as_entry(), KARIN, "requalified", "")
+    with closing(Journal(site / "data" / "journal.db")) as journal:
+        forged = structs.replace(signed(body, "approval", SystemClock().now_ns()), reason="what nobody signed")
+        journal.append(CONFIGURATION, encode(forged), SystemClock().now_ns())
+    with running(site):
+        pass
+    assert wrong(site / "data") == {"excursions": ["its signature is not over this configuration, with these words"]}
+
+
+# The terminal
+
+
+def test_the_password_is_asked_for_and_never_shown(site: Path) -> None:
+    """A terminal of its own: what is typed at the prompts comes back nowhere."""
+    edited(site, "limits.csv", ",action,10,", ",action,12,")
+    environment = {name: text for name, text in os.environ.items() if name != "RENRUM_PASSWORD"} | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", "from service.cli import main; main()"]
+    command += ["apply", "--config", str(site), "--reason", "x", "--no-excursions"]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True, cwd=ROOT)
+    os.close(theirs)
+    seen = ""
+    try:
+        for prompt, answer in (("Put this in force?", "y"), ("User: ", "karin"), ("Password of karin, to sign: ", PASSWORD)):
+            seen += until(ours, prompt)
+            os.write(ours, f"{answer}\n".encode())
+        seen += until(ours, "Signed, ")
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert "cp1.dp action below 10 → 12 Pa" in seen
+    assert PASSWORD not in seen
+    told = renrum("history", "cp1.dp", "--config", site)  # another process: readers that this one has left open have seen no change
+    assert f"{KARIN}  x — signed as 'approval'" in told.stdout
+
+
+def until(terminal: int, words: str) -> str:
+    """What the terminal shows, up to these words."""
+    seen, deadline = b"", time.monotonic() + 60
+    while words.encode() not in seen:
+        assert time.monotonic() < deadline, seen
+        if select.select([terminal], [], [], 1)[0]:
+            seen += os.read(terminal, 4096)
+    return seen.decode()
