@@ -53,6 +53,12 @@ class Running:
         who, cookie = self._answer("POST", _SESSION, {"user": user, "password": password.reveal()})
         return replace(self, token=None, session=Secret(cookie.partition(";")[0])), who
 
+    def with_password(self, old: Secret, new: Secret) -> Running:
+        """The same with the session that follows when its person chooses another password; raises NotDone."""
+        body = {"old_password": old.reveal(), "new_password": new.reveal()}
+        cookie = self._answer("POST", f"{_SESSION}/password", body)[1]
+        return replace(self, session=Secret(cookie.partition(";")[0]))
+
     def sign_out(self) -> None:
         """End the session; raises NotDone."""
         self._answer("DELETE", _SESSION)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +14,6 @@ import pytest
 from click.testing import Result
 from msgspec import structs
 
-from alerts.people import people as people_module
 from alerts.people.office import Office, On
 from alerts.people.people import People
 from alerts.people.register import Register
@@ -30,18 +25,15 @@ from ingest.entries import CONFIGURATION, Changed, ConfigurationBody, encode
 from ingest.journal import Journal
 from service.applied import in_force
 from service.clock import SystemClock
-from service.pipeline import Pipeline
 from service.running import Running
-from tests.support.changing import edited, loaded, run, written
+from tests.support.changing import edited, loaded, run
 from tests.support.monitor import NOW, FakeMonitor
-from tests.support.nursery import ROOT
 from tests.support.people import PASSWORD, Staff, cheap, client_of, signed_in, staff_in
-from tests.support.service import renrum
+from tests.support.signatories import KARIN, chosen, running, staffed
 from tests.support.verifying import wrong
 
 PATH = "/api/v1/configuration/apply"
 BODY = {"reason": "requalified", "expect": "d" * 64}
-KARIN = "Karin Ek (karin)"
 
 
 # Over HTTP
@@ -111,38 +103,7 @@ def test_a_signature_is_over_every_word_and_every_text() -> None:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with `apply: signed` and users, put in force by a first start, where Karin is supervisor and Ola operator."""
-    monkeypatch.setattr(people_module, "Passwords", cheap)
-    monkeypatch.delenv("RENRUM_TOKEN", raising=False)
-    folder = tmp_path / "site"
-    written(folder)
-    edited(folder, "renrum.yaml", "apply: on_start", "apply: signed")
-    edited(folder, "renrum.yaml", "http: {port: 0}", "http: {port: 0, users: required}")
-    with running(folder) as pipeline:
-        assert pipeline.people is not None
-        office = Office(pipeline.people.register, pipeline.people.now_ns, cheap)
-        for id, name, role in (("karin", "Karin Ek", "supervisor"), ("ola", "Ola Berg", "operator")):
-            chosen(pipeline.people, id, office.add(id, name, role, On("a test")))
-        monkeypatch.setenv("FIRST", pipeline.first_password.reveal() if pipeline.first_password else "")
-        monkeypatch.setenv("PROGRAM", office.add_token("mes", "supervisor", 10**15, On("a test")).reveal())
-    monkeypatch.setenv("RENRUM_PASSWORD", PASSWORD)
-    return folder
-
-
-def chosen(people: People, id: str, first: Secret) -> None:
-    who = people.of_session(people.sign_in(id, first, "here").reveal())
-    assert who is not None
-    people.change_password(who, first, Secret(PASSWORD), "here")
-
-
-@contextmanager
-def running(folder: Path) -> Iterator[Pipeline]:
-    pipeline = Pipeline(loaded(folder), SystemClock(), lambda: loaded(folder))
-    pipeline.start()
-    try:
-        yield pipeline
-    finally:
-        pipeline.stop()
+    return staffed(tmp_path / "site", monkeypatch)
 
 
 def apply(folder: Path, *more: str) -> Result:
@@ -209,7 +170,7 @@ def test_beside_a_stopped_service_it_is_checked_counted_and_on_record(site: Path
     assert "It takes a person: give --user NAME" in apply(folder).stderr
     assert "permission 'apply', which supervisors and administrators have" in apply(folder, "--user", "ola").stderr
     monkeypatch.setenv("RENRUM_PASSWORD", os.environ["FIRST"])
-    assert "sign in to the console, choose it" in apply(folder, "--user", "admin").stderr
+    assert "has a one-time password: choose your own first" in apply(folder, "--user", "admin").stderr
     monkeypatch.setenv("RENRUM_PASSWORD", "a wrong one")
     said = [apply(folder, "--user", "karin").stderr for _ in range(5)]
     assert {line.strip() for line in said} == {"Error: Not signed: wrong name or password. Nothing was applied."}
@@ -266,42 +227,3 @@ def test_verify_names_a_signature_that_is_not_over_what_took_force(site: Path) -
     with running(site):
         pass
     assert wrong(site / "data") == {"excursions": ["its signature is not over this configuration, with these words"]}
-
-
-# The terminal
-
-
-def test_the_password_is_asked_for_and_never_shown(site: Path) -> None:
-    """A terminal of its own: what is typed at the prompts comes back nowhere."""
-    edited(site, "limits.csv", ",action,10,", ",action,12,")
-    environment = {name: text for name, text in os.environ.items() if name != "RENRUM_PASSWORD"} | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", "from service.cli import main; main()"]
-    command += ["apply", "--config", str(site), "--reason", "x", "--no-excursions"]
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True, cwd=ROOT)
-    os.close(theirs)
-    seen = ""
-    try:
-        for prompt, answer in (("Put this in force?", "y"), ("User: ", "karin"), ("Password of karin, to sign: ", PASSWORD)):
-            seen += until(ours, prompt)
-            os.write(ours, f"{answer}\n".encode())
-        seen += until(ours, "Signed, ")
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-    assert "cp1.dp action below 10 → 12 Pa" in seen
-    assert PASSWORD not in seen
-    told = renrum("history", "cp1.dp", "--config", site)  # another process: readers that this one has left open have seen no change
-    assert f"{KARIN}  x — signed as 'approval'" in told.stdout
-
-
-def until(terminal: int, words: str) -> str:
-    """What the terminal shows, up to these words."""
-    seen, deadline = b"", time.monotonic() + 60
-    while words.encode() not in seen:
-        assert time.monotonic() < deadline, seen
-        if select.select([terminal], [], [], 1)[0]:
-            seen += os.read(terminal, 4096)
-    return seen.decode()

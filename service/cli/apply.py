@@ -164,7 +164,7 @@ def _running(service: Running, asked: ApplyAsked, signer: Signer) -> _Way:
     def put(seen: AppliedAnswer) -> AppliedAnswer:
         if service.session is None or not (seen.signature or signer.meaning):
             return post(expect=seen.digest)
-        password = signer.password("Password again, to sign")
+        password = signer.password(f"Password again, {signer.to_sign}")
         return post(expect=seen.digest, password=password.reveal(), meaning=signer.meaning or APPROVAL)
 
     return _Way(look, put, True)

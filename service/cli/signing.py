@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from alerts.people.people import People, SignInRefused, Who
+from alerts.people.passwords import ALLOWED
+from alerts.people.people import PasswordRefused, People, SignInRefused, Who
 from alerts.people.permissions import APPLY
 from alerts.people.register import FILE, Register
 from facility.files import Unreadable
@@ -22,7 +23,6 @@ from service.running import NotDone, Running
 
 PASSWORD = "RENRUM_PASSWORD"  # the name of a variable
 APPROVAL = "approval"
-MUST_CHANGE = "{label} has a one-time password, and signs with one of the own only: sign in to the console, choose it, then do this again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,11 @@ class Signer:
     user: str | None = None
     password_file: Path | None = None
     meaning: str | None = None
+
+    @property
+    def to_sign(self) -> str:
+        """What a password is asked for."""
+        return f"to sign, meaning {self.meaning or APPROVAL}"
 
     def name(self) -> str:
         """The user id of who signs."""
@@ -54,15 +59,23 @@ class Signer:
             raise Refusal(f"There is nobody to ask for the password: give --password-file FILE, or {PASSWORD} in the environment.")
         return Secret(str(click.prompt(words, hide_input=True, err=True)))
 
+    def own_password(self, label: str) -> Secret:
+        """The password that somebody chooses in place of a one-time one; asked for twice."""
+        if not sys.stdin.isatty():
+            raise Refusal(f"{label} has a one-time password: choose your own first, in the console or by this command at a terminal.")
+        words = f"This is a one-time password. Choose your own ({ALLOWED}), for the console too"
+        return Secret(str(click.prompt(words, hide_input=True, confirmation_prompt=True, err=True)))
+
 
 @contextmanager
 def signed_in(service: Running, signer: Signer) -> Iterator[Running]:
     """The running service with a session of who is to sign, which ends at the end; raises NotDone."""
     name = signer.name()
-    session, who = service.signed_in(name, signer.password(f"Password of {name}"))
+    password = signer.password(f"Password of {name}")
+    session, who = service.signed_in(name, password)
     try:
         if who["must_change_password"]:
-            raise Refusal(MUST_CHANGE.format(label=who["label"]))
+            session = session.with_password(password, signer.own_password(who["label"]))
         yield session
     finally:
         with suppress(NotDone):  # it ends by itself
@@ -79,8 +92,9 @@ def proven(data_dir: Path, clock: Clock, signer: Signer) -> Iterator[Who]:
         people, source = People(register, clock.now_ns), actor()
         people.recall()
         name = signer.name()
+        password = signer.password(f"Password of {name}, {signer.to_sign}")
         try:
-            token = people.sign_in(name, signer.password(f"Password of {name}, to sign"), source)
+            token = people.sign_in(name, password, source)
         except SignInRefused as refused:
             wait = f"Too many attempts failed. Try again in {refused.wait_s} s; this one was not looked at."
             raise Refusal(f"Not signed: {wait if refused.wait_s else 'wrong name or password.'} Nothing was applied.") from None
@@ -88,10 +102,19 @@ def proven(data_dir: Path, clock: Clock, signer: Signer) -> Iterator[Who]:
         assert who is not None
         try:
             if who.must_change:
-                raise Refusal(MUST_CHANGE.format(label=who.label))
+                who = _with_password(people, who, password, signer.own_password(who.label), source)
             if not who.may(APPLY):
                 needed = "this needs the permission 'apply', which supervisors and administrators have"
                 raise Refusal(f"{who.label} is {who.role}, and {needed}. Nothing was applied.")
             yield who
         finally:
             people.sign_out(who, source)
+
+
+def _with_password(people: People, who: Who, old: Secret, new: Secret, source: str) -> Who:
+    try:
+        changed = people.of_session(people.change_password(who, old, new, source).reveal())
+    except PasswordRefused as refused:
+        raise Refusal(str(refused)) from None
+    assert changed is not None
+    return changed
