@@ -75,6 +75,12 @@ async def admit(request: Request, permission: str) -> None:
     raise ProblemError(403, "forbidden", "Not allowed", f"This needs {what}; {who.label} is {who.role} and does not have it.")
 
 
+async def person_of(request: Request) -> Who | None:
+    """Who is signed in, at a page that is open; None for nobody, or where there are no users."""
+    people: People | None = request.app.state.people
+    return None if people is None else await run_in_threadpool(people.of_session, session_token(request))
+
+
 def who_asks(request: Request) -> Who:
     """Who was admitted; where that was not asked (errors, open pages) everybody."""
     who: Who = getattr(request.state, "who", EVERYONE)

@@ -16,7 +16,7 @@ from dashboards.console import frame
 from dashboards.console.words import catalogue
 from facility.secret import Secret
 from tests.support.monitor import FakeMonitor
-from tests.support.people import PASSWORD, Staff, client_of, signed_in, staff_in
+from tests.support.people import BY, PASSWORD, Staff, client_of, signed_in, staff_in
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
 TEMPLATES = sorted((Path(frame.__file__).parent / "templates").glob("*.html"))
@@ -73,6 +73,24 @@ def test_the_language_is_the_one_that_was_chosen_else_the_browsers(monitor: Fake
 
 
 # Rights
+
+
+def test_the_language_that_somebody_chose_goes_with_the_person(monitor: FakeMonitor, staff: Staff) -> None:
+    def titled(client: TestClient) -> str:
+        return "sv" if '<html lang="sv">' in client.get("/kpis", headers=HTML).text else "en"
+
+    here = signed_in(client_of(monitor, staff), "viewer")
+    assert titled(here) == "en"
+    here.post("/language", data={"language": "sv", "next": "/kpis"}, headers=HTML)
+    elsewhere = signed_in(client_of(monitor, staff), "viewer")
+    assert titled(elsewhere) == "sv"
+    elsewhere.post("/language", data={"language": "en", "next": "/kpis"}, headers=HTML)
+    assert titled(here) == "en", "whatever this browser remembers"
+    assert titled(signed_in(here, "operator")) == "sv", "that of the browser, for who has chosen none"
+    staff.office.disable("operator", BY)
+    assert here.post("/language", data={"language": "en", "next": "/login"}, headers=HTML).status_code == 303
+    assert staff.register.rows("select user, language from languages") == [("viewer", "en")]
+    assert '<html lang="en">' in here.get("/login", headers=HTML).text
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -137,6 +155,16 @@ def test_excursions_are_found_by_room_time_and_record(monitor: FakeMonitor) -> N
     assert set(re.findall(r'data-key="(\w+)"', client.get("/excursions?end=2026-11-21T07:00").text)) == {"x1"}
     assert set(re.findall(r'data-key="(\w+)"', client.get("/excursions?record=to+be+assessed").text)) == {"x1"}
     assert client.get("/excursions?start=never", headers=HTML).status_code == 400
+
+
+def test_the_configuration_shows_who_signed_it_and_that_nobody_signed_the_first(monitor: FakeMonitor) -> None:
+    now = client_of(monitor, None).get("/configuration").text.split("<details", 1)[0]
+    assert "signed, meaning approval" in now
+    assert monitor.configurations()[-1].digest in now
+    assert "Karin Ek" in now
+    assert "Nobody signed it." not in now
+    monitor.configurations = lambda: type(monitor).configurations(monitor)[:1]  # type: ignore[method-assign]
+    assert "Nobody signed it." in client_of(monitor, None).get("/configuration").text
 
 
 def test_the_trail_is_filtered_reviewed_with_a_signature_and_exported(monitor: FakeMonitor, staff: Staff) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from alerts.people.lockout import FREE, SECOND_NS, SLACK_NS, WAIT_MAX_NS, LockOut
 from alerts.people.office import ONE_TIME_NS, Office, OfficeRefused
 from alerts.people.passwords import WAITING_MAX, Passwords, TooBusy, one_time, weakness
-from alerts.people.people import PasswordRefused, SignInRefused, Who
+from alerts.people.people import PasswordRefused, People, SignInRefused, Who
 from alerts.people.permissions import ACKNOWLEDGE, ADMINISTER, PERMISSIONS, READ, REVIEW, ROLES, may
 from alerts.people.register import FORMAT, PeopleUnavailable, Register
 from facility.secret import Secret
@@ -190,6 +190,28 @@ def test_a_reset_password_ends_the_wait(staff: Staff) -> None:
         refused(staff)
     assert refused(staff, password=PASSWORD)
     sign_in(staff, password=staff.office.reset_password("operator", BY).reveal())
+
+
+def test_another_process_counts_on_from_the_failures_that_wait_to_be_journalled(staff: Staff) -> None:
+    def waits() -> int:
+        """As a process that begins now."""
+        people = People(staff.register, lambda: staff.at, passwords=cheap())
+        people.recall()
+        with pytest.raises(SignInRefused) as refusal:
+            people.sign_in("operator", Secret("a wrong one"), "10.0.0.1")
+        return refusal.value.wait_s
+
+    assert [waits() for _ in range(FREE)] == [0] * FREE
+    assert waits() == 30
+    staff.wait(31)
+    assert waits() == 0
+    assert waits() == 60
+    first = staff.office.reset_password("operator", BY)
+    assert waits() == 0, "which ends every wait"
+    people = People(staff.register, lambda: staff.at, passwords=cheap())
+    people.sign_in("operator", first, "10.0.0.1")
+    assert [waits() for _ in range(FREE)] == [0] * FREE
+    assert waits() == 30
 
 
 # Sessions
@@ -390,6 +412,19 @@ def test_a_people_db_of_another_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(PeopleUnavailable):
         Register(tmp_path / "other.db")
+
+
+def test_a_people_db_that_knows_no_languages_yet_takes_them(staff: Staff) -> None:
+    staff.register.write("drop table languages")
+    with closing(Register(staff.register.path)) as register:
+        people = People(register, lambda: staff.at, passwords=cheap())
+        who = people.of_session(people.sign_in("operator", Secret(PASSWORD), "10.0.0.9").reveal())
+        assert who is not None
+        assert who.language == ""
+        people.choose_language(who, "sv")
+        again = people.still(who)
+        assert again is not None
+        assert again.language == "sv"
 
 
 def test_two_processes_may_have_it_open_and_each_sees_what_the_other_did(staff: Staff) -> None:

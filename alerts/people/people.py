@@ -44,7 +44,8 @@ class PasswordRefused(Exception):
 class Who:
     """Whoever asks: a person (with `session`), a program, or, where there are no users, anybody.
 
-    `label` is the name in the records. `must_change`: signed in with a one-time password, and may do nothing but change it.
+    `label` is the name in the records. `must_change`: signed in with a one-time password, and may do nothing but change it. `language` is
+    the one that a person chose for the console, empty for none.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Who:
     kind: str = "person"
     must_change: bool = False
     session: bytes = b""
+    language: str = ""
 
     def may(self, permission: str) -> bool:
         return self.kind == ANYBODY or (may(self.role, permission) and not self.must_change)
@@ -115,19 +117,24 @@ class People:
     def of_hash(self, hash: bytes, *, active: bool = False) -> Who | None:
         """As `of_session`, for a session that is known already."""
         rows = self.register.rows(
-            "select u.id, u.name, u.role, u.one_time_until, s.begun, s.seen from sessions s join users u on u.id = s.user"
-            " where s.hash = ? and not u.disabled",
+            "select u.id, u.name, u.role, u.one_time_until, s.begun, s.seen, coalesce(l.language, '')"
+            " from sessions s join users u on u.id = s.user left join languages l on l.user = u.id where s.hash = ? and not u.disabled",
             hash,
         )
         if not rows:
             return None
-        id, name, role, one_time_until, begun, seen = rows[0]
+        id, name, role, one_time_until, begun, seen, language = rows[0]
         at = self.now_ns()
         if at - seen > self._idle_ns or at - begun > self._at_most_ns:
             return None
         if active and at - seen > self._idle_ns // 30:  # not a write for each request
             self._touch(hash, at)
-        return Who(id, f"{name} ({id})", role, PERSON, one_time_until is not None, hash)
+        return Who(id, f"{name} ({id})", role, PERSON, one_time_until is not None, hash, language)
+
+    def choose_language(self, who: Who, language: str) -> None:
+        """The language of the console for a person, in whatever browser."""
+        with self.register.change():
+            self.register.write("insert or replace into languages values (?, ?)", who.id, language)
 
     def sign_out(self, who: Who, source: str) -> None:
         """End the session."""

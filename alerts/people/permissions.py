@@ -17,7 +17,7 @@ review_audit    -       -         yes         -               the periodic revie
 swap            -       yes       yes         -               swapping the duty of a rotation, for oneself or for others
 drill           -       -         yes         yes             sending a page that tests who is on call
 readmit         -       -         yes         -               taking in again what lies in quarantine
-apply           -       -         yes         yes             putting changed files in force (facility, rules, limits, sources, on-call), signed
+apply           -       -         yes         yes             putting files in force, signed: facility, rules, limits, sources, on-call
 review          -       -         yes         yes             the list of people and tokens, with their roles
 administer      -       -         -           yes             people, their roles and passwords; tokens of programs
 """

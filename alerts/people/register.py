@@ -36,6 +36,8 @@ create table events (
     old text not null, new text not null, source text not null, reason text not null
 );
 """
+_LANGUAGES = "create table if not exists languages (user text primary key references users, language text not null) without rowid"
+"""Came later: versions that do not know it are not disturbed by it."""
 
 
 class PeopleUnavailable(Exception):
@@ -110,6 +112,7 @@ class Register:
                     for statement in _SCHEMA.split(";\n"):
                         self._connection.execute(statement)
                     self._connection.execute("insert into meta values ('format', ?), ('id', ?)", (FORMAT, secrets.token_hex(8)))
+                self._connection.execute(_LANGUAGES)
         except (OSError, sqlite3.Error) as error:
             raise PeopleUnavailable(f"cannot open {path}: {error}") from error
         found = self._one("select value from meta where key = 'format'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from functools import cache
@@ -16,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from alerts.people.permissions import OPEN
-from dashboards.access import Gate, attributed, local_path, who_asks
+from alerts.people.register import PeopleUnavailable
+from dashboards.access import Gate, attributed, local_path, person_of, who_asks
 from dashboards.asked import By
 from dashboards.console import view
 from dashboards.console.words import LANGUAGES, Catalogue, catalogue, wanted
@@ -36,6 +38,8 @@ PAGES = (
 )  # fmt: skip
 """The pages that each page leads to: name, path, permission."""
 _MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
+log = logging.getLogger(__name__)
+
 Context = Callable[[Request], dict[str, Any]]
 
 
@@ -52,8 +56,8 @@ def templates(language: str) -> Environment:
 
 
 def language_of(request: Request) -> str:
-    """The language that the reader chose, else that of the browser."""
-    chosen = request.cookies.get(COOKIE, "")
+    """The language that the reader chose, there or in this browser, else that of the browser."""
+    chosen = who_asks(request).language or request.cookies.get(COOKIE, "")
     return chosen if chosen in LANGUAGES else wanted(request.headers.get("accept-language", ""))
 
 
@@ -158,10 +162,15 @@ def failure(request: Request, status: int, title: str, detail: str) -> Response:
 
 
 async def choose_language(request: Request) -> Response:
-    """Remember the reader's language in this browser."""
+    """Remember the reader's language, for a person who is signed in and in this browser."""
     given = await form(request)
     response = RedirectResponse(local_path(given.get("next", "/")), 303)
     if (chosen := given.get("language", "")) in LANGUAGES:
+        try:
+            if who := await person_of(request):
+                await run_in_threadpool(request.app.state.people.choose_language, who, chosen)
+        except PeopleUnavailable as error:
+            log.warning("%s; the language is remembered in the browser only", error)
         response.set_cookie(COOKIE, chosen, max_age=YEAR_S, httponly=True, samesite="strict", secure=request.url.scheme == "https")
     return response
 

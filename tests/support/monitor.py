@@ -277,7 +277,7 @@ class FakeMonitor:
         changes = (("cp1.dp action below", "9", "10"), ("cp1.temp alert above", "", "21.5"))
         first = ConfigurationView(NOW - 86_400 * SECOND, "11aa22bb33cc44dd", files=("facility.yaml", "rules.yaml"))
         return first, ConfigurationView(
-            NOW - 3600 * SECOND, self.identity.config, "Karin Ek", "Qualified anew", "CR-7", changes, first.files
+            NOW - 3600 * SECOND, self.identity.config, "Karin Ek", "Qualified anew", "CR-7", changes, first.files, "approval", "5a" * 32
         )
 
     def health(self) -> Health:
