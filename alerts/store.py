@@ -13,7 +13,7 @@ from alerts.duty.tables import TABLES
 from ingest.journal import read_only
 from rules.excursion import CURRENT, Excursion
 
-FORMAT = 4
+FORMAT = 5
 """Of the tables, and of what stands in them encoded (alerts/checkpoint.py)."""
 _EXCURSION = [f.name for f in fields(Excursion)]
 _NAMED = ", ".join(f'"{name}"' for name in _EXCURSION)

@@ -41,13 +41,13 @@ class Coverage:
 def coverage_of(facility: Facility, rules: Iterable[Rule], tables: Mapping[str, LimitTable]) -> tuple[Coverage, ...]:
     """The coverage of each point that is not retired, in the order of the facility."""
     rules = tuple(rules)
-    return tuple(_of(point, rules, tables) for point in without_own(facility).points if point.retired_ns is None)
+    return tuple(_of(point, rules, tables, facility) for point in without_own(facility).points if point.retired_ns is None)
 
 
-def _of(point: Point, rules: tuple[Rule, ...], tables: Mapping[str, LimitTable]) -> Coverage:
+def _of(point: Point, rules: tuple[Rule, ...], tables: Mapping[str, LimitTable], facility: Facility) -> Coverage:
     found: dict[str, list[str]] = {"alert": [], "action": [], "stale": [], "quality": []}
     for rule in rules:
-        if judges(rule, point):
+        if judges(rule, point, facility):
             what = rule.level if rule.kind in _ENVIRONMENTAL and _has_limit(rule, point, tables) else rule.kind
             if what in found:
                 found[what].append(rule.id)

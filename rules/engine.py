@@ -145,7 +145,7 @@ def _walk_verdicts(pairs: Pairs, state: RunState, block: Block, verdicts: Verdic
     unmeasured = np.isnan(block.value)  # no mean yet
     if unmeasured.any():
         score = np.where(unmeasured, -np.inf, score)
-    if pairs.kind == "count":  # of which only the peak is measured
+    if pairs.kind in ("count", "recovery"):  # of which only the peak is measured
         returned = ~verdicts.breaching
     yield from _walk(pairs, state, block, verdicts.breaching, returned & verdicts.may_return, verdicts.cut, score, limit)
 

@@ -15,6 +15,7 @@ from rules.passing import Condition, Passed
 IN_OPERATION = OCCUPANCIES.index("in_operation")
 AT_REST = OCCUPANCIES.index("at_rest")
 _BEGINNING = np.iinfo(np.int64).min
+NO_SPELL = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,19 @@ class Occupancy:
     def reported_codes(self, places: NDArray[np.int32], times: NDArray[np.int64]) -> NDArray[np.int8]:
         """The state that was reported at each (place, time)."""
         return _codes(self.reported, self._reported_last, places, times)
+
+    def at_rest_since(self, places: NDArray[np.int32], times: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The change to at_rest since which each place has been at rest at a time; NO_SPELL where it is not, or never was anything else."""
+        since = np.array([rested[-1] for rested in self._rested], np.int64)[places]
+        earlier = np.flatnonzero(times < self._reported_last.time[places])
+        for place in np.unique(places[earlier]):
+            rows = earlier[places[earlier] == place]
+            since[rows] = self._rested[place][np.searchsorted(self.reported[place].time, times[rows], side="right") - 1]
+        return since
+
+    @cached_property
+    def _rested(self) -> tuple[NDArray[np.int64], ...]:
+        return tuple(_rested(timeline) for timeline in self.reported)
 
     @cached_property
     def _limits_last(self) -> Timeline:
@@ -99,6 +113,13 @@ def _timeline(place: Place, messages: list[tuple[int, str]], room: Timeline | No
     times += [time for time, _ in messages]
     codes += [OCCUPANCIES.index(state) for _, state in messages]
     return Timeline(np.array(times, np.int64), np.array(codes, np.int8))
+
+
+def _rested(timeline: Timeline) -> NDArray[np.int64]:
+    """Beside each time of a timeline the change to at_rest since which it has lasted; NO_SPELL in another state, and from the beginning on."""
+    changed = np.append(True, timeline.code[1:] != timeline.code[:-1])
+    first = np.maximum.accumulate(np.where(changed, np.arange(len(changed)), 0))
+    return np.where((timeline.code == AT_REST) & (first > 0), timeline.time[first], NO_SPELL)
 
 
 def _with_clean_up(timeline: Timeline, clean_up_ns: int) -> Timeline:

@@ -22,12 +22,13 @@ from rules.staying import Watched
 NEVER_NS = np.iinfo(np.int64).max
 SETTLE_NS = 2 * SECOND_NS
 """How long a judgement that needs another stream waits for it (docs/rules.md, Settling)."""
-KINDS = ("limit", "quality", "rate", "flatline", "count", "mean")
+KINDS = ("limit", "quality", "rate", "flatline", "count", "mean", "recovery")
 """Kinds that are judged on measuring time. Each has two groups in a plan: of rules that wait for no other stream, and of those that do."""
 OF_INSTRUMENTS = ("stale", "quality", "flatline", "clock_ahead")
 """Kinds that judge instruments; a derived point has none."""
-WINDOWED = ("rate", "flatline", "count", "mean")
-LIMITED = ("limit", "count", "mean")
+WINDOWED = ("rate", "flatline", "count", "mean", "recovery")
+LIMITED = ("limit", "count", "mean", "recovery")
+RESTING = "at_rest"
 STALE_PERIODS = 3
 """A point whose newest good reading is older than so many of its periods cannot suspend a rule."""
 
@@ -62,8 +63,9 @@ class Pairs:
 
     `above`, `below` float64 [n, s], s = 1 or one column per occupancy, infinite where that side has no limit, NaN where the state's cell is
     not specified; `during` bool [n, s], whether the rule judges in that state; `unless` the index in `conditions` of what suspends it, -1
-    for nothing; `two_sided`, `below_only` by the sides that the rule has; `window` is the `window` or `duration` of a rule, `change` its
-    `change` or `tolerance`; durations int64 ns; `offsets` int64 [points + 1]: pairs of point number p are rows offsets[p]:offsets[p + 1].
+    for nothing; `two_sided`, `below_only` by the sides that the rule has; `window` is the `window`, `duration` or `within` of a rule, `change`
+    its `change` or `tolerance`; durations int64 ns; `offsets` int64 [points + 1]: pairs of point number p are rows offsets[p]:offsets[p + 1].
+    Of `recovery` the one column is that of at_rest, NaN where its cell is not specified.
     """
 
     kind: str
@@ -110,6 +112,13 @@ class Pairs:
     def windowed(self) -> bool:
         """Whether what a reading says depends on readings before it."""
         return self.kind in WINDOWED
+
+    def limits_in(self, row: int, state: str) -> tuple[float, float]:
+        """Above and below of a pair in a state of its place, infinite for no limit on that side, NaN both where it has none there."""
+        if self.kind == "recovery" and state != RESTING:
+            return np.nan, np.nan
+        column = OCCUPANCIES.index(state) if self.by_occupancy else 0
+        return float(self.above[row, column]), float(self.below[row, column])
 
     def has(self, number: int) -> bool:
         """Whether a point has pairs here."""
@@ -175,6 +184,8 @@ class Plan:
         point = pairs.points[row]
         copies = point.period_ns if point.on_change else None
         own = (point.unit, point.range, point.place, point.derived, copies)
+        if pairs.kind == "recovery":  # where a place's states begin decides what is a change to at_rest
+            others = (*others, point.room, self.facility.place_by_id[point.room].occupancy)
         return (pairs.kind, pairs.rules[row].level, *own, *numbers, *sides, *others)
 
 
@@ -196,12 +207,24 @@ def matches(select: Selection, point: Point) -> bool:
     )
 
 
-def judges(rule: Rule, point: Point) -> bool:
-    """Whether a rule judges a point: it selects it, and the point has a period, or an instrument, where the rule asks for one."""
-    durations = (rule.on_delay, rule.off_delay, rule.max_gap, rule.after, rule.window, rule.duration)
+def judges(rule: Rule, point: Point, facility: Facility) -> bool:
+    """Whether a rule judges a point: it selects it, and the point has a period, an instrument, or a clean-up time where it asks for one."""
+    durations = (rule.on_delay, rule.off_delay, rule.max_gap, rule.after, rule.window, rule.duration, rule.within)
     by_period = point.period_ns is None and any(duration is not None and duration.periods for duration in durations)
     no_instrument = point.derived is not None and rule.kind in OF_INSTRUMENTS
-    return rule.kind != "state" and matches(rule.select, point) and not by_period and not no_instrument
+    if rule.kind == "state" or by_period or no_instrument or not matches(rule.select, point):
+        return False
+    return rule.kind != "recovery" or within_ns(rule, point, facility) > 0
+
+
+def within_ns(rule: Rule, point: Point, facility: Facility) -> int:
+    """The time that a rule of the kind recovery gives a point's place: its own, else the place's clean-up time, which may be 0."""
+    return facility.place_by_id[point.place].clean_up_ns if rule.within is None else rule.within.of(point.period_ns)
+
+
+def states_of(rule: Rule) -> tuple[str, ...]:
+    """The states whose limits a rule uses."""
+    return (RESTING,) if rule.kind == "recovery" else OCCUPANCIES
 
 
 def watched(rule: Rule, facility: Facility) -> list[Place]:
@@ -233,13 +256,13 @@ def plan_of(
     states: list[Watched] = []
     for rule in rules:
         if rule.kind == "clock_ahead":
-            ahead.append((rule, {number: point for number, point in points if judges(rule, point)}))
+            ahead.append((rule, {number: point for number, point in points if judges(rule, point, facility)}))
             continue
         if rule.kind == "state":
             states += [Watched(rule, facility.state_points[place.id], place) for place in watched(rule, facility)]
             continue
         for number, point in points:
-            if judges(rule, point):
+            if judges(rule, point, facility):
                 found[rule.kind, settles(rule, point)].append((number, rule, point))
     laid = _Laid(facility, tables, number_of)
     groups = {key: laid.pairs(*key, sorted(rows, key=lambda row: row[0])) for key, rows in found.items()}
@@ -256,7 +279,7 @@ def plan_of(
 def settles(rule: Rule, point: Point) -> bool:
     """Whether judging a point by the rule needs another stream: a room's state, or other points."""
     table = any(side is not None and isinstance(side.value, str) for side in (rule.above, rule.below))
-    return table or bool(rule.during) or rule.unless is not None or point.derived is not None
+    return table or rule.kind == "recovery" or bool(rule.during) or rule.unless is not None or point.derived is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +292,7 @@ class _Laid:
 
     def pairs(self, kind: str, settles: bool, rows: list[tuple[int, Rule, Point]]) -> Pairs:
         place_index = {place.id: index for index, place in enumerate(self.facility.places)}
-        states = OCCUPANCIES if settles else ("",)
+        states = (RESTING,) if kind == "recovery" else OCCUPANCIES if settles else ("",)
         shape = (len(rows), len(states))
         limits = np.array([[_limits(rule, self.tables, point, state) for state in states] for _, rule, point in rows], np.float64)
         limits = limits.reshape(*shape, 2)
@@ -282,6 +305,10 @@ class _Laid:
         def durations(name: str, default: int) -> NDArray[np.int64]:
             chosen = ((getattr(rule, name), point.period_ns) for _, rule, point in rows)
             return np.array([default if duration is None else duration.of(period_ns) for duration, period_ns in chosen], np.int64)
+
+        window = durations("duration" if kind == "flatline" else "window", 0)
+        if kind == "recovery":
+            window = np.array([within_ns(rule, point, self.facility) for _, rule, point in rows], np.int64)
 
         def each(name: str, dtype: type[np.generic], default: float = 0) -> NDArray[Any]:
             chosen = (getattr(rule, name) for _, rule, _ in rows)
@@ -304,7 +331,7 @@ class _Laid:
             above_inclusive=np.array([rule.above is not None and rule.above.inclusive for _, rule, _ in rows], np.bool_),
             below_inclusive=np.array([rule.below is not None and rule.below.inclusive for _, rule, _ in rows], np.bool_),
             deadband=each("deadband", np.float64),
-            window=durations("duration" if kind == "flatline" else "window", 0),
+            window=window,
             change=each("tolerance" if kind == "flatline" else "change", np.float64),
             k=each("k", np.int64, 1),
             n=each("n", np.int64, 1),

@@ -54,7 +54,7 @@ def late_notices(written: Iterable[Written], facility: Facility, evaluate_every_
             continue
         late: list[tuple[int, Point, tuple[Term, ...]]] = []
         for point in facility.points:
-            if point.retired_ns is not None or not judges(rule, point):
+            if point.retired_ns is not None or not judges(rule, point, facility):
                 continue
             terms = worst_case(rule, point, evaluate_every_ns)
             total = total_ns(terms)

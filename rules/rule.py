@@ -64,6 +64,8 @@ class Rule:
     change: float | None = None
     window: Duration | None = None
     duration: Duration | None = None
+    within: Duration | None = None
+    """How soon after a change to at_rest a place must have recovered; None for its `clean_up`."""
     tolerance: float = 0.0
     k: int | None = None
     n: int | None = None

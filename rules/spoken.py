@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rules.block import Block, Verdicts, breaching_of, sides, spread
 from rules.occupancy import Occupancy
 from rules.plan import LIMITED, NEVER_NS, Pairs
+from rules.recovery import recovery
 from rules.window_kinds import Said, count, flatline, mean, rate, written
 from rules.windows import Windows
 
@@ -71,7 +72,7 @@ def spoken(pairs: Pairs, windows: Windows | None, block: Block, occupancy: Occup
         cut[1:] |= np.diff(block.time) > spread(gap, block)[1:]
         first |= ~empty & (block.time[starts] - windows.last(pair) > gap)
     cut[starts] = first
-    said = _said(pairs, windows, block, cut, (above, below), active)
+    said = _said(pairs, windows, block, cut, (above, below), active, occupancy)
     windows.leave(trailing)
     cut[starts] |= empty
     verdicts = Verdicts(said.breaching, said.may_return, cut, above, below, said.warm)
@@ -85,6 +86,7 @@ def _said(
     cut: NDArray[np.bool_],
     limits: tuple[NDArray[np.float64], NDArray[np.float64]],
     active: NDArray[np.bool_] | None,
+    occupancy: Occupancy,
 ) -> Said:
     value = block.value
     if pairs.kind == "count":
@@ -94,6 +96,9 @@ def _said(
         return rate(pairs, windows, fresh, value)
     if pairs.kind == "flatline":
         return flatline(pairs, windows, fresh, value)
+    if pairs.kind == "recovery":
+        rested = occupancy.at_rest_since(spread(pairs.place[block.pair], block), block.time)
+        return recovery(pairs, windows, fresh, value, rested, breaching_of(pairs, block, *limits))
     if pairs.kind == "count":
         breaching, full = count(pairs, windows, fresh)
         return Said(breaching, full, block.value, fresh.whole | full)

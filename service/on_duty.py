@@ -27,7 +27,7 @@ def subjects_of(configuration: Configuration) -> Iterator[Subject]:
     facility = configuration.facility
     for rule in configuration.rules:
         for point in facility.points:
-            if point.retired_ns is None and judges(rule, point):
+            if point.retired_ns is None and judges(rule, point, facility):
                 yield subject_of(rule, point, facility)
 
 

@@ -90,7 +90,7 @@ class Paging:
         """Whether a rule in force finds tests that nobody acknowledged."""
         facility, rules, _ = self._judges.of(self._in_force[self._number(at)])
         point = facility.point_by_id.get(TESTS_MISSED)
-        return point is not None and any(judges(rule, point) for rule in rules)
+        return point is not None and any(judges(rule, point, facility) for rule in rules)
 
     def drill(self, drill: Drill, at: int, language: str = ENGLISH) -> Page:
         """What is told of a test: please acknowledge, or that nobody did."""

@@ -172,7 +172,7 @@ def test_a_pack_without_tests_names_those_that_have_some() -> None:
 def test_the_pipeline_pack_brings_its_points_and_no_hole(tmp_path: Path) -> None:
     configuration = load(site(tmp_path, f"{ALL}, pack:pipeline@1"))
     rules = [rule for rule in configuration.rules if rule.pack == "pack:pipeline@1"]
-    unjudged = [point.id for point in own_points() if not any(judges(rule, point) for rule in rules)]
+    unjudged = [point.id for point in own_points() if not any(judges(rule, point, configuration.facility) for rule in rules)]
     assert unjudged == []
     assert all(rule.level == "technical" and rule.text and rule.cause and rule.consequence for rule in rules)
     assert {warning.key for warning in configuration.warnings} == {"channels"}

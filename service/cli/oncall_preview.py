@@ -61,7 +61,7 @@ def preview(what: tuple[str, ...], config: Path, at_text: str | None, span: str,
         at = alarm.raised_at if at_text is None else at
     elif len(what) == 2:
         rule, point = _rule(configuration, what[0]), _point(configuration, what[1])
-        if not judges(rule, point):
+        if not judges(rule, point, configuration.facility):
             raise Refusal(f"{rule.id} does not judge {point.id}. `renrum rules list --json` names the points of each rule.")
         excursion = _specimen(configuration, rule, point, at)
     else:

@@ -58,7 +58,7 @@ def list_rules(config: Path, language: str, out: Path | None, as_json: bool) -> 
 def _rows(configuration: Configuration, language: str) -> Iterator[tuple[Any, ...]]:
     for rule in configuration.rules:
         facility = configuration.facility
-        points = [point.id for point in facility.points if point.retired_ns is None and judges(rule, point)]
+        points = [point.id for point in facility.points if point.retired_ns is None and judges(rule, point, facility)]
         if rule.kind == "state":
             points = [facility.state_points[place.id].id for place in watched(rule, facility)]
         texts = (texts.get(language) or texts.get("en", "") for texts in (rule.cause, rule.consequence, rule.text))

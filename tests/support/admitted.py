@@ -168,6 +168,17 @@ def occupancy(facility: Facility, states: Sequence[State], place_id: str, time: 
     return place.occupancy
 
 
+def spell(facility: Facility, states: Sequence[State], place_id: str, time: int) -> int | None:
+    """The change to `at_rest` since which the place has been at rest at `time`; None where it is not, or was so from the beginning."""
+    if occupancy(facility, states, place_id, time) != "at_rest":
+        return None
+    place = facility.place_by_id[place_id]
+    for moment in sorted({m.time for m in states if m.place in (place_id, place.parent) and m.time <= time}, reverse=True):
+        if occupancy(facility, states, place_id, moment - 1) != "at_rest":
+            return moment
+    return None
+
+
 def occupancy_of_limits(facility: Facility, states: Sequence[State], place_id: str, time: int) -> str:
     """Whose limits apply: for `clean_up` after a change to `at_rest` still those of `in_operation`."""
     place = facility.place_by_id[place_id]

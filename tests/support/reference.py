@@ -17,7 +17,7 @@ from typing import Protocol
 from facility.site import SECOND_NS, Facility, Point
 from rules.excursion import Excursion
 from rules.rule import Bound, Rule
-from tests.support.admitted import Admitted, Reading, Row, State, admit, arrived, occupancy, occupancy_of_limits, with_received
+from tests.support.admitted import Admitted, Reading, Row, State, admit, arrived, occupancy, occupancy_of_limits, spell, with_received
 from tests.support.reference_derived import with_derived
 from tests.support.reference_received import Lived, Outage, Span, clocks, deaths, in_service, silences, stays, with_copies
 
@@ -168,6 +168,10 @@ def judge(
             told = [one for one in told if in_service(one.time, outages)]
             part: list[Judged] = []
             for number, stretch in enumerate(stretches(facility, rule, point, tables, admitted, lives, told)):
+                if rule.kind == "recovery":
+                    verdicts = recovery(facility, rule, point, admitted.states, stretch)
+                    part += [Judged(r.time, number, said, r.value, r.limits) for r, said in zip(stretch, verdicts, strict=True)]
+                    continue
                 part += [said_of(rule, point, stretch[: newest + 1], number) for newest in range(len(stretch))]
             found = raised_and_cleared(rule, point, part)
             if upto is not None and found and found[-1].ended is None:
@@ -176,7 +180,7 @@ def judge(
             judged += part
     for span in spans:
         inside = [j for j in judged if span.onset <= j.time and (span.ended is None or j.time < span.ended)]
-        value, limit = peak(rule, inside) if rule.kind in ("limit", "count", "mean") else (None, None)
+        value, limit = peak(rule, inside) if rule.kind in ("limit", "count", "mean", "recovery") else (None, None)
         yield Excursion(
             rule=rule.id,
             point=point.id,
@@ -304,6 +308,21 @@ def mean_of(rule: Rule, point: Point, stretch: Sequence[Evaluated]) -> float | N
     return math.fsum(values) / len(values)
 
 
+def recovery(facility: Facility, rule: Rule, point: Point, states: Sequence[State], stretch: Sequence[Evaluated]) -> list[str]:
+    """What is said of each reading of a stretch."""
+    within = facility.place_by_id[point.place].clean_up_ns if rule.within is None else rule.within.of(point.period_ns)
+    verdicts = []
+    for position, reading in enumerate(stretch):
+        since = spell(facility, states, point.place, reading.time)
+        breaching = False
+        if since is not None and against(rule, reading.value, reading.limits) == BREACHING:
+            counts_from = max(since, stretch[0].time)
+            before = [r for r in stretch[:position] if r.time >= since and against(rule, r.value, r.limits) != BREACHING]
+            breaching = not before and within > 0 and reading.time >= counts_from + within
+        verdicts.append(BREACHING if breaching else RETURNED)
+    return verdicts
+
+
 def limits_at(
     facility: Facility, rule: Rule, point: Point, tables: Mapping[str, Table], states: Sequence[State], time: int
 ) -> Limits | None:
@@ -314,7 +333,8 @@ def limits_at(
             return None
         if not isinstance(bound.value, str):
             return float(bound.value)
-        cell = tables[bound.value].cell(point, occupancy_of_limits(facility, states, point.place, time), rule.level)
+        state = "at_rest" if rule.kind == "recovery" else occupancy_of_limits(facility, states, point.place, time)
+        cell = tables[bound.value].cell(point, state, rule.level)
         if cell is None:
             raise LookupError
         return cell.above if name == "above" else cell.below
@@ -380,7 +400,7 @@ def passed_over(facility: Facility, rule: Rule, point: Point, admitted: Admitted
 
 def settle(rule: Rule) -> int:
     by_table = any(bound is not None and isinstance(bound.value, str) for bound in (rule.above, rule.below))
-    return 2 * SECOND_NS if by_table or rule.during or rule.unless else 0
+    return 2 * SECOND_NS if by_table or rule.during or rule.unless or rule.kind == "recovery" else 0
 
 
 # Raising, clearing, silence

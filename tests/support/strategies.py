@@ -24,7 +24,7 @@ START_NS = 1_750_000_000 * SECOND_NS
 HALF_NS = SECOND_NS // 2
 ABOVE, BELOW = 10.0, 4.0
 KINDS = ("limit", "stale", "quality")
-EVERY_KIND = (*KINDS, "rate", "flatline", "count", "mean")
+EVERY_KIND = (*KINDS, "rate", "flatline", "count", "mean", "recovery")
 
 BACK = (9.0, 9.0, 8.0, 7.0, 5.0)
 EDGE = (10.0, 9.5, 9.0, 4.0, 4.5, 5.0, math.nextafter(10.0, 11.0), math.nextafter(4.0, 3.0), 11.0, 3.0)
@@ -208,6 +208,14 @@ def mean_rules(draw: st.DrawFn, id: str = "mean") -> Rule:
 
 
 @st.composite
+def recovery_rules(draw: st.DrawFn, id: str = "recovery") -> Rule:
+    """A `recovery` rule: its limit is that of a `limit` rule, its time often the `clean_up` of the place."""
+    within = st.sampled_from((None, None, *WINDOWS))
+    plain = replace(draw(limit_rules(id)), kind="recovery", deadband=0.0, on_delay=ZERO, off_delay=ZERO, max_gap=None)
+    return replace(plain, within=draw(within))
+
+
+@st.composite
 def under_conditions(draw: st.DrawFn, rule: Rule) -> Rule:
     """The rule, perhaps with `while` and `unless`; the point of an `unless` may be the judged one, or none at all."""
     if rule.kind in ("stale", "state"):
@@ -221,7 +229,8 @@ def under_conditions(draw: st.DrawFn, rule: Rule) -> Rule:
         below=None if upper else bound,
         at_most=draw(st.sampled_from((None, Duration(1), Duration(SECOND_NS), Duration(2 * SECOND_NS), TWO_PERIODS))),
     )
-    return replace(rule, during=draw(states), unless=draw(st.sampled_from((None, unless))))
+    during = () if rule.kind == "recovery" else draw(states)
+    return replace(rule, during=during, unless=draw(st.sampled_from((None, unless))))
 
 
 gaps = st.sampled_from((None, None, Duration(SECOND_NS), Duration(2 * SECOND_NS)))
@@ -256,6 +265,7 @@ def rule_sets(draw: st.DrawFn, kinds: Collection[str] = KINDS, conditions: bool 
         "flatline": flatline_rules,
         "count": count_rules,
         "mean": mean_rules,
+        "recovery": recovery_rules,
         "state": state_rules,
     }
     chosen = draw(st.lists(st.sampled_from([kind for kind in ("limit", *EVERY_KIND, "state") if kind in kinds]), min_size=1, max_size=3))
