@@ -180,7 +180,7 @@ class Plan:
         durations = (pairs.on_delay, pairs.off_delay, pairs.max_gap, pairs.after, pairs.window, pairs.k, pairs.n, pairs.min_readings)
         numbers = (float(pairs.deadband[row]), float(pairs.change[row]), *(int(column[row]) for column in durations))
         sides = (pairs.above[row].tobytes(), pairs.below[row].tobytes(), bool(pairs.above_inclusive[row]), bool(pairs.below_inclusive[row]))
-        others = (pairs.during[row].tobytes(), pairs.conditions[pairs.unless[row]] if pairs.unless[row] >= 0 else None)
+        others: tuple[object, ...] = (pairs.during[row].tobytes(), pairs.conditions[pairs.unless[row]] if pairs.unless[row] >= 0 else None)
         point = pairs.points[row]
         copies = point.period_ns if point.on_change else None
         own = (point.unit, point.range, point.place, point.derived, copies)

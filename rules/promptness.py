@@ -78,6 +78,8 @@ def _detection(rule: Rule, point: Point) -> list[Term]:
     if rule.after is not None:
         return [_span("after", rule, point, "so long nothing must have been received")]
     until = "until what it said last is judged again" if point.on_change else "until the next reading"
+    if rule.kind == "recovery":
+        until = f"from {rule.within or 'clean_up'} after the change to at_rest {until}"
     terms = [Term("sampling", period, until if period else "the point declares no period")]
     if rule.k is not None:
         terms.append(_readings("count", rule.k - 1, period, f"{rule.k} readings must be beyond"))

@@ -11,12 +11,12 @@ from facility.document import Document, Path, did_you_mean, one_of, shown
 from facility.durations import Duration
 from facility.limits import LimitTable
 from facility.problems import Problem
-from facility.site import OCCUPANCIES, Facility, Point
+from facility.site import Facility, Point
 from facility.units import UnknownUnit
-from rules.plan import OF_INSTRUMENTS, judges, matches, watched
+from rules.plan import OF_INSTRUMENTS, judges, matches, states_of, watched
 from rules.rule import Bound, Rule, Selection
 
-_DURATIONS = ("on_delay", "off_delay", "max_gap", "after", "window", "duration", "unless.at_most", "notify_within")
+_DURATIONS = ("on_delay", "off_delay", "max_gap", "after", "window", "duration", "within", "unless.at_most", "notify_within")
 
 MATCHES_NOTHING = "a rule that matches no point"
 
@@ -115,6 +115,8 @@ class _Check:
             self._one_unit(written, points)
         if any(isinstance(bound.value, str) for bound in (rule.above, rule.below) if bound):
             self._cells(written, points)
+        if rule.kind == "recovery" and rule.within is None and not rule.pack:
+            self._clean_up(written, points)
         if rule.unless is not None and points:
             self._unless(written, rule.unless.point, points)
 
@@ -142,6 +144,14 @@ class _Check:
             hint = f"Name what {other.id} is derived of."
             self.problems.append(written.problem("unless.point", f"{other.id}, which is derived", "a point that is measured", hint))
 
+    def _clean_up(self, written: Written, points: list[Point]) -> None:
+        """Places that neither the rule nor the facility gives a time for are not judged; a pack judges those that it finds."""
+        places = tuple(dict.fromkeys(point.place for point in points if not self.facility.place_by_id[point.place].clean_up_ns))
+        if places:
+            found = f"recovery without a time at {one_of(places, 3)}: not judged there"
+            wanted = "`within`, such as 20m, or `clean_up` of the room or zone in facility.yaml"
+            self.warnings.append(written.problem("kind", found, wanted))
+
     def _one_unit(self, written: Written, points: list[Point]) -> None:
         units = {point.unit: point.id for point in points}
         if len(units) > 1:
@@ -153,13 +163,13 @@ class _Check:
         crossed = ""
         for point in points:
             silent = []
-            for state in OCCUPANCIES:
+            for state in states_of(rule):
                 above, below = (_value(self.tables, rule, side, point, state) for side in ("above", "below"))
                 if above is None or below is None:
                     silent.append(state)
                 elif above - rule.deadband < below + rule.deadband:
                     crossed = crossed or f"{rule.deadband:g}, which leaves nothing between {below:g} and {above:g} for {point.id}, {state}"
-            if silent and not (rule.pack and len(silent) == len(OCCUPANCIES)):  # else the pack has nothing to say of this point
+            if silent and not (rule.pack and len(silent) == len(states_of(rule))):  # else the pack has nothing to say of this point
                 self.unspecified.append(Unspecified(rule.id, point.id, tuple(silent)))
         if crossed:
             self.problems.append(written.problem("deadband", crossed, "above - deadband at least below + deadband"))
@@ -188,7 +198,7 @@ class _Check:
         """The limits of two levels wherever both are specified: alert, action, and for whom."""
         found = []
         for point in self._selected(alert):
-            for state in OCCUPANCIES:
+            for state in states_of(alert):
                 inner, outer = (_value(self.tables, rule, side, point, state) for rule in (alert, action))
                 if inner is not None and outer is not None:
                     found.append((inner, outer, f" for {point.id}, {state}"))

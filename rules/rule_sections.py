@@ -12,7 +12,7 @@ from facility.document import did_you_mean, one_of
 from facility.sections import AnyDuration, Id, Section, refused
 from facility.site import OCCUPANCIES
 
-Kind = Literal["limit", "rate", "flatline", "count", "mean", "stale", "quality", "clock_ahead", "state"]
+Kind = Literal["limit", "rate", "flatline", "count", "mean", "recovery", "stale", "quality", "clock_ahead", "state"]
 Level = Literal["alert", "action", "technical"]
 Priority = Literal["critical", "high", "medium", "low"]
 LANGUAGES = ("en", "sv")
@@ -121,6 +121,8 @@ class LevelSection(Section):
     """rate, mean: how far back from a reading they look."""
     duration: AnyDuration | None = None
     """flatline: how long a value must have stood still."""
+    within: AnyDuration | None = None
+    """recovery: how long after a change to at_rest the place may need; without, its clean_up in facility.yaml."""
     tolerance: float | None = None
     """flatline: what still counts as standing still, from the smallest to the largest value (0)."""
     k: int | None = None

@@ -28,6 +28,7 @@ _OWN = {
     "flatline": ("duration", "tolerance", *_RUNS),
     "count": (*_SIDES, "k", "n", "min_readings", *_RUNS),
     "mean": (*_SIDES, "window", "deadband", "min_readings", *_RUNS),
+    "recovery": (*_SIDES, "within", "unless"),
     "stale": ("after",),
     "quality": _RUNS,
     "clock_ahead": (),
@@ -223,7 +224,10 @@ class _Reading:
             self.problems.append(written.problem("unless.at_most", str(unless.at_most), "a duration above 0"))
 
 
-_DURATIONS = {"on_delay": 0, "off_delay": 0, "max_gap": 1, "after": 1, "window": 1, "duration": 1, "notify_within": 1, "realarm": 1}
+_DURATIONS = {
+    "on_delay": 0, "off_delay": 0, "max_gap": 1, "after": 1, "window": 1, "duration": 1, "within": 1, "notify_within": 1,
+    "realarm": 1,
+}  # fmt: skip
 """The durations of a rule, and whether they must be above 0."""
 
 
@@ -238,7 +242,7 @@ def _rule(section: RuleSection, own: LevelSection, id_: str, level: str, alarm: 
         return next((value for one in (own, section) if (value := getattr(one, key)) is not None), default)
 
     select = {name: tuple(getattr(section.select, name)) for name in type(section.select).model_fields}
-    same = ("max_gap", "after", "change", "window", "duration", "k", "n", "sop", "notify_within", "realarm")
+    same = ("max_gap", "after", "change", "window", "duration", "within", "k", "n", "sop", "notify_within", "realarm")
     return Rule(
         id=id_,
         kind=section.kind,

@@ -22,8 +22,8 @@ from ingest.series import SeriesReader
 from rules.copies import Deaths, copied, spans_of, stops
 from rules.engine import RAISED, Finding
 from rules.excursion import SUPERSEDED, Excursion
-from rules.occupancy import Occupancy, occupancy_of
-from rules.plan import NEVER_NS, Pairs, Plan
+from rules.occupancy import NO_SPELL, Occupancy, occupancy_of
+from rules.plan import NEVER_NS, RESTING, Pairs, Plan
 from rules.promptness import Term, worst_case
 from rules.rule import Rule
 from rules.runs import BREACH, RETURN
@@ -61,6 +61,7 @@ class Step:
 
 
 OPEN, WAITING, INSIDE, UNJUDGED, NOTHING, SILENT, HEARD = "open", "waiting", "inside", "unjudged", "nothing", "silent", "heard"
+RECOVERING, RECOVERED, AT_WORK = "recovering", "recovered", "at_work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Standing:
 
     open: `since` the onset, `until` when it was raised. waiting: out since, and until when the on-delay asks for it. silent, heard:
     the last arrival, and until when the next was due (0: it reports on change). inside, unjudged: `since` the newest reading, with its
-    value. nothing: no reading.
+    value. nothing: no reading. Of `recovery`, with the value of the newest reading: recovering: `since` the spell counts, and `until` when
+    the place must be back; recovered: `since` the spell counts, inside at `until`; at_work: in no spell.
     """
 
     what: str
@@ -238,6 +240,10 @@ def _verdict(walk: Walk, pair: int, one: Readings, findings: Sequence[Finding], 
     for finding in findings:
         if (finding.excursion.rule, finding.excursion.point) == pairs.key(pair):
             return f"{gap}{'RAISED' if finding.what == RAISED else 'cleared'}"
+    if pairs.kind == "recovery":
+        return {OPEN: "not back", RECOVERING: "beyond, still in time", RECOVERED: "recovered", AT_WORK: "not at rest after work"}[
+            _recovering(walk, pair, one).what
+        ]
     lasted = Duration(time - int(state.since[pair]))
     if state.open[pair]:
         return f"{gap}back for {lasted} of {Duration(int(pairs.off_delay[pair]))}" if state.run[pair] == RETURN else f"{gap}not back"
@@ -255,16 +261,32 @@ def _standing(walk: Walk, pair: int, one: Readings, before: Standing | None) -> 
         return before or Standing(NOTHING)
     if limits_at(pairs, pair, walk.occupancy, time)[0] is None:
         return Standing(UNJUDGED, time, value=value)
+    if pairs.kind == "recovery":
+        return _recovering(walk, pair, one)
     if state.run[pair] == BREACH:
         since = int(state.since[pair])
         return Standing(WAITING, since, since + int(pairs.on_delay[pair]), value)
     return Standing(INSIDE, time, value=value)
 
 
+def _recovering(walk: Walk, pair: int, one: Readings) -> Standing:
+    """Where the spell of a `recovery` pair stands with this reading as the newest."""
+    state, pairs, value = walk.state, walk.pairs, float(one.value[0])
+    if state.open[pair]:
+        return Standing(OPEN, int(state.onset[pair]), int(state.raised[pair]))
+    rested = int(walk.occupancy.at_rest_since(pairs.place[pair : pair + 1], one.time)[0])
+    if rested == NO_SPELL or state.windows is None:
+        return Standing(AT_WORK, value=value)
+    since, inside = max(rested, int(state.windows.began[pair])), int(state.windows.since[pair])
+    if inside >= since:
+        return Standing(RECOVERED, since, inside, value)
+    return Standing(RECOVERING, since, since + int(pairs.window[pair]), value)
+
+
 def limits_at(pairs: Pairs, pair: int, occupancy: Occupancy, time: int) -> tuple[float | None, float | None]:
     """Above and below of a pair at a time, infinite for no limit on that side; both None where it does not judge in the state."""
     code = 0
-    if pairs.above.shape[1] > 1:
+    if pairs.by_occupancy:
         code = int(occupancy.limit_codes(pairs.place[pair : pair + 1], np.array([time]))[0])
         if not pairs.during[pair, int(occupancy.reported_codes(pairs.place[pair : pair + 1], np.array([time]))[0])]:
             return None, None
@@ -296,7 +318,7 @@ def _silence(pairs: Pairs, row: int, readings: Readings, at: int, recorded: Iter
 
 def _limits(pairs: Pairs, row: int) -> Iterator[Limits]:
     """The limits by state, states with the same ones together; none for kinds without limits."""
-    names = OCCUPANCIES if pairs.above.shape[1] > 1 else ("",)
+    names = OCCUPANCIES if pairs.by_occupancy else (RESTING if pairs.kind == "recovery" else "",)
     found: dict[tuple[float | None, float | None], list[str]] = {}
     for code, name in enumerate(names):
         above, below = float(pairs.above[row, code]), float(pairs.below[row, code])

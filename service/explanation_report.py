@@ -12,7 +12,21 @@ from facility.durations import Duration
 from facility.times import format_time
 from rules.promptness import Term, total_ns
 from service.cli.listing import local_time
-from service.explaining import HEARD, INSIDE, NOTHING, OPEN, SILENT, UNJUDGED, WAITING, Applied, Explanation, Recorded
+from service.explaining import (
+    AT_WORK,
+    HEARD,
+    INSIDE,
+    NOTHING,
+    OPEN,
+    RECOVERED,
+    RECOVERING,
+    SILENT,
+    UNJUDGED,
+    WAITING,
+    Applied,
+    Explanation,
+    Recorded,
+)
 from service.impact_report import columns
 
 _LATE_NS = 60 * 10**9
@@ -48,7 +62,9 @@ def lines(told: Explanation, zone: ZoneInfo) -> Iterator[str]:
 def _rule(one: Applied, told: Explanation, zone: ZoneInfo) -> Iterator[str]:
     rule = one.rule
     delays = [
-        f"{name} {value}" for name in ("on_delay", "off_delay", "max_gap", "after") if (value := getattr(rule, name)) and str(value) != "0s"
+        f"{name} {value}"
+        for name in ("on_delay", "off_delay", "max_gap", "after", "within")
+        if (value := getattr(rule, name)) and str(value) != "0s"
     ]
     deadband = [f"deadband {rule.deadband:g}"] if rule.deadband else []
     yield f"{rule.id} ({rule.kind}, {rule.level}, {rule.priority}) {', '.join([*deadband, *delays])}".rstrip()
@@ -78,6 +94,13 @@ def conclusion(one: Applied, told: Explanation, zone: ZoneInfo) -> str:
         return f"no alarm: out since {since} (newest reading {value}), but on_delay asks for {asked}: until {until}"
     if stood.what == INSIDE:
         return f"no alarm: the newest reading, {value} at {since}, is inside"
+    if stood.what == RECOVERING:
+        asked = Duration(stood.until - stood.since)
+        return f"no alarm: at rest since {since}, and not yet inside (newest reading {value}), but {asked} are given: until {until}"
+    if stood.what == RECOVERED:
+        return f"no alarm: at rest since {since}, and recovered: last inside at {until} (newest reading {value})"
+    if stood.what == AT_WORK:
+        return f"no alarm: {told.point.place} was not at rest after another state (newest reading {value})"
     if stood.what == UNJUDGED:
         return f"no alarm: in the state {told.limits_state} nothing is specified, so the newest reading, {value} at {since}, is not judged"
     if stood.what == SILENT:

@@ -13,7 +13,7 @@ from facility.limits import LEVELS, LimitTable
 from facility.site import OCCUPANCIES, Facility, Point
 from facility.times import format_time
 from ingest.entries import Changed
-from rules.plan import matches
+from rules.plan import matches, states_of
 from rules.rule import Bound, Rule, Selection
 from service.judging import Judge
 
@@ -128,7 +128,7 @@ def _at_point(rule: Rule, point: Point, tables: Mapping[str, LimitTable]) -> dic
     for side in ("above", "below"):
         bound = getattr(rule, side)
         if isinstance(bound, Bound) and isinstance(bound.value, str):
-            cells = {state: tables[bound.value].cell(point, state, rule.level) for state in OCCUPANCIES}
+            cells = {state: tables[bound.value].cell(point, state, rule.level) for state in states_of(rule)}
             limits = {state: getattr(cell, side) if cell else None for state, cell in cells.items()}
             found[side] = f"{bound.value}: {_by_occupancy(limits, point.unit) or 'none'}"
         elif isinstance(bound, Bound):

@@ -124,8 +124,7 @@ class LimitsInForce:
 
 
 def _limit(pairs: Pairs, row: int, code: int) -> LimitInForce | None:
-    column = code if pairs.by_occupancy else 0
-    above, below = float(pairs.above[row, column]), float(pairs.below[row, column])
+    above, below = pairs.limits_in(row, OCCUPANCIES[code])
     if math.isnan(above):
         return None
     rule = pairs.rules[row]

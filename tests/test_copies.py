@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from alerts.backtest import Backtest
 from alerts.outages import Outages
 from facility.durations import parse_duration
-from facility.site import Facility
+from facility.site import OCCUPANCIES, Facility
 from rules.copies import Deaths
 from rules.plan import plan_of
 from rules.rule import Rule, Selection
@@ -109,12 +109,14 @@ def test_nothing_is_said_by_a_point_that_is_retired() -> None:
 
 @st.composite
 def changing(draw: st.DrawFn, facility: Facility) -> Facility:
-    """The same points; some now report on change, or no more, or at another pace."""
+    """The same points; some now report on change, or no more, or at another pace; rooms may begin in another state, and be cleaned longer."""
     points = []
     for point in facility.points:
         period_ns, retired_ns = draw(st.sampled_from((HALF_NS, SECOND_NS))), draw(st.sampled_from((None, None, START_NS + 12 * SECOND_NS)))
         points.append(replace(point, period_ns=period_ns, on_change=draw(st.booleans()), retired_ns=retired_ns))
-    return replace(facility, points=tuple(points))
+    states, clean_up = st.sampled_from(OCCUPANCIES[:3]), st.sampled_from((0, HALF_NS, 2 * SECOND_NS))
+    places = [replace(place, occupancy=draw(states), clean_up_ns=draw(clean_up)) for place in facility.places]
+    return replace(facility, places=tuple(draw(st.sampled_from((facility.places, tuple(places))))), points=tuple(points))
 
 
 @given(

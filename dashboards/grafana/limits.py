@@ -32,16 +32,15 @@ def limit_lines(plan: Plan) -> tuple[LimitLine, ...]:
 
 def _lines(pairs: Pairs, row: int) -> list[LimitLine]:
     found: dict[tuple[str, float], list[str]] = {}
-    states = OCCUPANCIES if pairs.by_occupancy else ("",)
-    for column, state in enumerate(states):
-        above, below = float(pairs.above[row, column]), float(pairs.below[row, column])
+    for state in OCCUPANCIES:
+        above, below = pairs.limits_in(row, state)
         for side, value in (("above", above), ("below", below)):
             if math.isfinite(value):
                 found.setdefault((side, value), []).append(state)
     rule, point = pairs.rules[row], pairs.points[row]
     inclusive = {"above": bool(pairs.above_inclusive[row]), "below": bool(pairs.below_inclusive[row])}
     return [
-        LimitLine(point.id, rule.id, rule.level, side, value, inclusive[side], () if len(held) == len(states) else tuple(held))
+        LimitLine(point.id, rule.id, rule.level, side, value, inclusive[side], () if len(held) == len(OCCUPANCIES) else tuple(held))
         for (side, value), held in found.items()
     ]
 

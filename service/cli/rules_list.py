@@ -79,6 +79,8 @@ def breaching(rule: Rule) -> str:
         return f"{rule.k} of {rule.n} readings {sides}"
     if rule.kind == "mean":
         return f"mean over {rule.window} {sides}"
+    if rule.kind == "recovery":
+        return f"still {sides} {rule.within or 'clean_up'} after the change to at_rest"
     if rule.kind == "stale":
         return f"nothing received for {rule.after}"
     if rule.kind == "state":

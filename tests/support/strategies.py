@@ -312,6 +312,9 @@ def recordings(draw: st.DrawFn, facility: Facility, *, size: int = 40, conflicts
     moments = st.sampled_from([row.time for row in rows] or [START_NS])
     for _ in range(draw(st.integers(0, 5))):
         rows.append(Row(draw(st.sampled_from(places)), draw(moments), draw(st.sampled_from(OCCUPANCIES[:3]))))
+    for place in draw(st.lists(st.sampled_from(places), max_size=2)):  # work, and rest after it
+        begin, end = sorted((draw(moments), draw(moments)))
+        rows += [Row(place, begin - 1, "in_operation"), Row(place, end, "at_rest")]
     if not conflicts:
         first = {(row.point, row.time): row for row in reversed(rows) if row.quality != "Good"}
         return tuple(sorted(first.values(), key=lambda row: row.time))
