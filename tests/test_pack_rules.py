@@ -53,6 +53,7 @@ def eager(rule: Rule) -> Rule:
         on_delay=Duration(rule.on_delay.ns * 2 // 3, max(rule.on_delay.periods - 1, Fraction(0))),
         after=shorter(rule.after),
         duration=shorter(rule.duration),
+        within=shorter(rule.within),
         change=rule.change and rule.change * 2 / 3,
         k=rule.k and max(rule.k - 1, 1),
     )

@@ -162,6 +162,16 @@ def test_levels_make_two_rules_of_one_alarm() -> None:
         ("kind: mean, above: anex1, window: 5m", "above", "'anex1'"),
         ("kind: mean, above: 5, window: 5m, min_readings: 0", "min_readings", "0"),
         ("kind: mean, above: 5, window: 5m, k: 2", "k", "k in a rule of kind mean"),
+        ("kind: recovery, within: 20m", "kind", "recovery without a limit"),
+        ("kind: recovery, above: 5, within: 0s", "within", "0s"),
+        ("kind: recovery, above: 5, within: -1m", "within", "-1m"),
+        ("kind: recovery, above: 5, on_delay: 1m", "on_delay", "on_delay in a rule of kind recovery"),
+        ("kind: recovery, above: 5, off_delay: 1m", "off_delay", "off_delay in a rule of kind recovery"),
+        ("kind: recovery, above: 5, deadband: 1", "deadband", "deadband in a rule of kind recovery"),
+        ("kind: recovery, above: 5, max_gap: 1m", "max_gap", "max_gap in a rule of kind recovery"),
+        ("kind: recovery, above: 5, while: at_rest", "while", "while in a rule of kind recovery"),
+        ("kind: recovery, above: nowhere", "above", "the unknown limit table 'nowhere'"),
+        ("kind: limit, above: 5, within: 1m", "within", "within in a rule of kind limit"),
         ("kind: mean, above: 5, below: 4, deadband: 1, window: 5m", "deadband", "above 5, below 4, deadband 1"),
         ("kind: limit, above: 5, min_readings: 2", "min_readings", "min_readings in a rule of kind limit"),
         ("kind: stale, after: 9s, while: at_rest", "while", "while in a rule of kind stale"),
@@ -200,7 +210,7 @@ def test_what_check_refuses(rule: str, key: str, found: str) -> None:
 
 def test_the_kinds_that_there_are_are_named() -> None:
     problem = problem_of("  - {id: r, kind: flat_line}\n")
-    assert problem.allowed == "limit, rate, flatline, count, mean, stale, quality, clock_ahead, state"
+    assert problem.allowed == "limit, rate, flatline, count, mean, recovery, stale, quality, clock_ahead, state"
     assert problem.hint == "Did you mean flatline?"
 
 
@@ -273,6 +283,24 @@ def test_what_a_table_does_not_specify_is_listed() -> None:
     _, problems, fit = read("  - {id: r, kind: limit, select: {quantity: particles_0_5um}, above: annex1}\n")
     assert not problems
     assert fit.unspecified == (Unspecified("r", "bsc1.p05", ("cleaning", "maintenance", "shutdown")),)
+
+
+def test_a_recovery_without_a_time_or_a_limit_at_rest_is_told() -> None:
+    rule = "  - {{id: r, kind: recovery, select: {{quantity: particles_0_5um}}, above: annex1{}}}\n"
+    _, problems, fit = read(rule.format(""))
+    assert not problems
+    (warning,) = fit.warnings
+    assert (warning.found, warning.key) == ("recovery without a time at bsc1: not judged there", "rules[0].kind")
+    assert read(rule.format(", within: 15m"))[2] == Fit()
+    rows = (LimitRow(quantity="particles_0_5um", occupancy="in_operation", above=5.0),)
+    _, _, fit = read(rule.format(", within: 15m").replace("annex1", "limits"), {"limits": LimitTable("limits", rows)})
+    assert fit.unspecified == (Unspecified("r", "bsc1.p05", ("at_rest",)),)
+
+
+def test_the_levels_of_a_recovery_are_compared_at_rest() -> None:
+    rule = "  - {{id: r, kind: recovery, select: {{point: bsc1.p05}}, within: 15m, levels: {{alert: {{above: {}}}, action: {{above: annex1}}}}}}\n"
+    assert [one.within for one in rules_of(rule.format(3520))] == [parse_duration("15m")] * 2
+    assert "an alert at 3521, outside the action limit 3520 for bsc1.p05, at_rest" in problem_of(rule.format(3521)).found
 
 
 def test_limits_of_tables_are_checked_where_they_apply() -> None:
