@@ -116,7 +116,7 @@ def _timeline(place: Place, messages: list[tuple[int, str]], room: Timeline | No
 
 
 def _rested(timeline: Timeline) -> NDArray[np.int64]:
-    """Beside each time of a timeline the change to at_rest since which it has lasted; NO_SPELL in another state, and from the beginning on."""
+    """Beside each time of a timeline the change to at_rest that its state began with; NO_SPELL for others, and that of the beginning."""
     changed = np.append(True, timeline.code[1:] != timeline.code[:-1])
     first = np.maximum.accumulate(np.where(changed, np.arange(len(changed)), 0))
     return np.where((timeline.code == AT_REST) & (first > 0), timeline.time[first], NO_SPELL)

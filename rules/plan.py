@@ -63,8 +63,9 @@ class Pairs:
 
     `above`, `below` float64 [n, s], s = 1 or one column per occupancy, infinite where that side has no limit, NaN where the state's cell is
     not specified; `during` bool [n, s], whether the rule judges in that state; `unless` the index in `conditions` of what suspends it, -1
-    for nothing; `two_sided`, `below_only` by the sides that the rule has; `window` is the `window`, `duration` or `within` of a rule, `change`
-    its `change` or `tolerance`; durations int64 ns; `offsets` int64 [points + 1]: pairs of point number p are rows offsets[p]:offsets[p + 1].
+    for nothing; `two_sided`, `below_only` by the sides that the rule has; `window` is the `window`, `duration` or `within` of a rule,
+    `change` its `change` or `tolerance`; durations int64 ns; `offsets` int64 [points + 1]: pairs of point number p are rows
+    offsets[p]:offsets[p + 1].
     Of `recovery` the one column is that of at_rest, NaN where its cell is not specified.
     """
 

@@ -91,8 +91,9 @@ class _Check:
 
     def _selected(self, rule: Rule) -> list[Point]:
         def fits(rule: Rule, point: Point) -> bool:
-            of_instruments = point.derived is not None and rule.kind in OF_INSTRUMENTS
-            return judges(rule, point, self.facility) if rule.pack else matches(rule.select, point) and not of_instruments  # a pack fits what it finds
+            if rule.pack:  # it fits what it finds
+                return judges(rule, point, self.facility)
+            return matches(rule.select, point) and not (point.derived is not None and rule.kind in OF_INSTRUMENTS)
 
         return [point for point in self.points if fits(rule, point)]
 

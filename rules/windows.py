@@ -43,8 +43,8 @@ class Windows:
     `start`:`end` is its lead in `pool`, empty when the next reading begins a segment; its region is `base`:`room`. `began` is the segment's
     first time; `whole` that nothing is missing before it (False only for what is read from the middle of a history). `sums` are those of
     the lead (`mean`; `count`: how many are beyond, in `whole`). For `flatline`, `since` is the first time of the run of readings that do
-    not differ by more than the tolerance, `high` and `low` its largest and smallest, `broken` that it does not reach the segment's first; for
-    `recovery`, `since` is the time of the newest reading inside the limit.
+    not differ by more than the tolerance, `high` and `low` its largest and smallest, `broken` that it does not reach the segment's first;
+    for `recovery`, `since` is the time of the newest reading inside the limit.
     """
 
     pool: Pool

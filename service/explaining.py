@@ -108,6 +108,8 @@ class Applied:
     limits: tuple[Limits, ...]
     standing: Standing
     terms: tuple[Term, ...]
+    within: Duration | None = None
+    """Of `recovery` how long the place may need."""
 
 
 @dataclass(frozen=True)
@@ -297,7 +299,8 @@ def limits_at(pairs: Pairs, pair: int, occupancy: Occupancy, time: int) -> tuple
 def _applied(pairs: Pairs, row: int, standing: Mapping[str, Standing], evaluate_every_ns: int) -> Applied:
     rule, point = pairs.rules[row], pairs.points[row]
     terms = worst_case(rule, point, evaluate_every_ns)
-    return Applied(rule, tuple(_limits(pairs, row)), standing.get(rule.id, Standing(NOTHING)), terms)
+    within = Duration(int(pairs.window[row])) if pairs.kind == "recovery" else None
+    return Applied(rule, tuple(_limits(pairs, row)), standing.get(rule.id, Standing(NOTHING)), terms, within)
 
 
 def _silence(pairs: Pairs, row: int, readings: Readings, at: int, recorded: Iterable[Recorded]) -> dict[str, Standing]:

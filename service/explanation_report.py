@@ -62,12 +62,11 @@ def lines(told: Explanation, zone: ZoneInfo) -> Iterator[str]:
 def _rule(one: Applied, told: Explanation, zone: ZoneInfo) -> Iterator[str]:
     rule = one.rule
     delays = [
-        f"{name} {value}"
-        for name in ("on_delay", "off_delay", "max_gap", "after", "within")
-        if (value := getattr(rule, name)) and str(value) != "0s"
+        f"{name} {value}" for name in ("on_delay", "off_delay", "max_gap", "after") if (value := getattr(rule, name)) and str(value) != "0s"
     ]
     deadband = [f"deadband {rule.deadband:g}"] if rule.deadband else []
-    yield f"{rule.id} ({rule.kind}, {rule.level}, {rule.priority}) {', '.join([*deadband, *delays])}".rstrip()
+    within = [] if one.within is None else [f"within {one.within} of the change to at_rest"]
+    yield f"{rule.id} ({rule.kind}, {rule.level}, {rule.priority}) {', '.join([*deadband, *delays, *within])}".rstrip()
     for limits in one.limits:
         sides = [f"{name} {value:g}" for name, value in (("below", limits.below), ("above", limits.above)) if value is not None]
         if not sides and not limits.states:
@@ -190,6 +189,7 @@ def document(told: Explanation) -> dict[str, Any]:
                 "kind": one.rule.kind,
                 "level": one.rule.level,
                 "limits": [asdict(limits) for limits in one.limits],
+                "within": None if one.within is None else str(one.within),
                 "standing": one.standing.what,
                 "says": conclusion(one, told, ZoneInfo("UTC")),
                 "worst_case_ns": total_ns(one.terms),

@@ -109,7 +109,7 @@ def test_nothing_is_said_by_a_point_that_is_retired() -> None:
 
 @st.composite
 def changing(draw: st.DrawFn, facility: Facility) -> Facility:
-    """The same points; some now report on change, or no more, or at another pace; rooms may begin in another state, and be cleaned longer."""
+    """The same points; some now report on change, or no more, or at another pace; rooms begin in another state, or are cleaned longer."""
     points = []
     for point in facility.points:
         period_ns, retired_ns = draw(st.sampled_from((HALF_NS, SECOND_NS))), draw(st.sampled_from((None, None, START_NS + 12 * SECOND_NS)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from click.testing import CliRunner
 
 from facility.times import format_time
 from service.cli import main
-from tests.support.archive_data import START, Installation
+from service.configuration import Configuration, load_configuration
+from tests.support.archive_data import START, Installation, example_configuration
 
 SECOND_NS = 10**9
 
@@ -101,6 +103,48 @@ def test_silence_late_and_bad_readings(place: Installation) -> None:
     assert "bad, not judged" in row
     assert "RAISED" in row  # of quality
     assert standing(place, "inc1.temp", 203)["incubator-temperature.action"]["says"].startswith("no alarm: the newest reading, 37 degC")
+
+
+def recovering(folder: Path) -> Configuration:
+    """The example with a rule that rooms are back at rest in time, of five minutes in cp1."""
+    example_configuration(folder)
+    for name, found, wanted in (
+        ("facility.yaml", "clean_up: 20m", "clean_up: 5m"),
+        ("rules.yaml", "rules:\n", "rules:\n  - {id: back, kind: recovery, select: {quantity: particles_0_5um}, above: annex1}\n"),
+    ):
+        text = (folder / name).read_text("utf-8")
+        assert found in text
+        (folder / name).write_text(text.replace(found, wanted, 1), "utf-8")
+    return load_configuration(folder / "renrum.yaml", {})
+
+
+def test_a_room_that_has_to_recover(tmp_path: Path) -> None:
+    place = Installation(tmp_path / "site", recovering)
+    (point,) = [
+        one.id for one in place.configuration.facility.points if one.room == "cp1" and one.quantity == "particles_0_5um" and not one.zone
+    ]
+    place.occupancy("cp1", "in_operation", -60)
+    place.occupancy("cp1", "at_rest", 30)
+    for minute, value in enumerate((9e4, 8e4, 6e4, 5e4, 4e4, 4e4, 4e4, 3000, 4e4)):
+        place.at = max(place.at, START + minute * 60 * SECOND_NS)
+        place.read(point, value, minute * 60)
+        place.at += 3 * SECOND_NS
+        place.step()
+    place.close()
+    found = {second: standing(place, point, second)["back"] for second in (10, 100, 370, 425, 485)}
+    whats = [one["standing"] for one in found.values()]
+    assert whats == ["at_work", "recovering", "open", "recovered", "recovered"]
+    assert found[100]["says"] == (
+        "no alarm: at rest since 2026-11-20 08:00:30, and not yet inside (newest reading 80000 1/m3), but 5m are given:"
+        " until 2026-11-20 08:05:30"
+    )
+    assert found[485]["says"].endswith("and recovered: last inside at 2026-11-20 08:07:00 (newest reading 40000 1/m3)")
+    assert (found[10]["within"], found[10]["limits"]) == ("5m", [{"states": ["at_rest"], "above": 3520.0, "below": None}])
+    assert found[10]["worst_case_ns"] == 9 * SECOND_NS
+    text = explain(place, point, 485, "--readings", "9")
+    assert "back (recovery, alert, medium) within 5m of the change to at_rest" in text
+    for verdict in ("not at rest after work", "beyond, still in time", "RAISED", "cleared", "recovered"):
+        assert verdict in text, verdict
 
 
 def test_refusals(place: Installation) -> None:

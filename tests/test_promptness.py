@@ -27,7 +27,10 @@ POINT = Point("p", "temperature", "degC", "r", period_ns=10 * SECOND_NS)
             {"sampling": 10, "on_delay": 30, "evaluation": 5, "first page": 1},
         ),
         (Rule("a", "limit", above=Bound("annex1")), {"sampling": 10, "settling": 2, "evaluation": 5, "first page": 1}),
-        (Rule("a", "recovery", above=Bound(1.0), within=parse_duration("9m")), {"sampling": 10, "settling": 2, "evaluation": 5, "first page": 1}),
+        (
+            Rule("a", "recovery", above=Bound(1.0), within=parse_duration("9m")),
+            {"sampling": 10, "settling": 2, "evaluation": 5, "first page": 1},
+        ),
         (Rule("a", "stale", after=parse_duration("3 periods")), {"after": 30, "evaluation": 5, "first page": 1}),
         (Rule("a", "quality"), {"sampling": 10, "evaluation": 5, "first page": 1}),
     ],

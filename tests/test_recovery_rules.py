@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facility.durations import parse_duration
-from facility.site import Facility, Place
+from facility.site import SECOND_NS, Facility, Place
 from rules.plan import plan_of
 from rules.rule import Bound, Rule, Unless
 from tests.support.admitted import Row
 from tests.support.living import Life
 from tests.support.reference import evaluate
-from tests.support.strategies import SECOND_NS, Story, cuttings, stories
+from tests.support.strategies import Story, cuttings, stories
 from tests.support.tables import PlainCell, PlainTable
 from tests.support.told import AT_4, AT_10, Short, bench, beside, found, ns, one_room, rows, short
 from tests.test_judgement import looking_back_little, plain

@@ -484,7 +484,9 @@ def test_every_kind_tells_of_every_story(story: Story) -> None:
         assert excursion.readings >= 1 or kind == "stale"
 
 
-@given(stories(kinds=("rate", "flatline", "count", "mean", "recovery", "limit"), conflicts=False, untimely=False, conditions=True), st.data())
+@given(
+    stories(kinds=("rate", "flatline", "count", "mean", "recovery", "limit"), conflicts=False, untimely=False, conditions=True), st.data()
+)
 def test_any_order_of_arrival_gives_the_same_excursions(story: Story, data: st.DataObject) -> None:
     late = data.draw(arriving(story.rows, ahead=False))
     told, again = (evaluate(story.facility, story.rules, story.tables, rows) for rows in (story.rows, late))

@@ -298,7 +298,8 @@ def test_a_recovery_without_a_time_or_a_limit_at_rest_is_told() -> None:
 
 
 def test_the_levels_of_a_recovery_are_compared_at_rest() -> None:
-    rule = "  - {{id: r, kind: recovery, select: {{point: bsc1.p05}}, within: 15m, levels: {{alert: {{above: {}}}, action: {{above: annex1}}}}}}\n"
+    levels = "levels: {{alert: {{above: {}}}, action: {{above: annex1}}}}"
+    rule = f"  - {{{{id: r, kind: recovery, select: {{{{point: bsc1.p05}}}}, within: 15m, {levels}}}}}\n"
     assert [one.within for one in rules_of(rule.format(3520))] == [parse_duration("15m")] * 2
     assert "an alert at 3521, outside the action limit 3520 for bsc1.p05, at_rest" in problem_of(rule.format(3521)).found
 

@@ -1,13 +1,13 @@
 """The slow, obvious evaluator: docs/rules.md in plain Python, to be read beside that page.
 
 It shares no code with the engine, only the values that go in (Facility, Rule) and come out (Excursion). It holds everything in lists,
-looks everything up by walking them, and follows the headings of the page; "Readings" and "Rooms' states" are in admitted.py.
+looks everything up by walking them, and follows the headings of the page; "Readings" and "Rooms' states" are in admitted.py, what the
+kinds say in reference_kinds.py.
 Times and durations are int ns.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -17,13 +17,26 @@ from typing import Protocol
 from facility.site import SECOND_NS, Facility, Point
 from rules.excursion import Excursion
 from rules.rule import Bound, Rule
-from tests.support.admitted import Admitted, Reading, Row, State, admit, arrived, occupancy, occupancy_of_limits, spell, with_received
+from tests.support.admitted import Admitted, Reading, Row, State, admit, arrived, occupancy, occupancy_of_limits, with_received
 from tests.support.reference_derived import with_derived
+from tests.support.reference_kinds import (
+    BREACHING,
+    NEITHER,
+    NO_LIMITS,
+    RETURNED,
+    Evaluated,
+    Limits,
+    against,
+    beyond,
+    count,
+    flatline,
+    mean_of,
+    rate,
+    recovery,
+)  # fmt: skip
 from tests.support.reference_received import Lived, Outage, Span, clocks, deaths, in_service, silences, stays, with_copies
 
 __all__ = ["Lived", "Outage", "Outcome", "Row", "Sides", "Table", "evaluate"]
-
-BREACHING, RETURNED, NEITHER = "breaching", "returned", "neither"
 
 
 class Sides(Protocol):
@@ -111,24 +124,6 @@ def selects(rule: Rule, point: Point) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of one reading; None where that side has none."""
-
-    above: float | None
-    below: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluated:
-    """A reading that is evaluated, or a copy of one; `limits` are empty for the kinds without."""
-
-    time: int
-    value: float
-    quality: str
-    limits: Limits
-
-
-@dataclass(frozen=True, slots=True)
 class Judged:
     """What a kind says of an evaluated reading; `measured` is what its peak is taken of, None for a `mean` that is none yet."""
 
@@ -136,7 +131,7 @@ class Judged:
     stretch: int
     verdict: str
     measured: float | None = None
-    limits: Limits = Limits(None, None)
+    limits: Limits = NO_LIMITS
 
 
 def judge(
@@ -247,82 +242,6 @@ def said_of(rule: Rule, point: Point, stretch: Sequence[Evaluated], number: int)
     raise NotImplementedError(rule.kind)
 
 
-def against(rule: Rule, value: float, limits: Limits) -> str:
-    """Breaching, returned or neither: a value, or a mean, against its limits."""
-    if beyond(rule.above, limits.above, value, 1) or beyond(rule.below, limits.below, value, -1):
-        return BREACHING
-    below_upper = limits.above is None or value <= limits.above - rule.deadband
-    above_lower = limits.below is None or value >= limits.below + rule.deadband
-    return RETURNED if below_upper and above_lower else NEITHER
-
-
-def beyond(bound: Bound | None, limit: float | None, value: float, sign: int) -> bool:
-    """Whether a value is beyond one side; `sign` is 1 for above, -1 for below."""
-    if bound is None or limit is None:
-        return False
-    return sign * value > sign * limit or (bound.inclusive and value == limit)
-
-
-def rate(rule: Rule, point: Point, stretch: Sequence[Evaluated]) -> str:
-    assert rule.window is not None
-    assert rule.change is not None
-    last = stretch[-1]
-    window = [reading for reading in stretch if reading.time >= last.time - rule.window.of(point.period_ns)]
-    if abs(last.value - window[0].value) > rule.change:
-        return BREACHING
-    return RETURNED if len(window) > 1 else NEITHER
-
-
-def flatline(rule: Rule, point: Point, stretch: Sequence[Evaluated]) -> str:
-    assert rule.duration is not None
-    first = len(stretch) - 1  # where S begins
-    while first > 0 and spread(stretch[first - 1 :]) <= rule.tolerance:
-        first -= 1
-    if stretch[-1].time - stretch[first].time >= rule.duration.of(point.period_ns):
-        return BREACHING
-    return NEITHER if first == 0 else RETURNED
-
-
-def spread(readings: Sequence[Evaluated]) -> float:
-    return max(reading.value for reading in readings) - min(reading.value for reading in readings)
-
-
-def count(rule: Rule, stretch: Sequence[Evaluated]) -> str:
-    assert rule.k is not None
-    assert rule.n is not None
-    last_n = stretch[-rule.n :]
-    if len(last_n) < rule.min_readings:
-        return NEITHER
-    if sum(against(rule, reading.value, reading.limits) == BREACHING for reading in last_n) >= rule.k:
-        return BREACHING
-    return RETURNED if len(last_n) == rule.n else NEITHER
-
-
-def mean_of(rule: Rule, point: Point, stretch: Sequence[Evaluated]) -> float | None:
-    """The mean at the last reading; None during the warm-up and with too few readings."""
-    assert rule.window is not None
-    since = stretch[-1].time - rule.window.of(point.period_ns)
-    values = [reading.value for reading in stretch if reading.time > since]
-    if stretch[0].time > since or len(values) < rule.min_readings:
-        return None
-    return math.fsum(values) / len(values)
-
-
-def recovery(facility: Facility, rule: Rule, point: Point, states: Sequence[State], stretch: Sequence[Evaluated]) -> list[str]:
-    """What is said of each reading of a stretch."""
-    within = facility.place_by_id[point.place].clean_up_ns if rule.within is None else rule.within.of(point.period_ns)
-    verdicts = []
-    for position, reading in enumerate(stretch):
-        since = spell(facility, states, point.place, reading.time)
-        breaching = False
-        if since is not None and against(rule, reading.value, reading.limits) == BREACHING:
-            counts_from = max(since, stretch[0].time)
-            before = [r for r in stretch[:position] if r.time >= since and against(rule, r.value, r.limits) != BREACHING]
-            breaching = not before and within > 0 and reading.time >= counts_from + within
-        verdicts.append(BREACHING if breaching else RETURNED)
-    return verdicts
-
-
 def limits_at(
     facility: Facility, rule: Rule, point: Point, tables: Mapping[str, Table], states: Sequence[State], time: int
 ) -> Limits | None:
@@ -344,7 +263,7 @@ def limits_at(
     except LookupError:
         return None
     kind_has_limits = rule.above is not None or rule.below is not None
-    return None if kind_has_limits and limits == Limits(None, None) else limits
+    return None if kind_has_limits and limits == NO_LIMITS else limits
 
 
 def peak(rule: Rule, inside: Sequence[Judged]) -> tuple[float, float | None]:
