@@ -9,7 +9,7 @@ from pathlib import Path
 from facility.reading import QUALITIES
 from facility.site import SECOND_NS, Point
 from facility.wire import Published
-from rules.plan import OF_INSTRUMENTS, watched
+from rules.plan import OF_INSTRUMENTS, watched, within_ns
 from rules.rule import Rule
 from service.challenge.ahead import challenge_ahead
 from service.challenge.compared import Findings, outcome_of
@@ -17,6 +17,7 @@ from service.challenge.drivers import DRIVERS, ON_ARRIVAL, made, subjects
 from service.challenge.hastened import Hastened
 from service.challenge.instance import Instance, head_of
 from service.challenge.meaning import selects
+from service.challenge.recovery_cases import NO_TIME
 from service.challenge.schedule import Schedule, scheduled
 from service.challenge.silence import challenge_silence
 from service.challenge.subject import FAIL, NOT_APPLICABLE, NOT_TESTED, PASS, Gap, Outcome, Trial
@@ -137,6 +138,8 @@ def _planned(configuration: Configuration, chosen: Sequence[Chosen], tolerance_n
             elif not _counts(rule, point):
                 reason = "it counts in periods, and the point declares none: it does not judge the point"
                 outcomes.append(Outcome(rule.id, point.id, "rule", "the rule at the point", NOT_APPLICABLE, reason))
+            elif rule.kind == "recovery" and not within_ns(rule, point, configuration.facility):
+                outcomes.append(Outcome(rule.id, point.id, "rule", "the rule at the point", NOT_APPLICABLE, NO_TIME))
             elif rule.kind in DRIVERS:
                 for subject in subjects(rule, point, configuration.facility, configuration.tables, tolerance_ns):
                     for test in made(subject):
@@ -165,7 +168,7 @@ def _driven(rule: Rule, point: Point) -> bool:
 
 def _counts(rule: Rule, point: Point) -> bool:
     """Whether the rule's durations mean something at the point."""
-    durations = (rule.on_delay, rule.off_delay, rule.max_gap, rule.after, rule.window, rule.duration)
+    durations = (rule.on_delay, rule.off_delay, rule.max_gap, rule.after, rule.window, rule.duration, rule.within)
     return point.period_ns is not None or not any(duration is not None and duration.periods for duration in durations)
 
 
@@ -177,6 +180,9 @@ def _by_times(instance: Instance, schedule: Schedule, say: Callable[[str], None]
     """All tests that are judged on the times of readings: first what arrives in time, then what arrives late."""
     for time, state in schedule.states:
         instance.state(time, state)
+    for trial in schedule.trials:
+        for at, state in trial.states:
+            instance.state(trial.begin + at, state, [trial.subject.point.place])
     for late in (False, True):
         streams = _streams(schedule.trials, late)
         count = sum(len(readings) for readings in streams.values())

@@ -10,6 +10,7 @@ from facility.site import OCCUPANCIES, Facility, Point
 from rules.rule import Rule
 from service.challenge.limit_cases import limit_cases, quality_cases
 from service.challenge.meaning import limits_in
+from service.challenge.recovery_cases import recovery_cases, timed
 from service.challenge.script import Made, Script
 from service.challenge.subject import Subject, Trial
 from service.challenge.unless_cases import quiet, unless_cases
@@ -24,6 +25,7 @@ DRIVERS: dict[str, Driver] = {
     "rate": rate_cases,
     "flatline": flatline_cases,
     "quality": quality_cases,
+    "recovery": recovery_cases,
 }
 """Kinds that are judged on the times of readings. Whoever adds a kind adds its tests here, and its meaning to `meaning.KINDS`."""
 ON_ARRIVAL = ("stale", "clock_ahead")
@@ -35,6 +37,9 @@ def subjects(rule: Rule, point: Point, facility: Facility, tables: dict[str, Lim
     by_state = bool(rule.during) or any(bound is not None and isinstance(bound.value, str) for bound in (rule.above, rule.below))
     other = None if rule.unless is None else facility.point_by_id.get(rule.unless.point.replace("{room}", point.room))
     found: list[Subject] = []
+    if rule.kind == "recovery":
+        rule = timed(rule, point, facility)
+        return [Subject(rule, point, "at_rest", limits_in(rule, point, tables, "at_rest"), tolerance_ns, other=other)]
     for state in OCCUPANCIES if by_state else OCCUPANCIES[:1]:
         limits = limits_in(rule, point, tables, state)
         full = limits is not None and not any(subject.full for subject in found)

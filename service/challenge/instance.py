@@ -93,11 +93,11 @@ class Instance:
 
     # Sending
 
-    def state(self, time: int, state: str) -> None:
-        """Tell every room and zone its occupancy from `time` on."""
+    def state(self, time: int, state: str, places: Sequence[str] | None = None) -> None:
+        """Tell rooms and zones (by id; None: every one) their occupancy from `time` on."""
         facility = self.configuration.facility
-        for place in facility.places:
-            self._outlet.publish(occupancy_topic(facility.site.id, place.id), encode_state(time, state, ORIGIN), 0, retain=True)
+        for place in [place.id for place in facility.places] if places is None else places:
+            self._outlet.publish(occupancy_topic(facility.site.id, place), encode_state(time, state, ORIGIN), 0, retain=True)
             self.sent += 1
         self._outlet.drain()
 

@@ -175,8 +175,19 @@ def _mean(subject: Subject, stretch: Sequence[Sample]) -> Said:
     return _against(subject, mean), mean
 
 
+def _recovery(subject: Subject, stretch: Sequence[Sample]) -> Said:
+    newest = stretch[-1]
+    rested = next((begin for begin, end in subject.spells if begin <= newest.at < end), None)
+    if rested is None or _against(subject, newest.value) != BREACHING:
+        return RETURNED, newest.value
+    recovered = any(one.at >= rested and _against(subject, one.value) != BREACHING for one in stretch)
+    late = newest.at >= max(rested, stretch[0].at) + subject.window
+    return (BREACHING if late and not recovered else RETURNED), newest.value
+
+
 KINDS: dict[str, Callable[[Subject, Sequence[Sample]], Said]] = {
     "limit": _limit, "quality": _quality, "rate": _rate, "flatline": _flatline, "count": _count, "mean": _mean,
+    "recovery": _recovery,
 }  # fmt: skip
 """What each kind says of the newest reading of a stretch."""
 

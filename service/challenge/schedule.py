@@ -23,11 +23,11 @@ class Schedule:
 
 def scheduled(trials: Sequence[Trial], facility: Facility, end: int) -> Schedule:
     """The tests laid into the past, so that the last one ends before `end`. Late readings come last, as they must not be too late."""
-    rounds = [
-        (state, [trial for trial in trials if trial.subject.state == state and trial.late is late])
-        for late in (False, True)
-        for state in OCCUPANCIES
-    ]
+    rounds = []
+    for late in (False, True):
+        some = [trial for trial in trials if trial.late is late]
+        rounds += [(state, [trial for trial in some if trial.subject.state == state and not trial.states]) for state in OCCUPANCIES]
+        rounds.append((OCCUPANCIES[0], [trial for trial in some if trial.states]))
     clean_up = max((place.clean_up_ns for place in facility.places), default=0)
     begin, laid, states = 0, list[Trial](), list[tuple[int, str]]()
     for state, members in rounds:

@@ -46,6 +46,8 @@ class Subject:
     tolerance_ns: int
     full: bool = True
     other: Point | None = None
+    spells: tuple[tuple[int, int], ...] = ()
+    """In a test of `recovery`, from when to when the place is at rest after work, ns of the test."""
 
     @cached_property
     def on_delay(self) -> int:
@@ -61,8 +63,8 @@ class Subject:
 
     @cached_property
     def window(self) -> int:
-        """The window of a rule that looks back, or the duration of one that waits for standstill; 0 for others."""
-        span = self.rule.window or self.rule.duration
+        """The window of a rule that looks back, the duration of one that waits for standstill, the time to recover; 0 for others."""
+        span = self.rule.window or self.rule.duration or self.rule.within
         return 0 if span is None else span.of(self.point.period_ns)
 
     @cached_property
@@ -141,6 +143,8 @@ class Trial:
     due: tuple[Due, ...]
     begin: int = 0
     """When it starts, ns UTC: set when it is scheduled."""
+    states: tuple[tuple[int, str], ...] = ()
+    """What the place of the point changes to, and when, in a test of that."""
 
     @property
     def late(self) -> bool:
@@ -148,7 +152,9 @@ class Trial:
 
     @property
     def points(self) -> frozenset[str]:
-        return frozenset(sample.point or self.subject.point.id for sample in self.samples)
+        """All that it needs for itself: points that send readings, and the place whose state it changes."""
+        place = [f"{self.subject.point.place}/occupancy"] if self.states else []
+        return frozenset([*(sample.point or self.subject.point.id for sample in self.samples), *place])
 
 
 @dataclass(frozen=True, slots=True)
