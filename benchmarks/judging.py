@@ -24,6 +24,7 @@ from rules.runs import RunState
 
 SUMS_MAX = 25.0
 WINDOWED_SUMS_MAX = 125.0
+SHIFT_NS = 3600 * SECOND_NS
 LONG_RECORDING_POINTS = 100
 """The limit is for recordings that are long a point; with few readings a point there is more to do beside them."""
 
@@ -56,6 +57,7 @@ def _rules() -> dict[str, tuple[Rule, ...]]:
         "count, 8 of 10": each("count", k=8, n=10),
         "mean, 5 min": each("mean", window=minutes[5]),
         "mean, 1 h": each("mean", window=minutes[60]),
+        "recovery, 5 s, at rest each second hour": each("recovery", within=Duration(5 * SECOND_NS)),
     }
 
 
@@ -64,7 +66,9 @@ def _kinds(points: int, count: int, chunks: int) -> Iterator[Figure]:
     quantities = tuple(Point(f"p{number}", KINDS[number % len(KINDS)][0], "", "room", period_ns=PERIOD_NS) for number in range(points))
     facility = Facility(Site("bench", "Bench"), (Place("room", "Room"),), quantities)
     numbers = {point.id: number for number, point in enumerate(quantities)}
-    occupancy = occupancy_of(facility, {})
+    shifts = range(SHIFT_NS, count * chunks * PERIOD_NS, SHIFT_NS)
+    states_said = [(at, "at_rest" if number % 2 else "in_operation") for number, at in enumerate(shifts)]
+    occupancy = occupancy_of(facility, {"room": states_said})
     plans = {name: plan_of(facility, rules, {}, numbers) for name, rules in _rules().items()}
     pairs = {name: next(group for group in plan.groups if len(group)) for name, plan in plans.items()}
     states = {name: RunState.initial(points) for name in plans}

@@ -48,18 +48,26 @@ class Occupancy:
         """The state that was reported at each (place, time)."""
         return _codes(self.reported, self._reported_last, places, times)
 
-    def at_rest_since(self, places: NDArray[np.int32], times: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The change to at_rest since which each place has been at rest at a time; NO_SPELL where it is not, or never was anything else."""
-        since = np.array([rested[-1] for rested in self._rested], np.int64)[places]
-        earlier = np.flatnonzero(times < self._reported_last.time[places])
-        for place in np.unique(places[earlier]):
-            rows = earlier[places[earlier] == place]
-            since[rows] = self._rested[place][np.searchsorted(self.reported[place].time, times[rows], side="right") - 1]
+    def at_rest_since(self, places: NDArray[np.int32], lengths: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The change to at_rest since which a place has been at rest; NO_SPELL where it is not, or never was anything else.
+
+        The times lie in stretches of these lengths, a place each, in the order of time in each of them.
+        """
+        since = np.repeat(self._rested_last[places], lengths)
+        starts = np.cumsum(lengths) - lengths
+        earlier = np.flatnonzero(times[starts] < self._reported_last.time[places])
+        for place, start, length in zip(places[earlier].tolist(), starts[earlier].tolist(), lengths[earlier].tolist(), strict=True):
+            edges = np.searchsorted(times[start : start + length], self.reported[place].time)
+            since[start : start + length] = np.repeat(self._rested[place], np.diff(edges, append=length))
         return since
 
     @cached_property
     def _rested(self) -> tuple[NDArray[np.int64], ...]:
         return tuple(_rested(timeline) for timeline in self.reported)
+
+    @cached_property
+    def _rested_last(self) -> NDArray[np.int64]:
+        return np.array([rested[-1] for rested in self._rested], np.int64)
 
     @cached_property
     def _limits_last(self) -> Timeline:

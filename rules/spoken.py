@@ -97,7 +97,7 @@ def _said(
     if pairs.kind == "flatline":
         return flatline(pairs, windows, fresh, value)
     if pairs.kind == "recovery":
-        rested = occupancy.at_rest_since(spread(pairs.place[block.pair], block), block.time)
+        rested = occupancy.at_rest_since(pairs.place[block.pair], block.lengths, block.time)
         return recovery(pairs, windows, fresh, value, rested, breaching_of(pairs, block, *limits))
     if pairs.kind == "count":
         breaching, full = count(pairs, windows, fresh)

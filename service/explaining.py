@@ -276,7 +276,7 @@ def _recovering(walk: Walk, pair: int, one: Readings) -> Standing:
     state, pairs, value = walk.state, walk.pairs, float(one.value[0])
     if state.open[pair]:
         return Standing(OPEN, int(state.onset[pair]), int(state.raised[pair]))
-    rested = int(walk.occupancy.at_rest_since(pairs.place[pair : pair + 1], one.time)[0])
+    rested = int(walk.occupancy.at_rest_since(pairs.place[pair : pair + 1], np.ones(1, np.int64), one.time)[0])
     if rested == NO_SPELL or state.windows is None:
         return Standing(AT_WORK, value=value)
     since, inside = max(rested, int(state.windows.began[pair])), int(state.windows.since[pair])

@@ -17,7 +17,7 @@ from tests.support.mosquitto import needs_mosquitto
 from tests.support.victoria import needs_vmalert
 
 ROOT = Path(__file__).parent.parent
-FIGURES = {"messages": 3, "journal": 3, "judging": 12, "month": 3, "start": 3, "step": 13, "flood": 7, "latency": 1, "historian": 5}
+FIGURES = {"messages": 3, "journal": 3, "judging": 13, "month": 3, "start": 3, "step": 13, "flood": 7, "latency": 1, "historian": 5}
 
 NEEDS: dict[str, Any] = {
     "messages": needs_mosquitto, "latency": needs_mosquitto, "start": needs_mosquitto,
