@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboards.grafana.limits import limit_lines
 from facility.durations import parse_duration
-from facility.site import SECOND_NS, Facility, Place
+from facility.site import OCCUPANCIES, SECOND_NS, Facility, Place
 from rules.plan import plan_of
 from rules.rule import Bound, Rule, Unless
+from service.cli.rules_list import breaching
+from service.views import LimitsInForce
 from tests.support.admitted import Row
 from tests.support.living import Life
 from tests.support.reference import evaluate
@@ -136,6 +139,18 @@ def test_a_place_without_a_time_is_not_judged() -> None:
     facility = one_room()
     assert found(recovery(None), [*REST_AT_2, *rows(*[20] * 9)], facility) == []
     assert [len(pairs) for pairs in plan_of(facility, [recovery(None)], {}, {"t": 0}).groups if len(pairs)] == []
+
+
+def test_its_limit_is_shown_at_rest_only() -> None:
+    plan = plan_of(one_room(), [recovery()], {}, {"t": 0})
+    assert [(line.value, line.states) for line in limit_lines(plan)] == [(10.0, ("at_rest",))]
+    shown = LimitsInForce(plan, {"t": 0})
+    assert [len(shown.of("t", code)) for code in range(len(OCCUPANCIES))] == [int(state == "at_rest") for state in OCCUPANCIES]
+
+
+def test_what_it_looks_for_in_words() -> None:
+    assert breaching(recovery("15m")) == "not back from above 10 within 15m of the change to at_rest"
+    assert breaching(recovery(None, Bound("annex1"))) == "not back from above annex1 within clean_up of the change to at_rest"
 
 
 # live

@@ -80,7 +80,7 @@ def breaching(rule: Rule) -> str:
     if rule.kind == "mean":
         return f"mean over {rule.window} {sides}"
     if rule.kind == "recovery":
-        return f"still {sides} {rule.within or 'clean_up'} after the change to at_rest"
+        return f"not back from {sides} within {rule.within or 'clean_up'} of the change to at_rest"
     if rule.kind == "stale":
         return f"nothing received for {rule.after}"
     if rule.kind == "state":
