@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from rules.occupancy import NO_SPELL
-from rules.plan import Pairs
+from rules.occupancy import NO_SPELL, Occupancy
+from rules.plan import Pairs, Plan
 from rules.window_kinds import Fresh, Said, spread
 from rules.windows import Flags, Floats, Ints, Windows
 
 NEVER_NS = np.iinfo(np.int64).min
+
+
+def at_rest_since(plan: Plan, occupancy: Occupancy, at: int) -> dict[int, int]:
+    """By point number since when its place is at rest at a moment (ns), of the points that are judged: what is said of them looks back so far."""
+    found: dict[int, int] = {}
+    for pairs in plan.groups:
+        if pairs.kind == "recovery" and len(pairs):
+            since = occupancy.at_rest_since(pairs.place, np.ones(len(pairs), np.int64), np.full(len(pairs), at))
+            found |= {int(point): int(begun) for point, begun in zip(pairs.point, since, strict=True) if begun != NO_SPELL}
+    return found
 
 
 def recovery(pairs: Pairs, windows: Windows, fresh: Fresh, value: Floats, rested: Ints, beyond: Flags) -> Said:

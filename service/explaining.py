@@ -25,6 +25,7 @@ from rules.excursion import SUPERSEDED, Excursion
 from rules.occupancy import NO_SPELL, Occupancy, occupancy_of
 from rules.plan import NEVER_NS, RESTING, Pairs, Plan
 from rules.promptness import Term, worst_case
+from rules.recovery import at_rest_since
 from rules.rule import Rule
 from rules.runs import BREACH, RETURN
 from service.archive import SERIES, Archive, ArchiveUnavailable
@@ -151,6 +152,7 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
         the_point = plan.facility.point_by_id[point]
         recorded = tuple(_recorded(archive, point, at, begin=at - LEAD_NS))
         start = min([at - LEAD_NS, *(one.excursion.onset - 1 for one in recorded)])
+        start = min(start, at_rest_since(plan, occupancy, start).get(number, at) - LEAD_NS)
         spans = spans_of([(begun, plan.on_change) for begun, plan, _ in epochs])
         if the_point.on_change:
             start = max([int(part.time[part.time <= start].max(initial=0)) for part in stored.slices(number)], default=0) or start

@@ -35,7 +35,9 @@ from rules.difference import (
     most_within_an_hour,
 )  # fmt: skip
 from rules.excursion import CURRENT, Excursion
+from rules.occupancy import occupancy_of
 from rules.plan import SETTLE_NS, Plan, plan_of
+from rules.recovery import at_rest_since
 from rules.trial import AFTER, BEFORE, RuleSet, changed_rules, parted, side_by_side
 from service.archive import SERIES, Archive
 from service.changing import Change
@@ -260,7 +262,7 @@ def _longest(plan: Plan) -> Iterator[int]:
     """The longest duration of each rule at any of its points."""
     for pairs in (*plan.groups, plan.stale):
         for rule, point in zip(pairs.rules, pairs.points, strict=True):
-            for key in ("on_delay", "off_delay", "after", "window", "duration"):
+            for key in ("on_delay", "off_delay", "after", "window", "duration", "within"):
                 if duration := getattr(rule, key, None):
                     yield duration.of(point.period_ns)
 
@@ -286,10 +288,13 @@ def _judge(
     ):
         stored = StoredReadings(series, journal)
         states = {place: list(known) for place, known in stored.states().items()}
+        names = {number: id_ for id_, number in archive.number_of.items()}
+        for _, plan in epochs:
+            for number, since in at_rest_since(plan, occupancy_of(plan.facility, states), first).items():
+                earliest[names[number]] = min(earliest.get(names[number], first), since - DAY_NS)
         outages, deaths = outages_by_number(archive.state, archive.number_of), Deaths(archive.state.deaths())
         backtest = Backtest(epochs, archive.number_of, states, stored.slices, outages, deaths)
         readings = ReadingsOf(stored.first, epochs, clock - SETTLE_NS)
-        names = {number: id_ for id_, number in archive.number_of.items()}
         points = [number for number in backtest.points if number in numbers]
         for done, number in enumerate(points):
             begin = earliest.get(names[number], first)

@@ -147,6 +147,27 @@ def test_a_room_that_has_to_recover(tmp_path: Path) -> None:
         assert verdict in text, verdict
 
 
+def test_a_room_that_recovered_days_ago(tmp_path: Path) -> None:
+    """Whoever looks back by a day does not see that it was inside once; it is looked back at to the beginning of its rest."""
+    place = Installation(tmp_path / "site", recovering)
+    (point,) = [one.id for one in place.configuration.facility.points if (one.place, one.quantity) == ("cp1", "particles_0_5um")]
+    place.occupancy("cp1", "in_operation", -60)
+    place.occupancy("cp1", "at_rest", 30)
+    hour = 3600
+    for second, value in ((0, 9e4), (60, 3000), *((number * hour, 4e4) for number in range(1, 61))):
+        place.at = max(place.at, START + second * SECOND_NS)
+        place.read(point, value, second)
+        place.at += 3 * SECOND_NS
+        place.step()
+    place.close()
+    assert standing(place, point, 60 * hour + 5)["back"]["standing"] == "recovered"
+    diff = ["rules", "diff", "--set", "back.within=4m", "--last", "1h", "--config", str(place.config), "--json"]
+    done = CliRunner().invoke(main, diff)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["changed_rules"] == ["back"]
+    assert json.loads(done.stdout)["differences"] == []
+
+
 def test_refusals(place: Installation) -> None:
     done = CliRunner().invoke(main, ["explain", "cp1.dp1.pd", "--config", str(place.config)])
     assert done.exit_code == 2
