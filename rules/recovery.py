@@ -13,7 +13,7 @@ NEVER_NS = np.iinfo(np.int64).min
 
 
 def at_rest_since(plan: Plan, occupancy: Occupancy, at: int) -> dict[int, int]:
-    """By point number since when its place is at rest at a moment (ns), of the points that are judged: what is said of them looks back so far."""
+    """By point number since when a judged point's place is at rest at a moment (ns): so far back is looked for what is said of it."""
     found: dict[int, int] = {}
     for pairs in plan.groups:
         if pairs.kind == "recovery" and len(pairs):
