@@ -138,7 +138,7 @@ class ZoneSection(Section):
     occupancy: State | None = None
     """Until a message says otherwise."""
     clean_up: SpanNs | None = None
-    """For so long after a change to at_rest, limits of in_operation still apply."""
+    """For so long after a change to at_rest, limits of in_operation still apply; then a rule of the kind recovery wants it back."""
     at_most: dict[State, PeriodNs] = Field({})
     """How long a state may last."""
     design: DesignSection | None = None

@@ -114,7 +114,7 @@ def _specimen(configuration: Configuration, rule: Rule, point: Point, at: int) -
     facility = configuration.facility
     number_of = {known.id: number for number, known in enumerate(facility.points)}
     limits = LimitsInForce(plan_of(facility, configuration.rules, configuration.tables, number_of, configuration.judging_hash), number_of)
-    occupancy = facility.place_by_id[point.place].occupancy
+    occupancy = "at_rest" if rule.kind == "recovery" else facility.place_by_id[point.place].occupancy
     in_force = limits.of(point.id, OCCUPANCIES.index(occupancy))
     own = next((limit for limit in in_force if limit.rule == rule.id), None)
     limit = None if own is None else own.below if own.below is not None else own.above
