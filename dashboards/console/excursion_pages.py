@@ -14,7 +14,7 @@ from dashboards import record_api
 from dashboards.access import Gate
 from dashboards.asked import ExcursionsAsked
 from dashboards.console.frame import FormPage, done_at, shown, surroundings, with_seconds
-from dashboards.console.room_page import AROUND_NS, around, trends_of
+from dashboards.console.room_page import around, trend_around
 from dashboards.monitor import ExcursionQuery, Monitor, Page
 from dashboards.operation import PREFIX, checked
 from dashboards.problems_json import ProblemError
@@ -76,13 +76,9 @@ def _one(request: Request) -> dict[str, Any]:
     if record is None:
         raise ProblemError(404, "unknown-excursion", "No such excursion", f"There is no excursion {id!r}.")
     context, excursion = surroundings(request), record.excursion
-    now: int = context["now"]
-    start = excursion.onset - AROUND_NS
-    end = min(now, (now if excursion.ended is None else excursion.ended) + AROUND_NS)
     point = context["points"].get(excursion.point)
-    trend = trends_of(request, context, [point] if point else [], start, max(end, start + AROUND_NS))
-    return context | trend | {
-        "record": record, "excursion": excursion, "point": point, "start": start, "end": max(end, start + AROUND_NS),
+    return context | trend_around(request, context, point, excursion.onset, excursion.ended) | {
+        "record": record, "excursion": excursion, "point": point,
         "may_do": [action for action, states in ALLOWED.items() if record.state in states],
-        "room_path": around(excursion.room, excursion.onset, excursion.ended, now),
+        "room_path": around(excursion.room, excursion.onset, excursion.ended, context["now"]),
     }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from alerts.people.permissions import OPEN
 from alerts.people.register import PeopleUnavailable
+from alerts.wording import in_language
 from dashboards.access import Gate, attributed, local_path, person_of, who_asks
 from dashboards.asked import By
 from dashboards.console import view
@@ -51,7 +52,8 @@ def templates(language: str) -> Environment:
     )
     environment.filters |= {"unit": view.unit_text, "span": view.span_text}
     words = catalogue(language)
-    environment.globals |= {"value_text": view.value_text, "t": words, "language": language, "languages": LANGUAGES, "pages": PAGES}
+    environment.filters["number"] = partial(in_language, language=language)
+    environment.globals |= {"value_text": partial(view.value_text, language=language), "t": words, "language": language, "languages": LANGUAGES, "pages": PAGES}
     return environment
 
 
@@ -158,7 +160,7 @@ def wanted_by(request: Request) -> bool:
 
 def failure(request: Request, status: int, title: str, detail: str) -> Response:
     """An error as a page."""
-    return page(request, "failure.html", status, title=title, detail=detail)
+    return page(request, "failure.html", status, code=status, title=title, detail=detail)
 
 
 async def choose_language(request: Request) -> Response:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from alerts.kpis import SPAN_NS, Annunciations, Kpis, kpis_of
 from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
-from dashboards.console.view import value_text
+from dashboards.console.view import in_order, needs_somebody, value_text
 from dashboards.counts import Counts, IngestCounts, JournalCounts, LinkCounts, StepCounts, Sums, TargetCounts
 from dashboards.events import EventHub
 from dashboards.monitor import (
     ACCEPTED,
     ALREADY,
     CLOSED,
+    STANDING,
     UNCHANGED,
     UNKNOWN,
     Acknowledgement,
     ActAnswered,
     ActAsked,
+    AlarmQuery,
     AlarmView,
     ApplyAnswered,
     ApplyAsked,
@@ -31,6 +33,7 @@ from dashboards.monitor import (
     Columns,
     ConfigurationView,
     ExcursionQuery,
+    GroupView,
     Health,
     Identity,
     Item,
@@ -40,6 +43,7 @@ from dashboards.monitor import (
     PlaceView,
     PointNow,
     PointView,
+    StandingView,
 )
 from facility.times import parse_time
 from ingest.histogram import Distribution
@@ -217,10 +221,22 @@ class FakeMonitor:
         rows.sort(key=lambda row: (row.onset, row.rule, row.point), reverse=query.newest_first)
         return paged(rows, limit, cursor)
 
-    def alarms(self, states: Collection[str], limit: int, cursor: str | None = None, flag: str = "") -> Page[AlarmView]:
-        held = {"shelved": lambda a: a.shelved, "suppressed": lambda a: a.suppressed, "out_of_service": lambda a: a.out_until}
-        chosen = [alarm for alarm in self.alarm_views.values() if alarm.state in states and (not flag or held[flag](alarm))]
-        return paged(sorted(chosen, key=lambda alarm: -alarm.raised), limit, cursor)
+    def alarms(self, query: AlarmQuery, limit: int, cursor: str | None = None) -> Page[AlarmView]:
+        held = {"": lambda _: True, "shelved": lambda a: a.shelved, "suppressed": lambda a: a.suppressed, "out_of_service": lambda a: a.out_until}
+        chosen = [
+            alarm for alarm in self.alarm_views.values()
+            if alarm.state in query.states and held[query.flag](alarm) and query.room in ("", alarm.room) and query.group in ("", alarm.group)
+        ]  # fmt: skip
+        found = paged(sorted(chosen, key=lambda alarm: -alarm.raised), limit, cursor)
+        return replace(found, total=len(chosen))
+
+    def standing(self, limit: int) -> StandingView:
+        alarms = [alarm for alarm in self.alarm_views.values() if alarm.state in STANDING]
+        groups = {}
+        for id in {alarm.group for alarm in alarms if alarm.group}:
+            members = [alarm for alarm in alarms if alarm.group == id]
+            groups[id] = GroupView(id, "system", "Air handler 1", len(members), sum(map(needs_somebody, members)))
+        return StandingView(len(alarms), sum(map(needs_somebody, alarms)), tuple(in_order(alarms)[:limit]), groups)
 
     def alarm(self, alarm_id: str) -> AlarmView | None:
         return self.alarm_views.get(alarm_id)
