@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 from alerts.audit import AuditRow
-from alerts.lifecycle import Alarm
+from alerts.lifecycle import ACTIVE, Alarm
 from alerts.standing import COLUMNS as ALARM_COLUMNS
 from alerts.standing import alarm_of
 from alerts.store import StateStore
@@ -86,10 +86,10 @@ def alarms(store: StateStore, query: AlarmQuery, limit: int, cursor: str | None)
 
 
 def foremost(store: StateStore, limit: int) -> list[tuple[Alarm, Excursion]]:
-    """The alarms that stand and need a person first: who wait for their acknowledgement, by priority and level, the newest first."""
+    """The alarms that stand and need a person first: those that wait, by priority, what lasts, level, the newest first."""
     rows = store.rows(
         f"select {ALARM_COLUMNS} from alarms where state in ({_marks(STANDING)})"
-        f" order by not ({_WAITS}), {_ranked('priority', PRIORITIES)}, {_ranked('level', LEVELS_FIRST)}, raised_at desc, {_NUMBER} desc"
+        f" order by not ({_WAITS}), {_ranked('priority', PRIORITIES)}, state not in {ACTIVE}, {_ranked('level', LEVELS_FIRST)}, raised_at desc, {_NUMBER} desc"
         " limit ?",
         (*STANDING, limit),
     )

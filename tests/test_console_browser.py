@@ -1,29 +1,16 @@
-"""The pages beside the overview in a browser: without barriers, on a phone and a desktop; trends under the pointer; pages that grow old."""
+"""The pages beside the overview in a browser: trends under the pointer; pages that grow old."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.axe import barriers, needs_axe
 from tests.support.browser import Server, browser, needs_chromium
 from tests.support.monitor import FakeMonitor
-from tests.support.people import PASSWORD, Staff, client_of, staff_in
-
-PAGES = (
-    "/", "/alarms", "/alarms?which=every", "/alarms/a7", "/rooms/cp1", "/rooms/cryo?span=d7", "/excursions", "/excursions/x1", "/oncall",
-    "/audit", "/health", "/kpis", "/configuration", "/people", "/password",
-)  # fmt: skip
-
-
-@pytest.fixture
-def staff(tmp_path: Path) -> Iterator[Staff]:
-    with staff_in(tmp_path) as staff:
-        yield staff
+from tests.support.people import client_of
 
 
 @pytest.fixture
@@ -35,36 +22,6 @@ def monitor() -> FakeMonitor:
 def chromium() -> Iterator[Browser]:
     with browser() as launched:
         yield launched
-
-
-@needs_chromium
-@needs_axe
-@pytest.mark.parametrize(("language", "scheme", "width"), [("en", "light", 1280), ("sv", "dark", 375)])
-def test_no_page_has_a_grave_barrier_or_scrolls_sideways(
-    chromium: Browser, monitor: FakeMonitor, staff: Staff, language: str, scheme: str, width: int
-) -> None:
-    app = client_of(monitor, staff).app
-    with Server(app) as server:
-        context = chromium.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, locale=language, bypass_csp=True,  # type: ignore[arg-type]
-        )  # fmt: skip
-        page = context.new_page()
-        for role in ("supervisor", "administrator"):
-            page.goto(f"{server.url}/login")
-            assert barriers(page) == []
-            page.locator("#user").fill(role)
-            page.locator("#password").fill(PASSWORD)
-            page.locator("main button").click()
-            page.wait_for_url(f"{server.url}/")
-            for path in PAGES if role == "supervisor" else ("/people",):
-                page.goto(server.url + path)
-                assert page.locator("html").get_attribute("lang") == language
-                page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-                assert (path, barriers(page)) == (path, [])
-                assert (path, page.evaluate("document.documentElement.scrollWidth")) == (path, width)
-            context.clear_cookies()
-        monitor.events.close()
-        context.close()
 
 
 @needs_chromium

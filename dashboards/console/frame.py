@@ -50,11 +50,15 @@ def templates(language: str) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"unit": view.unit_text, "span": view.span_text}
+    environment.filters |= {"unit": view.unit_text, "span": _unbroken, "broken": view.broken}
     words = catalogue(language)
     environment.filters["number"] = partial(in_language, language=language)
     environment.globals |= {"value_text": partial(view.value_text, language=language), "t": words, "language": language, "languages": LANGUAGES, "pages": PAGES}
     return environment
+
+
+def _unbroken(ns: int) -> str:
+    return view.span_text(ns).replace(" ", "\u00a0")
 
 
 def language_of(request: Request) -> str:

@@ -35,9 +35,13 @@ class Target:
             return "within"
         return "manageable" if self.most is not None and self.value <= self.most else "beyond"
 
+    def goal(self, value: float) -> str:
+        """What the figure is held against."""
+        return f"{PERCENT * value:g}\u00a0%" if self.percent else f"{value:g}"
+
     def text(self, value: float) -> str:
         if self.percent:
-            return f"{PERCENT * value:.{1 if PERCENT * value < 10 else 0}f} %"
+            return f"{PERCENT * value:.{1 if PERCENT * value < 10 else 0}f}\u00a0%"
         return f"{value:,.{self.decimals if value < 10 else 0}f}".replace(",", THIN_SPACE)
 
 

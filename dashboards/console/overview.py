@@ -19,7 +19,7 @@ from dashboards.problems_json import ProblemError
 
 STATIC = Path(__file__).parent / "static"
 PARTS = ("summary", "alarms", "rooms", "excursions", "system")
-ALARMS_READ, ALARMS_MAX = 500, 20
+ALARMS_READ, ALARMS_MAX = 500, 12
 """So many are looked at for those that are shown, one for a large group."""
 EXCURSIONS_MAX = 25
 RECENT_NS = 24 * 3600 * 10**9

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED
+from alerts.lifecycle import ACKNOWLEDGED, ACTIVE, LATCHED_ACKNOWLEDGED
 from alerts.wording import in_language
-from dashboards.monitor import LEVELS_FIRST, POINT_STATES, WAITING, AlarmView, PlaceView, PointView, StandingView
+from dashboards.monitor import LEVELS_FIRST, POINT_STATES, WAITING, AlarmView, LimitInForce, PlaceView, PointView, StandingView
 from facility.times import format_time
 from rules.rule import PRIORITIES
 
@@ -60,12 +60,13 @@ def _tile(place: PlaceView, points: Sequence[PointView], zones: Sequence[PlaceTi
 
 
 def in_order(alarms: Iterable[AlarmView]) -> list[AlarmView]:
-    """Unacknowledged before acknowledged, then by priority, then action before alert before technical, then the newest first."""
+    """Unacknowledged before acknowledged, then by priority, what lasts, action before alert before technical, the newest first."""
     return sorted(
         alarms,
         key=lambda alarm: (
             not alarm.annunciated or alarm.state in (ACKNOWLEDGED, LATCHED_ACKNOWLEDGED),
             PRIORITIES.index(alarm.priority),
+            alarm.state not in ACTIVE,
             LEVELS_FIRST.index(alarm.level) if alarm.level in LEVELS_FIRST else len(LEVELS_FIRST),
             -alarm.raised,
         ),
@@ -97,6 +98,17 @@ def folded(standing: StandingView, most: int) -> list[Folded]:
             seen.add(group.id)
             found.append(Folded(alarm, group.standing - 1, group.waiting - needs_somebody(alarm)))
     return found[:most]
+
+
+def broken(point: PointView) -> list[LimitInForce]:
+    """The limits that a point's state is about: of those of its level the ones that its value breaks, else all."""
+    of_level = [limit for limit in point.limits if limit.level == point.state]
+    value = point.latest.value if point.latest else None
+    if value is None:
+        return of_level
+    below = [limit for limit in of_level if limit.below is not None and value < limit.below]
+    above = [limit for limit in of_level if limit.above is not None and value > limit.above]
+    return below + above or of_level
 
 
 def unit_text(unit: str) -> str:

@@ -165,6 +165,7 @@ class FakeMonitor:
     def __init__(self, environment: str = "demo") -> None:
         self.identity = Identity(environment, "flemingsberg", "ATMP Centre", "Europe/Stockholm", "0.1.0", "3f9a2c77d01b44aa")
         self.at = NOW
+        self.place_views = PLACES
         self.point_views = {point.id: point for point in POINTS}
         self.alarm_views = {alarm.id: alarm for alarm in ALARMS}
         self.excursion_rows = list(EXCURSIONS)
@@ -193,7 +194,7 @@ class FakeMonitor:
         return self.at
 
     def places(self) -> Sequence[PlaceView]:
-        return PLACES
+        return self.place_views
 
     def points(self) -> Sequence[PointView]:
         self._fail()
