@@ -15,10 +15,10 @@ from benchmarks.bench import Bench
 from benchmarks.figure import Figure, Limit
 from benchmarks.history import Installation
 from benchmarks.plant import DELAY_S, site
+from dashboards.monitor import AlarmQuery
 from facility.site import Facility
 from ingest.entries import ACTION, ActionBody, ConfigurationBody, encode
 from rules.plan import Plan
-from dashboards.monitor import AlarmQuery
 from service import records
 from service.judging import Judges
 from service.paging import Paging

@@ -170,8 +170,9 @@ class AlarmView:
     """An alarm in the words that a person needs; `state` is one of alerts.lifecycle.STATES and `since` the time it came into it.
 
     `kind` is the rule's; `direction` is `above`, `below` or empty; `peak` and `limit` are in `unit`, `peak` the worst so far.
-    `text` and `sop` say what to do, `texts` the same by language. `returned` is when the condition was over. `late` marks one found in late data. Nobody is told while it
-    is shelved, `suppressed` by a state of its room (that state, else empty), or its point out of service (until when).
+    `text` and `sop` say what to do, `texts` the same by language. `returned` is when the condition was over. `late` marks one found in
+    late data. Nobody is told while it is shelved, `suppressed` by a state of its room (that state, else empty), or its point out of
+    service (until when).
     """
 
     id: str

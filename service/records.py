@@ -89,7 +89,8 @@ def foremost(store: StateStore, limit: int) -> list[tuple[Alarm, Excursion]]:
     """The alarms that stand and need a person first: those that wait, by priority, what lasts, level, the newest first."""
     rows = store.rows(
         f"select {ALARM_COLUMNS} from alarms where state in ({_marks(STANDING)})"
-        f" order by not ({_WAITS}), {_ranked('priority', PRIORITIES)}, state not in {ACTIVE}, {_ranked('level', LEVELS_FIRST)}, raised_at desc, {_NUMBER} desc"
+        f" order by not ({_WAITS}), {_ranked('priority', PRIORITIES)}, state not in {ACTIVE},"
+        f" {_ranked('level', LEVELS_FIRST)}, raised_at desc, {_NUMBER} desc"
         " limit ?",
         (*STANDING, limit),
     )
@@ -150,7 +151,9 @@ class Tallies:
 
 def tallies(store: StateStore, now: int) -> Tallies:
     """What state.db counts; `now` (int ns UTC) is what the age of a page is counted to."""
-    found = store.rows(f"select priority, state, count(*) from alarms where state in ({_marks(STANDING)}) group by priority, state", STANDING)
+    found = store.rows(
+        f"select priority, state, count(*) from alarms where state in ({_marks(STANDING)}) group by priority, state", STANDING
+    )
     pages = {}
     oldest = "min(case when sent_at is null then queued_at end)"
     rows = store.rows(f"select target, count(*), count(sent_at), sum(attempts), {oldest} from outbox group by target")

@@ -13,8 +13,8 @@ from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED
 from alerts.page import Page
 from alerts.signals import Beacon, Deadman, Signal, Standing
 from alerts.store import StateStore, StateUnavailable
-from rules.excursion import Excursion
 from dashboards.monitor import AlarmQuery
+from rules.excursion import Excursion
 from service import records
 from service.beacon import Publisher
 from service.clock import Clock

@@ -21,7 +21,11 @@ from dashboards.problems_json import ProblemError, bad_parameters
 
 SHOWN_MAX = 60
 HISTORY_MAX = 200
-WHICH = {"standing": STANDING, "waiting": WAITING, "every": STATES} | dict.fromkeys(FLAGS.values(), STATES) | {state: (state,) for state in STATES}
+WHICH = (
+    {"standing": STANDING, "waiting": WAITING, "every": STATES}
+    | dict.fromkeys(FLAGS.values(), STATES)
+    | {state: (state,) for state in STATES}
+)
 """What may be asked for, and the states that it means."""
 
 
@@ -73,11 +77,12 @@ def _list(request: Request) -> dict[str, Any]:
         found = monitor.alarms(query, SHOWN_MAX)
     kept = {name: text for name, text in (("which", which), ("room", room), ("group", group)) if text}
     about = monitor.standing(0).groups.get(group) if group else None
-    # the first page of what stands is in the order in which it needs a person; pages are by time
-    ordered = view.in_order(found.items) if which in ("standing", "waiting") else found.items
+    here = "/alarms?" + urlencode(kept)
+    # what fits a page is in the order in which it needs a person; pages are by time
+    ordered = view.in_order(found.items) if which in ("standing", "waiting") and len(found.items) == found.total else found.items
     return surroundings(request) | {
         "alarms": ordered, "found": found.total, "which": which, "whiches": list(WHICH), "room": room, "group": group, "about": about,
-        "older": "/alarms?" + urlencode(kept | {"cursor": found.next}) if found.next else "", "newest": cursor and "/alarms?" + urlencode(kept),
+        "older": f"{here}&{urlencode({'cursor': found.next})}" if found.next else "", "newest": here if cursor else "",
     }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from alerts.people.permissions import OPEN
 from alerts.people.register import PeopleUnavailable
-from alerts.wording import in_language
+from alerts.wording import in_language, unit_text
 from dashboards.access import Gate, attributed, local_path, person_of, who_asks
 from dashboards.asked import By
 from dashboards.console import view
@@ -50,10 +50,11 @@ def templates(language: str) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"unit": view.unit_text, "span": _unbroken, "broken": view.broken}
+    environment.filters |= {"unit": unit_text, "span": _unbroken, "broken": view.broken}
     words = catalogue(language)
     environment.filters["number"] = partial(in_language, language=language)
-    environment.globals |= {"value_text": partial(view.value_text, language=language), "t": words, "language": language, "languages": LANGUAGES, "pages": PAGES}
+    environment.globals |= {"value_text": partial(view.value_text, language=language), "t": words, "language": language}
+    environment.globals |= {"languages": LANGUAGES, "pages": PAGES}
     return environment
 
 

@@ -24,7 +24,6 @@ _DECIMALS = {
     "particles_0_5um": 0, "particles_5_0um": 0, "temperature": 1, "relative_humidity": 0, "differential_pressure": 1,
     "air_velocity": 2, "co2": 1, "oxygen": 1, "level": 0, "door": 1,
 }  # fmt: skip
-_UNITS = {"degC": "°C", "degF": "°F", "1/m3": "/m³", "1/L": "/L", "1/ft3": "/ft³", "m3/h": "m³/h", "m3/s": "m³/s", "um": "µm", "1": ""}
 DOOR_WORDS = ("Closed", "Open")
 
 
@@ -109,15 +108,6 @@ def broken(point: PointView) -> list[LimitInForce]:
     below = [limit for limit in of_level if limit.below is not None and value < limit.below]
     above = [limit for limit in of_level if limit.above is not None and value > limit.above]
     return below + above or of_level
-
-
-def unit_text(unit: str) -> str:
-    """A unit as people write it.
-
-    >>> unit_text("1/m3"), unit_text("Pa")
-    ('/m³', 'Pa')
-    """
-    return _UNITS.get(unit, unit)
 
 
 def value_text(

@@ -165,7 +165,7 @@ class FakeMonitor:
     def __init__(self, environment: str = "demo") -> None:
         self.identity = Identity(environment, "flemingsberg", "ATMP Centre", "Europe/Stockholm", "0.1.0", "3f9a2c77d01b44aa")
         self.at = NOW
-        self.place_views = PLACES
+        self.place_views: tuple[PlaceView, ...] = PLACES
         self.point_views = {point.id: point for point in POINTS}
         self.alarm_views = {alarm.id: alarm for alarm in ALARMS}
         self.excursion_rows = list(EXCURSIONS)
@@ -223,10 +223,11 @@ class FakeMonitor:
         return paged(rows, limit, cursor)
 
     def alarms(self, query: AlarmQuery, limit: int, cursor: str | None = None) -> Page[AlarmView]:
-        held = {"": lambda _: True, "shelved": lambda a: a.shelved, "suppressed": lambda a: a.suppressed, "out_of_service": lambda a: a.out_until}
+        held = {"shelved": lambda a: a.shelved, "suppressed": lambda a: a.suppressed, "out_of_service": lambda a: a.out_until}
         chosen = [
             alarm for alarm in self.alarm_views.values()
-            if alarm.state in query.states and held[query.flag](alarm) and query.room in ("", alarm.room) and query.group in ("", alarm.group)
+            if alarm.state in query.states and (not query.flag or held[query.flag](alarm))
+            if query.room in ("", alarm.room) and query.group in ("", alarm.group)
         ]  # fmt: skip
         found = paged(sorted(chosen, key=lambda alarm: -alarm.raised), limit, cursor)
         return replace(found, total=len(chosen))
