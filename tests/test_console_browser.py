@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Browser, expect
 
+from dashboards.monitor import ACCEPTED, ActAnswered
 from tests.support.browser import Server, browser, needs_chromium
 from tests.support.monitor import FakeMonitor
 from tests.support.people import client_of
@@ -61,4 +62,41 @@ def test_a_page_says_that_something_happened_since_and_that_it_lost_the_service(
         monitor.events.close()
         server.stop()
         expect(page.locator("#stale")).to_be_visible(timeout=20_000)
+        page.close()
+
+
+@needs_chromium
+def test_an_alarm_is_shelved_with_the_keyboard_alone_and_what_was_typed_outlives_what_happens(
+    chromium: Browser, monitor: FakeMonitor
+) -> None:
+    monitor.acted = ActAnswered(ACCEPTED)
+    with Server(client_of(monitor, None).app) as server:
+        page = chromium.new_page()
+        page.goto(f"{server.url}/alarms/a6")
+        expect(page.locator("body")).to_have_attribute("data-live", "live")
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.textContent.trim()") == "Shelve":
+                break
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        expect(page.locator("#shelve-by")).to_be_focused()
+        page.keyboard.type("Sara Lind")
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.id") == "shelve-reason":
+                break
+        page.keyboard.type("Filter change,")
+        before = page.locator("#shelve-reason").bounding_box()
+        monitor.raise_alarm(replace(monitor.alarm_views["a7"], peak=5.0))
+        expect(page.locator("#changed")).to_be_visible()
+        expect(page.locator("#shelve-reason")).to_be_focused()
+        assert page.locator("#shelve-reason").bounding_box() == before, "nothing under the finger moves"
+        page.keyboard.type(" WO 17")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{server.url}/alarms/a6?said=done")
+        assert [(one.action, one.target, one.by, one.reason) for one in monitor.acts] == [
+            ("shelve", "a6", "Sara Lind", "Filter change, WO 17")
+        ]
+        monitor.events.close()
         page.close()

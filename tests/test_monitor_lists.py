@@ -11,11 +11,12 @@ import pytest
 
 from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
 from alerts.store import StateStore, StateUnavailable
+from dashboards.console.view import in_order
 from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, AlarmQuery, AuditEntry, ExcursionQuery, MonitorUnavailable
 from ingest.journal import JournalUnavailable
 from ingest.series import SeriesReader
 from service import stored
-from tests.support.watched import MINUTE, SECOND, START, Watched, fall
+from tests.support.watched import FILES, MINUTE, SECOND, START, Watched, fall
 
 ALL = (UNACKNOWLEDGED, ACKNOWLEDGED, RETURNED, NORMAL)
 
@@ -241,3 +242,34 @@ def test_what_cannot_be_read_is_unavailable_and_comes_back(site: Watched, monkey
         site.monitor.alarms(AlarmQuery(), 9)
     monkeypatch.undo()
     assert len(site.monitor.alarms(AlarmQuery(), 9).items) == 1
+
+
+def test_alarms_are_found_by_room_and_group_page_by_page_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = "systems: [{id: ahu1, name: Air handler 1, serves: [cp1, cor1]}]\nrooms:"
+    monkeypatch.setitem(FILES, "facility.yaml", FILES["facility.yaml"].replace("rooms:", served, 1))
+    site = Watched(tmp_path)
+    fall(site, 11.0, 15.0, 11.0)
+    site.send("cor1.dp", 9.0)
+    site.send("bsc1.temp", 25.0)
+    site.step(SECOND)
+    site.step(SECOND)
+    ask = site.monitor.alarms
+    every = {alarm.id: alarm for alarm in ask(AlarmQuery(ALL), 10).items}
+    assert {alarm.room for alarm in every.values()} == {"cp1", "cor1"}
+    first = ask(AlarmQuery(ALL, room="cp1"), 1)
+    rest = ask(AlarmQuery(ALL, room="cp1"), 10, first.next)
+    found = [*first.items, *rest.items]
+    assert [alarm.id for alarm in found] == [alarm.id for alarm in every.values() if alarm.room == "cp1"], "the zone's too"
+    assert (first.total, rest.total, rest.next) == (len(found), len(found), None)
+    with pytest.raises(ValueError, match="no cursor of this question"):
+        ask(AlarmQuery(ALL, room="cor1"), 1, first.next)
+    (group,) = {alarm.group for alarm in every.values()}
+    assert ask(AlarmQuery(ALL, group=group), 10).total == len(every)
+    assert ask(AlarmQuery(ALL, group="G99"), 10).total == 0
+    standing = site.monitor.standing(2)
+    assert (standing.total, standing.waiting, standing.groups[group].name) == (len(every), len(every), "Air handler 1")
+    assert [alarm.id for alarm in standing.foremost] == [alarm.id for alarm in in_order(every.values())][:2]
+    site.monitor.acknowledge(standing.foremost[0].id, by="Karin Ek", comment="")
+    assert site.monitor.standing(0).groups[group].waiting == len(every) - 1
+    assert every[standing.foremost[0].id].texts == {"sv": "Stäng dörren.", "en": "Close the door."}
+    site.close()

@@ -19,8 +19,10 @@ from dashboards.monitor import ExcursionQuery, Monitor, Page
 from dashboards.operation import PREFIX, checked
 from dashboards.problems_json import ProblemError
 from dashboards.record_api import keeper_of
+from rules.excursion import Excursion
 
-SHOWN_MAX = 100
+SHOWN_MAX, LOOKED_MAX = 100, 10
+"""Of a page; pages that are looked through for a record in a state."""
 STATES = (OPEN, NEW, ASSESSED, CLOSED)
 
 
@@ -60,13 +62,17 @@ def _list(request: Request) -> dict[str, Any]:
         found = monitor.excursions(query, SHOWN_MAX, asked.cursor)
     except ValueError:  # of another filter
         found = monitor.excursions(query, SHOWN_MAX)
-    keeper = keeper_of(request)
-    records = {one.id: record.state for one in found.items if (record := keeper.record(one.id)) is not None}
-    rows = tuple(one for one in found.items if one.id in records and state in ("", records[one.id]))
+    keeper, records, rows = keeper_of(request), dict[str, str](), list[Excursion]()
+    for looked in range(LOOKED_MAX):
+        records |= {one.id: record.state for one in found.items if (record := keeper.record(one.id)) is not None}
+        rows += [one for one in found.items if one.id in records and state in ("", records[one.id])]
+        if found.next is None or rows or looked == LOOKED_MAX - 1:
+            break
+        found = monitor.excursions(query, SHOWN_MAX, found.next)  # none of that page: the next one
     kept = {name: text for name, text in given.items() if name != "cursor"} | ({"record": state} if state else {})
     older = "?" + urlencode(kept | {"cursor": found.next}) if found.next else ""
     return surroundings(request) | {
-        "excursions": Page(rows), "records": records, "older": older, "given": kept, "states": STATES,
+        "excursions": Page(tuple(rows)), "records": records, "older": older, "given": kept, "states": STATES,
     }  # fmt: skip
 
 

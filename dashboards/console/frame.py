@@ -77,8 +77,14 @@ def rendered(request: Request, template: str, **context: Any) -> str:
     """A template as it is shown to who asks."""
     monitor: Monitor = request.app.state.monitor
     users = request.app.state.people is not None
-    frame = {"identity": monitor.identity, "who": who_asks(request), "here": request.url.path, "users": users}
+    frame = {"identity": monitor.identity, "who": who_asks(request), "here": request.url.path, "users": users, "back": _back(request)}
     return templates(language_of(request)).get_template(template).render(frame | context)
+
+
+def _back(request: Request) -> str:
+    """Where a form that every page has leads back to: the page with its filter; of a page that answers a form the overview."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return request.url.path + query if request.method in ("GET", "HEAD") else "/"
 
 
 def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
