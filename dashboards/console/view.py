@@ -161,6 +161,10 @@ class Times:
         local, today = self.local(ns), self.local(self.now)
         return f"{local:%H:%M:%S}" if local.date() == today.date() else f"{local:%Y-%m-%d %H:%M:%S}"
 
+    def full(self, ns: int) -> str:
+        """Always with the day: of what is on record, and may be printed."""
+        return f"{self.local(ns):%Y-%m-%d %H:%M:%S}"
+
     def minute(self, ns: int) -> str:
         """The day, unless it is today, and the time without its seconds: of what is planned."""
         local, today = self.local(ns), self.local(self.now)
