@@ -19,6 +19,7 @@ from rules.excursion import Excursion
 if TYPE_CHECKING:
     from dashboards.events import EventHub
     from dashboards.record_api import Keeper
+    from dashboards.standing import StandingView
     from dashboards.trend import Trends
 
 POINT_STATES = ("action", "alert", "stale", "bad", "technical", "no_data", "normal")
@@ -223,27 +224,6 @@ class AlarmQuery:
     flag: str = ""
     room: str = ""
     group: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class GroupView:
-    """Alarms that were told as one (alerts.groups): what they have in common, how many of them stand, how many wait to be acknowledged."""
-
-    id: str
-    kind: str
-    name: str
-    standing: int
-    waiting: int
-
-
-@dataclass(frozen=True, slots=True)
-class StandingView:
-    """What stands now: how many alarms, how many of them wait to be acknowledged; `foremost` are those that need a person first."""
-
-    total: int = 0
-    waiting: int = 0
-    foremost: tuple[AlarmView, ...] = ()
-    groups: Mapping[str, GroupView] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from alerts.surroundings import SAID
 from dashboards import monitor as m
 from dashboards.counts import Counts, Sums, TargetCounts
 from dashboards.events import EventHub
+from dashboards.standing import StandingView
 from facility.reading import Readings, quality_name
 from facility.site import Place
 from ingest.entries import ActionBody, RecordBody
@@ -189,11 +190,11 @@ class ServiceMonitor:
             page = records.alarms(store, query, limit, cursor)
         return m.Page(self._in_words(page.items), page.next, page.total)
 
-    def standing(self, limit: int) -> m.StandingView:
+    def standing(self, limit: int) -> StandingView:
         with self._store.borrowed() as store:
             found, groups = records.foremost(store, limit), records.groups_standing(store)
         total, waiting = sum(group.standing for group in groups), sum(group.waiting for group in groups)
-        return m.StandingView(total, waiting, self._in_words(found), {group.id: group for group in groups if group.id})
+        return StandingView(total, waiting, self._in_words(found), {group.id: group for group in groups if group.id})
 
     def _in_words(self, found: Iterable[tuple[Alarm, Excursion]]) -> tuple[m.AlarmView, ...]:
         return tuple(self._shown.words.alarm(alarm, excursion) for alarm, excursion in found)

@@ -17,7 +17,8 @@ from alerts.standing import COLUMNS as ALARM_COLUMNS
 from alerts.standing import alarm_of
 from alerts.store import StateStore
 from dashboards.counts import TargetCounts
-from dashboards.monitor import LEVELS_FIRST, STANDING, WAITING, AlarmQuery, AuditQuery, ExcursionQuery, GroupView, Page
+from dashboards.monitor import LEVELS_FIRST, STANDING, WAITING, AlarmQuery, AuditQuery, ExcursionQuery, Page
+from dashboards.standing import GroupView
 from rules.excursion import CURRENT, Excursion
 from rules.rule import PRIORITIES
 

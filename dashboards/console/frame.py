@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlencode
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -83,8 +83,12 @@ def rendered(request: Request, template: str, **context: Any) -> str:
 
 def _back(request: Request) -> str:
     """Where a form that every page has leads back to: the page with its filter; of a page that answers a form the overview."""
-    query = f"?{request.url.query}" if request.url.query else ""
-    return request.url.path + query if request.method in ("GET", "HEAD") else "/"
+    if request.method not in ("GET", "HEAD"):
+        return "/"
+    asked = dict(request.query_params)
+    if "next" in asked:
+        asked["next"] = local_path(asked["next"])  # of the sign-in page
+    return request.url.path + (f"?{urlencode(asked)}" if asked else "")
 
 
 def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:

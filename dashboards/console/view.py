@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from alerts.lifecycle import ACKNOWLEDGED, ACTIVE, LATCHED_ACKNOWLEDGED
 from alerts.wording import in_language
-from dashboards.monitor import LEVELS_FIRST, POINT_STATES, WAITING, AlarmView, LimitInForce, PlaceView, PointView, StandingView
+from dashboards.monitor import LEVELS_FIRST, POINT_STATES, WAITING, AlarmView, LimitInForce, PlaceView, PointView
+from dashboards.standing import StandingView
 from facility.times import format_time
 from rules.rule import PRIORITIES
 

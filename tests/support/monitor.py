@@ -33,7 +33,6 @@ from dashboards.monitor import (
     Columns,
     ConfigurationView,
     ExcursionQuery,
-    GroupView,
     Health,
     Identity,
     Item,
@@ -43,8 +42,8 @@ from dashboards.monitor import (
     PlaceView,
     PointNow,
     PointView,
-    StandingView,
 )
+from dashboards.standing import GroupView, StandingView
 from facility.times import parse_time
 from ingest.histogram import Distribution
 from ingest.readmission import Readmitted, Wanted
