@@ -251,7 +251,7 @@ def test_a_large_group_is_one_of_the_overview_and_acknowledged_on_a_page_of_its_
     assert "233 alarms need acknowledgement" in overview
     assert len(re.findall(r'id="alarm-g\d+"', overview)) == 1
     assert {"alarm-a7", "alarm-a6"} <= set(re.findall(r'id="(alarm-\w+)"', overview))
-    assert re.search(r'<a href="/alarms\?group=G5">229 more alarms of this group: Air handler 1', overview)
+    assert re.search(r'<a href="/alarms\?group=G5">229 more alarms with it \(Air handler 1\)', overview)
     page = client.get("/alarms?group=G5").text
     assert "230 stand, 230 wait to be acknowledged" in page
     monitor.acted = ActAnswered(ACCEPTED)
