@@ -57,10 +57,11 @@ def headed(page: Page, group: Group, alarms: Sequence[Alarm], store: StateStore,
         name = words["flood"]
     top = lead(alarms)
     environment = page.facts.get("environment", "")
-    state = words_of(language)["returned"] if page.kind == RETURNED else f"{top.level.upper()} {top.priority}"
+    spoken = words_of(language)
+    state = spoken["returned"] if page.kind == RETURNED else f"{spoken[top.level]} {spoken[top.priority]}"
     subject = f"{environment} {state}: {name}, {count}, {words['first']} {room} {point}"
     priority = {alarm.id: alarm.priority for alarm in alarms}
-    listed = [f"  {room or '-'}, {point}, {priority[id]} ({id})" for id, room, point, _ in where[:LISTED]]
+    listed = [f"  {room or '-'}, {point}, {spoken[priority[id]]} ({id})" for id, room, point, _ in where[:LISTED]]
     if len(where) > LISTED:
         listed.append("  " + words["more"].format(more=len(where) - LISTED))
     lines = [

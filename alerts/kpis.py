@@ -82,8 +82,8 @@ def kpis_of(told: Annunciations, start: int, end: int, active_since: Sequence[in
         per_hour=count * HOUR_NS / span,
         per_10m=count * TEN_MINUTES_NS / span,
         peak_10m=int(_within(told.at, TEN_MINUTES_NS).max(initial=0)),
-        busy_10m_ratio=_busy(told.at, TEN_MINUTES_NS, FLOOD_BEGINS) * TEN_MINUTES_NS / span,
-        busy_1h_ratio=_busy(told.at, HOUR_NS, BUSY_HOUR) * HOUR_NS / span,
+        busy_10m_ratio=min(1.0, _busy(told.at, TEN_MINUTES_NS, FLOOD_BEGINS) * TEN_MINUTES_NS / span),
+        busy_1h_ratio=min(1.0, _busy(told.at, HOUR_NS, BUSY_HOUR) * HOUR_NS / span),  # a span may be shorter than a period
         flood_ratio=flood_ns(told.at, end) / span,
         frequent=frequent,
         frequent_ratio=sum(number for _, number in frequent) / count if count else 0.0,

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from alerts.wording import ENGLISH, GSM_ALPHABET, clean, distinct, in_language, span, spoken, words_of
+from alerts.wording import ENGLISH, GSM_ALPHABET, clean, distinct, in_language, span, spoken, unit_text, words_of
 from facility.site import Facility, Place, Point, Site
 from facility.times import format_time
 from rules.ahead import OURS
@@ -101,9 +101,13 @@ def render(
     worst, limit, side = _breach(excursion, rule, point)
     shown, bound = in_language(worst, language), in_language(limit, language)
     since = _local(excursion.onset, letterhead.site)
-    unit = f" {excursion.unit or point.unit}"
+    own_unit = excursion.unit or point.unit
+    unit, full_unit = (f" {one}" if one and own_unit != "1" else "" for one in (own_unit, unit_text(own_unit)))
     middles = (f"{_shown(place[-1])}, {what}", f"{place[-1].id}, {point.id}", point.id) if place else (what,)
-    state = f"{words[rule.kind if rule.kind in OUT_OF_ORDER else 'out']} {since}"
+    is_open = point.quantity == "door" and side == "above"
+    if is_open:  # a value and a limit would say less
+        worst, limit, side = "", "", ""
+    state = f"{words['door_open' if is_open else rule.kind if rule.kind in OUT_OF_ORDER else 'out']} {since}"
     tail = f"{shown}{unit} {words[side]} {bound}{unit}" if side else state
     priority = words[rule.priority]
     lasted = span((excursion.ended if excursion.ended is not None else at) - excursion.onset, words)
@@ -118,11 +122,11 @@ def render(
         "level": f"{words['level_' + excursion.level]}, {words['priority']} {priority}",
         "what": f"{what} ({point.id})",
         "where": _where(letterhead.site, place, point, excursion, words),
-        "worst": worst and f"{shown}{unit}" + (f", {words[side]} {words['the_limit']}" if side else ""),
-        "limit": limit and f"{bound}{unit}",
+        "worst": worst and f"{shown}{full_unit}" + (f", {words[side]} {words['the_limit']}" if side else ""),
+        "limit": limit and f"{bound}{full_unit}",
         "out_of_order": "" if side else state,
         "since": f"{since} ({letterhead.site.timezone}), {format_time(excursion.onset)}",
-        "lasted": lasted if excursion.ended is None else f"{lasted}, {words['over']} {format_time(excursion.ended)}",
+        "lasted": lasted if excursion.ended is None else f"{lasted}, {words['over']} {_local(excursion.ended, letterhead.site)}",
         "late": words["late_explained"] if kind == LATE else "",
         "rule": excursion.rule,
         "do": do or next(iter(rule.text.values()), ""),

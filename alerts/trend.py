@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from alerts.wording import distinct, number, words_of
+from alerts.wording import distinct, in_language, number, unit_text, words_of
 
-WIDTH, HEIGHT = 600, 220
-LEFT, RIGHT, TOP, BOTTOM = 64, 14, 14, 26
+WIDTH, HEIGHT = 600, 300
+LEFT, RIGHT, TOP, BOTTOM = 96, 14, 16, 36
+TEXT = 20
+"""A phone shows it at little more than half of its size."""
 INK, LINE, LIMIT, OUT, GRID = "#1c2733", "#1f5fa8", "#c8342b", "#fbe9e7", "#dfe4ea"
 TICKS_NS = tuple(minutes * 60 * 10**9 for minutes in (5, 10, 15, 30, 60, 120, 240, 480, 1440))
 HALF_HOUR_NS = 1800 * 10**9
@@ -51,7 +53,7 @@ def picture(trend: Trend, language: str = "en") -> Picture | None:
     if len(value) < 2:
         return None
     image = Image.new("RGB", (WIDTH, HEIGHT), "white")
-    _draw(ImageDraw.Draw(image), trend, time, value)
+    _draw(ImageDraw.Draw(image), trend, time, value, language)
     sink = io.BytesIO()
     image.save(sink, "PNG", optimize=True)
     return Picture(sink.getvalue(), _words(trend, value, words_of(language)["trend"], language))
@@ -60,15 +62,20 @@ def picture(trend: Trend, language: str = "en") -> Picture | None:
 def _words(trend: Trend, value: NDArray[np.float64], form: str, language: str) -> str:
     low, high, last = (distinct(float(one), trend.limit)[0] for one in (value.min(), value.max(), value[-1]))
     limit = "-" if trend.limit is None else number(trend.limit)
-    told = [text.replace(".", ",") if language == "sv" else text for text in (low, high, last, limit)]
-    return form.format(_clock(trend.begin, trend.zone), _clock(trend.end, trend.zone), *told, trend.unit)
+    told = [in_language(text, language) for text in (low, high, last, limit)]
+    return form.format(_clock(trend.begin, trend.zone), _clock(trend.end, trend.zone), *told, unit_text(trend.unit))
+
+
+def _short(value: float) -> str:
+    """Four digits, and no power of ten where a person would count."""
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def _clock(at: int, zone: ZoneInfo) -> str:
     return f"{datetime.fromtimestamp(at // 10**9, zone):%H:%M}"
 
 
-def _draw(pen: ImageDraw.ImageDraw, trend: Trend, time: NDArray[np.int64], value: NDArray[np.float64]) -> None:
+def _draw(pen: ImageDraw.ImageDraw, trend: Trend, time: NDArray[np.int64], value: NDArray[np.float64], language: str) -> None:
     shown = value if trend.limit is None else np.append(value, trend.limit)
     low, high = float(shown.min()), float(shown.max())
     margin = (high - low) * 0.08 or max(abs(high) * 0.05, 1e-9)
@@ -77,28 +84,32 @@ def _draw(pen: ImageDraw.ImageDraw, trend: Trend, time: NDArray[np.int64], value
     span = max(trend.end - trend.begin, 1)
     x = LEFT + (time - trend.begin) / span * (right - LEFT)
     y = floor - (value - low) / (high - low) * (floor - TOP)
-    font = ImageFont.load_default(size=12)
+    font = ImageFont.load_default(size=TEXT)
     if trend.onset < trend.end:
         begun = LEFT + max(0.0, (trend.onset - trend.begin) / span) * (right - LEFT)
         pen.rectangle((begun, TOP, right, floor), fill=OUT)
     _hours(pen, trend, font, right, floor)
     for level in (low + margin, high - margin):
         height = floor - (level - low) / (high - low) * (floor - TOP)
-        pen.text((LEFT - 6, height), f"{level:.4g}", fill=INK, font=font, anchor="rm")
+        pen.text((LEFT - 6, height), in_language(_short(level), language), fill=INK, font=font, anchor="rm")
     for first, last in _runs(time):
         _line(pen, x[first:last], y[first:last])
     if trend.limit is not None:
         height = floor - (trend.limit - low) / (high - low) * (floor - TOP)
         for begin in range(LEFT, right, 10):  # dashed, so that it is known from the readings without its colour
             pen.line((begin, height, min(begin + 6, right), height), fill=LIMIT, width=2)
-        pen.text((right - 2, height - 3), f"{number(trend.limit)} {trend.unit}", fill=LIMIT, font=font, anchor="rs")
+        # below the line where there is no room above it; the letters that Pillow brings have no small 3
+        above = height - TOP > TEXT + 6
+        place = (LEFT + 6, height - 4 if above else height + 4)
+        label = f"{in_language(number(trend.limit), language)} {unit_text(trend.unit)}".rstrip().replace("³", "3")
+        pen.text(place, label, fill=LIMIT, font=font, anchor="ls" if above else "lt", stroke_width=2, stroke_fill="white")
     pen.rectangle((LEFT, TOP, right, floor), outline=INK)
 
 
 def _hours(pen: ImageDraw.ImageDraw, trend: Trend, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, right: int, floor: int) -> None:
     """Round times below the picture, by the site's clocks."""
     span = max(trend.end - trend.begin, 1)
-    tick = next((tick for tick in TICKS_NS if span / tick <= 7), TICKS_NS[-1])
+    tick = next((tick for tick in TICKS_NS if span / tick <= 5), TICKS_NS[-1])
     begin = datetime.fromtimestamp(trend.begin // 10**9, trend.zone)
     ahead = int((begin.utcoffset() or begin - begin).total_seconds()) * 10**9
     at = math.ceil((trend.begin + ahead) / tick) * tick - ahead

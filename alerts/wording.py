@@ -34,6 +34,7 @@ WORDS = {
         "state": "for longer than it may, since",
         "rate": "changing too fast since",
         "flatline": "not moving since",
+        "door_open": "open since",
         "out": "out of order since",
         "over": "over since",
         "over_after": "over after",
@@ -110,7 +111,7 @@ WORDS = {
         "technical": "TEKNISKT",
         "test": "PROV",
         "service": "DRIFT",
-        "returned": "ÖVER",
+        "returned": "UPPHÖRT",
         "found_late": " FUNNET SENT",
         "level_action": "åtgärd",
         "level_alert": "varning",
@@ -120,7 +121,7 @@ WORDS = {
         "medium": "medel",
         "low": "låg",
         "priority": "prioritet",
-        "grade": "renhetsgrad",
+        "grade": "klass",
         "above": "över",
         "below": "under",
         "at_or_above": "på eller över",
@@ -133,9 +134,10 @@ WORDS = {
         "state": "längre än tillåtet, sedan",
         "rate": "ändras för fort sedan",
         "flatline": "rör sig inte sedan",
+        "door_open": "öppen sedan",
         "out": "i olag sedan",
-        "over": "över sedan",
-        "over_after": "över efter",
+        "over": "upphörde",
+        "over_after": "upphörde efter",
         "late_explained": "mätvärden som kom sent visar det; ingen kunde få veta tidigare",
         "returned_do": "Inget mer behövs just nu. Den som kvitterade, eller kommer att göra det, söker orsaken.",
         "trend": "Trend från {0} till {1}: mellan {2} och {3} {6}, sist {4} {6}; gräns {5} {6}",
@@ -145,10 +147,10 @@ WORDS = {
         "never": "aldrig",
         "unacknowledged": "okvitterade",
         "acknowledged": "kvitterade",
-        "over_unacknowledged": "över, okvitterade",
+        "over_unacknowledged": "upphörda, okvitterade",
         "latched_unacknowledged": "låsta, okvitterade",
         "latched_acknowledged": "låsta, kvitterade",
-        "shelved": "ställda åt sidan",
+        "shelved": "undanlagda",
         "suppressed": "undertryckta",
         "out_of_service": "ur drift",
         "line_journal": "Journal",
@@ -176,7 +178,7 @@ WORDS = {
         "particles_5_0um": "partiklar 5,0 um",
         "temperature": "temperatur",
         "relative_humidity": "relativ fuktighet",
-        "differential_pressure": "tryckskillnad",
+        "differential_pressure": "differenstryck",
         "air_velocity": "lufthastighet",
         "co2": "koldioxid",
         "oxygen": "syre",
@@ -185,7 +187,7 @@ WORDS = {
         "in_operation": "i drift",
         "at_rest": "i vila",
         "cleaning": "städning",
-        "shutdown": "avställt",
+        "shutdown": "avstängt",
         "maintenance": "underhåll",
         "line_environment": "Miljö",
         "line_level": "Nivå",
@@ -231,6 +233,18 @@ def in_language(number: str, language: str) -> str:
     '9,96'
     """
     return number.replace(".", ",") if language == "sv" else number
+
+
+UNITS = {"degC": "°C", "degF": "°F", "1/m3": "/m³", "1/L": "/L", "1/ft3": "/ft³", "m3/h": "m³/h", "m3/s": "m³/s", "um": "µm", "1": ""}
+
+
+def unit_text(unit: str) -> str:
+    """A unit as people write it; an SMS has no such letters.
+
+    >>> unit_text("1/m3"), unit_text("Pa")
+    ('/m³', 'Pa')
+    """
+    return UNITS.get(unit, unit)
 
 
 def clean(text: str) -> str:

@@ -15,6 +15,7 @@ from benchmarks.bench import Bench
 from benchmarks.figure import Figure, Limit
 from benchmarks.history import Installation
 from benchmarks.plant import DELAY_S, site
+from dashboards.monitor import AlarmQuery
 from facility.site import Facility
 from ingest.entries import ACTION, ActionBody, ConfigurationBody, encode
 from rules.plan import Plan
@@ -53,7 +54,7 @@ def run(bench: Bench) -> Iterator[Figure]:
         steps = [_step(storm, points) for _ in range(bench.size(5, 2))]
         yield Figure("step while they stand", median(steps), "ms", "", Limit(median(steps), STEP_MS_MAX, " ms"))
         with closing(storm.store.reader()) as reader:
-            listed = _ms(lambda: records.alarms(reader, STANDING, 100, None, ""))
+            listed = _ms(lambda: records.alarms(reader, AlarmQuery(STANDING), 100, None))
             yield Figure("first hundred of the alarm list", listed, "ms", "", Limit(listed, LIST_MS_MAX, " ms"))
             counted = _ms(lambda: records.tallies(reader, 0))
             yield Figure("counts of health and metrics", counted, "ms")

@@ -14,7 +14,7 @@ from dashboards import acting_api, answers, asked, configuration_api, duty_api, 
 from dashboards.access import Gate
 from dashboards.events import events_endpoint
 from dashboards.metrics import metrics_text
-from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, Check, ExcursionQuery, Monitor, Page
+from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, AlarmQuery, Check, ExcursionQuery, Monitor, Page
 from dashboards.openapi import document
 from dashboards.operation import PREFIX, Operation, answered, endpoint_of
 from dashboards.problems_json import ProblemError, nearest
@@ -56,7 +56,8 @@ def excursions(monitor: Monitor, query: asked.ExcursionsAsked, _: None) -> answe
 
 
 def alarms(monitor: Monitor, query: asked.AlarmsAsked, _: None) -> answers.AlarmsAnswer:
-    page = _page(query.cursor, lambda: monitor.alarms(query.state, query.limit, query.cursor, query.flag or ""))
+    which = AlarmQuery(tuple(query.state), query.flag or "", query.room or "", query.group or "")
+    page = _page(query.cursor, lambda: monitor.alarms(which, query.limit, query.cursor))
     return answers.AlarmsAnswer(alarms=[answers.AlarmAnswer.of(item) for item in page.items], next=page.next)
 
 

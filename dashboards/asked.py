@@ -101,6 +101,8 @@ class AlarmsAsked(Asked):
         description="Only alarms in these states, separated by commas",
     )
     flag: AlarmFlag | None = Field(None, description="Only alarms with this flag beside their state: nobody is told of them")
+    room: str | None = Field(None, description="Only alarms of this room and its zones")
+    group: str | None = Field(None, description="Only alarms that were told in this group")
     limit: Limit = LIMIT_DEFAULT
     cursor: Cursor | None = None
 

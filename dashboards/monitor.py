@@ -6,8 +6,8 @@ nobody changes afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from alerts.kpis import Kpis
@@ -19,12 +19,17 @@ from rules.excursion import Excursion
 if TYPE_CHECKING:
     from dashboards.events import EventHub
     from dashboards.record_api import Keeper
+    from dashboards.standing import StandingView
     from dashboards.trend import Trends
 
 POINT_STATES = ("action", "alert", "stale", "bad", "technical", "no_data", "normal")
 """States of a point, the worst first."""
 STANDING = (UNACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, RETURNED, ACKNOWLEDGED, LATCHED_ACKNOWLEDGED)
 """States of an alarm (alerts.lifecycle) that is not done."""
+WAITING = (UNACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, RETURNED)
+"""Those in which it waits to be acknowledged."""
+LEVELS_FIRST = ("action", "alert", "technical")
+"""Levels of alarms of one priority, the first that needs a person first."""
 ACCEPTED, ALREADY, UNKNOWN, CLOSED, REFUSED = "accepted", "already", "unknown", "closed", "refused"
 
 Item = TypeVar("Item")
@@ -135,6 +140,8 @@ class Page(Generic[Item]):
 
     items: tuple[Item, ...] = ()
     next: str | None = None
+    total: int | None = None
+    """How many there are with those of other pages; None where that is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +171,9 @@ class AlarmView:
     """An alarm in the words that a person needs; `state` is one of alerts.lifecycle.STATES and `since` the time it came into it.
 
     `kind` is the rule's; `direction` is `above`, `below` or empty; `peak` and `limit` are in `unit`, `peak` the worst so far.
-    `text` and `sop` say what to do. `returned` is when the condition was over. `late` marks one found in late data. Nobody is told while it
-    is shelved, `suppressed` by a state of its room (that state, else empty), or its point out of service (until when).
+    `text` and `sop` say what to do, `texts` the same by language. `returned` is when the condition was over. `late` marks one found in
+    late data. Nobody is told while it is shelved, `suppressed` by a state of its room (that state, else empty), or its point out of
+    service (until when).
     """
 
     id: str
@@ -200,11 +208,22 @@ class AlarmView:
     out_until: int | None = None
     group: str = ""
     """What it was told in last, with others; empty where by itself."""
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def annunciated(self) -> bool:
         """Whether people are told of it."""
         return self.shelved is None and not self.suppressed and self.out_until is None
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmQuery:
+    """Which alarms: in any of these states; with that flag (alerts.lifecycle.FLAGS); of a room with its zones; of a group."""
+
+    states: Collection[str] = STANDING
+    flag: str = ""
+    room: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,11 +404,11 @@ class Monitor(Protocol):
     def excursions(self, query: ExcursionQuery, limit: int, cursor: str | None = None) -> Page[Excursion]:
         """Sorted by onset, rule, point. A ValueError for a cursor that this method did not give."""
 
-    def alarms(self, states: Collection[str], limit: int, cursor: str | None = None, flag: str = "") -> Page[AlarmView]:
-        """Alarms in any of the states, and with that flag (alerts.lifecycle.FLAGS), the newest raised first.
+    def alarms(self, query: AlarmQuery, limit: int, cursor: str | None = None) -> Page[AlarmView]:
+        """Alarms as asked for, counted, the newest raised first. A ValueError for a foreign cursor."""
 
-        A ValueError for a foreign cursor.
-        """
+    def standing(self, limit: int) -> StandingView:
+        """What stands, with the `limit` alarms that need a person first (dashboards.console.view.in_order)."""
 
     def alarm(self, alarm_id: str) -> AlarmView | None:
         """One alarm in whatever state."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -14,13 +14,14 @@ from alerts.derivation import ReadingsOf, newest_derived
 from alerts.flags import act_digest
 from alerts.kpis import SPAN_NS, Kpis, kpis_on_record
 from alerts.ledger import Applied
-from alerts.lifecycle import ACKNOWLEDGE
+from alerts.lifecycle import ACKNOWLEDGE, Alarm
 from alerts.outages import outages_of
 from alerts.store import StateStore, StateUnavailable
 from alerts.surroundings import SAID
 from dashboards import monitor as m
 from dashboards.counts import Counts, Sums, TargetCounts
 from dashboards.events import EventHub
+from dashboards.standing import StandingView
 from facility.reading import Readings, quality_name
 from facility.site import Place
 from ingest.entries import ActionBody, RecordBody
@@ -184,10 +185,19 @@ class ServiceMonitor:
         with self._store.borrowed() as store:
             return records.excursions(store, query, limit, cursor)
 
-    def alarms(self, states: Collection[str], limit: int, cursor: str | None = None, flag: str = "") -> m.Page[m.AlarmView]:
+    def alarms(self, query: m.AlarmQuery, limit: int, cursor: str | None = None) -> m.Page[m.AlarmView]:
         with self._store.borrowed() as store:
-            page = records.alarms(store, states, limit, cursor, flag)
-        return m.Page(tuple(self._shown.words.alarm(alarm, excursion) for alarm, excursion in page.items), page.next)
+            page = records.alarms(store, query, limit, cursor)
+        return m.Page(self._in_words(page.items), page.next, page.total)
+
+    def standing(self, limit: int) -> StandingView:
+        with self._store.borrowed() as store:
+            found, groups = records.foremost(store, limit), records.groups_standing(store)
+        total, waiting = sum(group.standing for group in groups), sum(group.waiting for group in groups)
+        return StandingView(total, waiting, self._in_words(found), {group.id: group for group in groups if group.id})
+
+    def _in_words(self, found: Iterable[tuple[Alarm, Excursion]]) -> tuple[m.AlarmView, ...]:
+        return tuple(self._shown.words.alarm(alarm, excursion) for alarm, excursion in found)
 
     def alarm(self, alarm_id: str) -> m.AlarmView | None:
         with self._store.borrowed() as store:

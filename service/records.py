@@ -8,19 +8,22 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 from alerts.audit import AuditRow
-from alerts.lifecycle import Alarm
+from alerts.lifecycle import ACTIVE, Alarm
 from alerts.standing import COLUMNS as ALARM_COLUMNS
 from alerts.standing import alarm_of
 from alerts.store import StateStore
 from dashboards.counts import TargetCounts
-from dashboards.monitor import STANDING, AuditQuery, ExcursionQuery, Page
+from dashboards.monitor import LEVELS_FIRST, STANDING, WAITING, AlarmQuery, AuditQuery, ExcursionQuery, Page
+from dashboards.standing import GroupView
 from rules.excursion import CURRENT, Excursion
+from rules.rule import PRIORITIES
 
 _FLAG = {"shelved": " and shelved_until is not null", "suppressed": " and suppressed != ''", "out_of_service": " and out_until is not null"}
+_WAITS = f"state in {WAITING} and shelved_until is null and suppressed = '' and out_until is null"
 _AUDIT = ", ".join(field.name for field in fields(AuditRow))
 Row = TypeVar("Row")
 _NUMBER = "cast(substr(id, 2) as integer)"
@@ -58,11 +61,18 @@ def alarms_of(store: StateStore, excursions: Collection[str]) -> list[str]:
     return [members.get(id, f"A{id[1:]}") for id in excursions]
 
 
-def alarms(store: StateStore, states: Collection[str], limit: int, cursor: str | None, flag: str = "") -> Page[tuple[Alarm, Excursion]]:
-    """Alarms in any of the states and with that flag, each with the newest revision of its excursion, the newest raised first."""
-    wanted = tuple(sorted(set(states)))
-    condition, values = f"state in ({', '.join('?' * len(wanted))}){_FLAG.get(flag, '')}", list[object](wanted)
-    wanted += (flag,) if flag else ()
+def alarms(store: StateStore, query: AlarmQuery, limit: int, cursor: str | None) -> Page[tuple[Alarm, Excursion]]:
+    """Alarms as asked for, each with the newest revision of its excursion, the newest raised first."""
+    states = tuple(sorted(set(query.states)))
+    wanted = (states, query.flag, query.room, query.group)
+    condition, values = f"state in ({', '.join('?' * len(states))}){_FLAG.get(query.flag, '')}", list[object](states)
+    if query.group:
+        condition += ' and "group" = ?'
+        values.append(query.group)
+    if query.room:
+        condition += " and exists (select 1 from excursions where excursions.id = alarms.excursion and excursions.room = ?)"
+        values.append(query.room)
+    total = int(store.rows(f"select count(*) from alarms where {condition}", values)[0][0])
     if cursor is not None:
         (id,) = _place(wanted, cursor, 1)
         last = store.rows(f"select raised_at, {_NUMBER} from alarms where id = ?", (id,))
@@ -73,7 +83,31 @@ def alarms(store: StateStore, states: Collection[str], limit: int, cursor: str |
     rows = store.rows(
         f"select {ALARM_COLUMNS} from alarms where {condition} order by raised_at desc, {_NUMBER} desc limit ?", (*values, limit + 1)
     )
-    return _page(_with_excursions(store, rows), limit, wanted, lambda row: (row[0].id,))
+    return replace(_page(_with_excursions(store, rows), limit, wanted, lambda row: (row[0].id,)), total=total)
+
+
+def foremost(store: StateStore, limit: int) -> list[tuple[Alarm, Excursion]]:
+    """The alarms that stand and need a person first: those that wait, by priority, what lasts, level, the newest first."""
+    rows = store.rows(
+        f"select {ALARM_COLUMNS} from alarms where state in ({_marks(STANDING)})"
+        f" order by not ({_WAITS}), {_ranked('priority', PRIORITIES)}, state not in {ACTIVE},"
+        f" {_ranked('level', LEVELS_FIRST)}, raised_at desc, {_NUMBER} desc"
+        " limit ?",
+        (*STANDING, limit),
+    )
+    return _with_excursions(store, rows)
+
+
+def groups_standing(store: StateStore) -> list[GroupView]:
+    """What of each group stands, and waits; alarms by themselves are together, without an id."""
+    return [
+        GroupView(*row)
+        for row in store.rows(
+            f"select coalesce(g.id, ''), coalesce(g.kind, ''), coalesce(g.name, ''), count(*), sum({_WAITS}) from alarms"
+            f' left join alarm_groups g on g.id = alarms."group" where state in ({_marks(STANDING)}) group by 1',
+            STANDING,
+        )
+    ]
 
 
 def alarms_by_id(store: StateStore, ids: Iterable[str]) -> list[tuple[Alarm, Excursion]]:
@@ -118,8 +152,9 @@ class Tallies:
 
 def tallies(store: StateStore, now: int) -> Tallies:
     """What state.db counts; `now` (int ns UTC) is what the age of a page is counted to."""
-    marks = ", ".join("?" * len(STANDING))
-    found = store.rows(f"select priority, state, count(*) from alarms where state in ({marks}) group by priority, state", STANDING)
+    found = store.rows(
+        f"select priority, state, count(*) from alarms where state in ({_marks(STANDING)}) group by priority, state", STANDING
+    )
     pages = {}
     oldest = "min(case when sent_at is null then queued_at end)"
     rows = store.rows(f"select target, count(*), count(sent_at), sum(attempts), {oldest} from outbox group by target")
@@ -127,6 +162,16 @@ def tallies(store: StateStore, now: int) -> Tallies:
         age_s = 0.0 if since is None else max(0, now - since) / 1e9
         pages[target] = TargetCounts(queued - sent, age_s, attempts, sent)
     return Tallies({(priority, state): number for priority, state, number in found}, pages)
+
+
+def _marks(values: Collection[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _ranked(column: str, order: Sequence[str]) -> str:
+    """A column as its place in an order of our own; what is not in it comes last."""
+    ranks = " ".join(f"when '{name}' then {rank}" for rank, name in enumerate(order))
+    return f"case {column} {ranks} else {len(order)} end"
 
 
 def _overlapping(query: ExcursionQuery) -> tuple[list[str], list[object]]:

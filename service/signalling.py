@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from alerts.channels import DeliveryError
 from alerts.delivery import Stop, backoff_ns
-from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL, STATES
+from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED
 from alerts.page import Page
 from alerts.signals import Beacon, Deadman, Signal, Standing
 from alerts.store import StateStore, StateUnavailable
+from dashboards.monitor import AlarmQuery
 from rules.excursion import Excursion
 from service import records
 from service.beacon import Publisher
@@ -29,13 +30,12 @@ log = logging.getLogger(__name__)
 
 def standing_in(store: StateStore, page: Callable[[Excursion, str, int], Page], at: int) -> list[Standing]:
     """The alarms that are not done, but for those that are shelved, suppressed or out of service; raises StateUnavailable."""
-    open_states = [state for state in STATES if state != NORMAL]
     return [
         Standing(
             alarm.id, alarm.rule, alarm.level, alarm.priority, alarm.point, excursion.room, excursion.onset, alarm.active,
             alarm.state in (ACKNOWLEDGED, LATCHED_ACKNOWLEDGED), page(excursion, alarm.id, at),
         )
-        for alarm, excursion in records.alarms(store, open_states, STANDING_MAX, None).items
+        for alarm, excursion in records.alarms(store, AlarmQuery(), STANDING_MAX, None).items
         if alarm.annunciated
     ]  # fmt: skip
 

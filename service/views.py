@@ -74,6 +74,7 @@ class Words:
             suppressed=alarm.suppressed,
             out_until=alarm.out_until,
             group=alarm.group,
+            texts=text,
         )
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from dashboards.app import build_app
-from dashboards.monitor import STANDING
+from dashboards.monitor import AlarmQuery
 from facility.site import SECOND_NS, Facility, Place, Point, Site
 from rules.ahead import OURS
 from rules.excursion import Excursion
@@ -178,7 +178,7 @@ def test_one_instrument_is_a_technical_alarm(site: Watched) -> None:
             site.send(point, 20.0)
         site.send("cp1.temp", 20.0, at=site.clock.at - watched.START + 3600 * SECOND)
         site.step(5 * SECOND)
-    (alarm,) = (alarm for alarm in site.monitor.alarms(STANDING, 10).items if alarm.rule == "clock")
+    (alarm,) = (alarm for alarm in site.monitor.alarms(AlarmQuery(), 10).items if alarm.rule == "clock")
     assert (alarm.point, alarm.level, alarm.priority, alarm.kind, alarm.text) == (
         "cp1.temp",
         "technical",
@@ -196,7 +196,7 @@ def test_most_instruments_are_one_critical_alarm_of_our_own_clock(site: Watched)
         for point in ("cp1.dp", "bsc1.temp", "cor1.dp", "cp1.temp"):
             site.send(point, 20.0, at=site.clock.at - watched.START + 3600 * SECOND)
         site.step(5 * SECOND)
-    (alarm,) = site.monitor.alarms(STANDING, 10).items
+    (alarm,) = site.monitor.alarms(AlarmQuery(), 10).items
     assert (alarm.rule, alarm.point, alarm.level, alarm.priority, alarm.room) == ("clock", OURS, "technical", "critical", "")
     assert site.store.rows("select count(*) from outbox") == [(1,)]
     with TestClient(build_app(site.monitor), "http://127.0.0.1:8480") as client:

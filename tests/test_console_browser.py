@@ -1,29 +1,17 @@
-"""The pages beside the overview in a browser: without barriers, on a phone and a desktop; trends under the pointer; pages that grow old."""
+"""The pages beside the overview in a browser: trends under the pointer; pages that grow old."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.axe import barriers, needs_axe
+from dashboards.monitor import ACCEPTED, ActAnswered
 from tests.support.browser import Server, browser, needs_chromium
 from tests.support.monitor import FakeMonitor
-from tests.support.people import PASSWORD, Staff, client_of, staff_in
-
-PAGES = (
-    "/", "/alarms", "/alarms?which=every", "/alarms/a7", "/rooms/cp1", "/rooms/cryo?span=d7", "/excursions", "/excursions/x1", "/oncall",
-    "/audit", "/health", "/kpis", "/configuration", "/people", "/password",
-)  # fmt: skip
-
-
-@pytest.fixture
-def staff(tmp_path: Path) -> Iterator[Staff]:
-    with staff_in(tmp_path) as staff:
-        yield staff
+from tests.support.people import client_of
 
 
 @pytest.fixture
@@ -35,36 +23,6 @@ def monitor() -> FakeMonitor:
 def chromium() -> Iterator[Browser]:
     with browser() as launched:
         yield launched
-
-
-@needs_chromium
-@needs_axe
-@pytest.mark.parametrize(("language", "scheme", "width"), [("en", "light", 1280), ("sv", "dark", 375)])
-def test_no_page_has_a_grave_barrier_or_scrolls_sideways(
-    chromium: Browser, monitor: FakeMonitor, staff: Staff, language: str, scheme: str, width: int
-) -> None:
-    app = client_of(monitor, staff).app
-    with Server(app) as server:
-        context = chromium.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, locale=language, bypass_csp=True,  # type: ignore[arg-type]
-        )  # fmt: skip
-        page = context.new_page()
-        for role in ("supervisor", "administrator"):
-            page.goto(f"{server.url}/login")
-            assert barriers(page) == []
-            page.locator("#user").fill(role)
-            page.locator("#password").fill(PASSWORD)
-            page.locator("main button").click()
-            page.wait_for_url(f"{server.url}/")
-            for path in PAGES if role == "supervisor" else ("/people",):
-                page.goto(server.url + path)
-                assert page.locator("html").get_attribute("lang") == language
-                page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-                assert (path, barriers(page)) == (path, [])
-                assert (path, page.evaluate("document.documentElement.scrollWidth")) == (path, width)
-            context.clear_cookies()
-        monitor.events.close()
-        context.close()
 
 
 @needs_chromium
@@ -104,4 +62,41 @@ def test_a_page_says_that_something_happened_since_and_that_it_lost_the_service(
         monitor.events.close()
         server.stop()
         expect(page.locator("#stale")).to_be_visible(timeout=20_000)
+        page.close()
+
+
+@needs_chromium
+def test_an_alarm_is_shelved_with_the_keyboard_alone_and_what_was_typed_outlives_what_happens(
+    chromium: Browser, monitor: FakeMonitor
+) -> None:
+    monitor.acted = ActAnswered(ACCEPTED)
+    with Server(client_of(monitor, None).app) as server:
+        page = chromium.new_page()
+        page.goto(f"{server.url}/alarms/a6")
+        expect(page.locator("body")).to_have_attribute("data-live", "live")
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.textContent.trim()") == "Shelve":
+                break
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        expect(page.locator("#shelve-by")).to_be_focused()
+        page.keyboard.type("Sara Lind")
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.id") == "shelve-reason":
+                break
+        page.keyboard.type("Filter change,")
+        before = page.locator("#shelve-reason").bounding_box()
+        monitor.raise_alarm(replace(monitor.alarm_views["a7"], peak=5.0))
+        expect(page.locator("#changed")).to_be_visible()
+        expect(page.locator("#shelve-reason")).to_be_focused()
+        assert page.locator("#shelve-reason").bounding_box() == before, "nothing under the finger moves"
+        page.keyboard.type(" WO 17")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{server.url}/alarms/a6?said=done")
+        assert [(one.action, one.target, one.by, one.reason) for one in monitor.acts] == [
+            ("shelve", "a6", "Sara Lind", "Filter change, WO 17")
+        ]
+        monitor.events.close()
         page.close()

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from alerts.lifecycle import UNACKNOWLEDGED
 from alerts.people.permissions import OPEN, PERSON, ROLES, may
 from dashboards.access import Gate
 from dashboards.console import frame
+from dashboards.console import overview as overview_page
 from dashboards.console.words import catalogue
+from dashboards.monitor import ACCEPTED, ActAnswered, OutOfService
 from facility.secret import Secret
-from tests.support.monitor import FakeMonitor
+from tests.support.monitor import NOW, FakeMonitor, alarm
 from tests.support.people import BY, PASSWORD, Staff, client_of, signed_in, staff_in
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
@@ -211,3 +214,86 @@ def test_rooms_that_there_are_not_and_spans_that_cannot_be_are_said(monitor: Fak
     page = client.get("/rooms/cp1?from=2026-11-21T06:00:00Z&to=2026-11-21T07:00:00Z").text
     assert page.count("<figure") == 9
     assert 'class="limit-line level-action"' in page
+
+
+# Alarms
+
+
+def many(monitor: FakeMonitor, number: int, room_point: str = "cp2.dp", **more: object) -> None:
+    for id in (f"g{n}" for n in range(number)):
+        monitor.alarm_views[id] = alarm(
+            id, room_point, "action", "high", UNACKNOWLEDGED, 5, direction="below", limit=10.0, peak=9.96, **more
+        )
+
+
+def test_alarms_are_filtered_by_room_over_all_pages_and_the_address_says_so(monitor: FakeMonitor) -> None:
+    many(monitor, 70)
+    client = client_of(monitor, None)
+    page = client.get("/alarms?which=standing&room=cp2")
+    assert "71 alarms, 60 of them here" in page.text
+    older = re.search(r'href="(/alarms\?which=standing&amp;room=cp2&amp;cursor=[^"]+)"', page.text)
+    assert older
+    rest = client.get(older[1].replace("&amp;", "&")).text
+    found = [set(re.findall(r'id="alarm-(\w+)"', text)) for text in (page.text, rest)]
+    assert not found[0] & found[1]
+    assert found[0] | found[1] == {"a2"} | {f"g{n}" for n in range(70)}
+    assert 'href="/alarms?which=standing&amp;room=cp2"' in rest, "back to the newest"
+    assert client.get("/alarms?which=standing&room=cp1&cursor=of-another-filter").status_code == 200
+    assert client.get("/alarms?which=nonsense").status_code == 200
+    assert client.get("/api/v1/alarms?room=cp2&limit=100").json()["next"] is None
+    assert {one["room"] for one in client.get("/api/v1/alarms?room=cp1").json()["alarms"]} == {"cp1"}
+
+
+def test_a_large_group_is_one_of_the_overview_and_acknowledged_on_a_page_of_its_own(monitor: FakeMonitor) -> None:
+    many(monitor, 230, group="G5")
+    client = client_of(monitor, None)
+    overview = client.get("/").text
+    assert "233 alarms need acknowledgement" in overview
+    assert len(re.findall(r'id="alarm-g\d+"', overview)) == 1
+    assert {"alarm-a7", "alarm-a6"} <= set(re.findall(r'id="(alarm-\w+)"', overview))
+    assert re.search(r'<a href="/alarms\?group=G5">229 more alarms with it \(Air handler 1\)', overview)
+    page = client.get("/alarms?group=G5").text
+    assert "230 stand, 230 wait to be acknowledged" in page
+    monitor.acted = ActAnswered(ACCEPTED)
+    reply = client.post("/groups/G5/acknowledge", data={"group": "G5", "by": "Sara Lind", "comment": "AHU"}, headers=HTML)
+    assert (reply.status_code, reply.headers["location"]) == (303, "/alarms?group=G5&said=done")
+    assert monitor.acts[-1].target == "G5"
+
+
+def test_without_a_group_no_alarm_hides_another_and_the_rest_is_counted(monitor: FakeMonitor) -> None:
+    many(monitor, 40)
+    overview = client_of(monitor, None).get("/").text
+    assert re.findall(r'id="(alarm-\w+)"', overview)[0] == "alarm-a7", "what is critical stands first, however old"
+    assert len(re.findall(r'id="alarm-\w+"', overview)) == overview_page.ALARMS_MAX
+    assert "32 more alarms stand; see all" in overview
+
+
+def test_what_to_do_and_numbers_are_in_the_readers_language(monitor: FakeMonitor) -> None:
+    many(monitor, 1, texts={"sv": "Stäng dörren.", "en": "Close the door."}, text="Close the door.")
+    client = client_of(monitor, None)
+    swedish = client.get("/alarms/g0", headers={"Accept-Language": "sv"}).text
+    assert "Stäng dörren." in swedish
+    assert "Close the door." not in swedish
+    assert "<strong>9,96&nbsp;Pa</strong>, åtgärdsgräns 10,0&nbsp;Pa" in swedish
+    assert "<strong>9.96&nbsp;Pa</strong>, action limit 10.0&nbsp;Pa" in client.get("/alarms/g0").text
+    assert 'lang="en">Stop open handling.' not in client.get("/alarms/a7", headers={"Accept-Language": "sv"}).text
+    missing = client.get("/alarms/none", headers=HTML | {"Accept-Language": "sv"}).text
+    assert '<h1 class="headline">Det finns inte här</h1>' in missing
+
+
+def test_what_is_out_of_service_does_not_look_normal(monitor: FakeMonitor) -> None:
+    view = monitor.point_views["cp2.temp"]
+    monitor.point_views = {view.id: replace(view, out_of_service=OutOfService(NOW, NOW + 10**12, "Karin Ek", "Calibration"))}
+    monitor.alarm_views.clear()
+    overview = client_of(monitor, None).get("/").text
+    assert "all points normal" not in overview
+    assert "1 out of service" in overview
+    assert re.search(r'data-point="cp2.temp" data-state="normal" data-out="yes"', overview)
+    assert "Out of service until 08:57:50" in overview
+
+
+def test_an_open_door_is_called_open(monitor: FakeMonitor) -> None:
+    monitor.alarm_views["d1"] = alarm("d1", "pal1.door", "alert", "medium", UNACKNOWLEDGED, 5, direction="above", limit=0.5, peak=1.0)
+    page = client_of(monitor, None).get("/alarms/d1").text
+    assert "Door to corridor open too long" in page
+    assert "0.5" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)

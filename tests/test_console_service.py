@@ -55,7 +55,7 @@ def test_a_room_shows_what_was_read_with_its_limit_and_the_excursion(site: Watch
 def test_an_alarm_shows_what_happened_to_it_and_the_configuration_what_is_in_force(site: Watched, client: TestClient) -> None:
     client.post("/api/v1/alarms/A1/acknowledge", json={"by": "Karin Ek", "comment": "seen"})
     history = client.get("/alarms/A1").text
-    assert re.search(r"<td[^>]*>acknowledge", history)
+    assert re.search(r"<strong>Acknowledged</strong> · Karin Ek · <q>seen</q>", history)
     assert "Karin Ek" in history
     page = client.get("/configuration").text
     assert site.monitor.identity.config in page

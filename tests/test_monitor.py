@@ -18,7 +18,7 @@ from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
 from dashboards.app import build_app
 from dashboards.counts import Counts, LinkCounts, StepCounts, TargetCounts
 from dashboards.events import Event
-from dashboards.monitor import LimitInForce
+from dashboards.monitor import AlarmQuery, LimitInForce
 from service import records
 from service.board import Board
 from tests.support.watched import MINUTE, SECOND, START, Watched, fall, point
@@ -281,7 +281,7 @@ def test_many_may_look_while_steps_are_taken(site: Watched) -> None:
                 assert len(set(found.time)) == len(found.time) >= longest
                 longest = len(found.time)
                 assert len(monitor.points()) == 4
-                monitor.alarms(ALL, 10)
+                monitor.alarms(AlarmQuery(ALL), 10)
                 assert monitor.counts().sums.closes
                 monitor.health()
                 seen[0] += 1

@@ -11,11 +11,12 @@ import pytest
 
 from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
 from alerts.store import StateStore, StateUnavailable
-from dashboards.monitor import ACCEPTED, ALREADY, STANDING, UNKNOWN, AuditEntry, ExcursionQuery, MonitorUnavailable
+from dashboards.console.view import in_order
+from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, AlarmQuery, AuditEntry, ExcursionQuery, MonitorUnavailable
 from ingest.journal import JournalUnavailable
 from ingest.series import SeriesReader
 from service import stored
-from tests.support.watched import MINUTE, SECOND, START, Watched, fall
+from tests.support.watched import FILES, MINUTE, SECOND, START, Watched, fall
 
 ALL = (UNACKNOWLEDGED, ACKNOWLEDGED, RETURNED, NORMAL)
 
@@ -121,13 +122,13 @@ def test_pages_of_excursions_and_alarms_miss_nothing_while_more_comes(site: Watc
     query = ExcursionQuery(newest_first=newest_first)
     known = [row.id for row in site.monitor.excursions(query, 100).items]
     assert len(known) == 12
-    raised = [alarm.id for alarm in site.monitor.alarms(ALL, 100).items]
+    raised = [alarm.id for alarm in site.monitor.alarms(AlarmQuery(ALL), 100).items]
     assert raised == ["A11", "A9", "A7", "A5", "A3", "A1"], "the levels of one rule are one alarm"
     seen, cursor, told, alarms_cursor = [], None, [], None
     for _ in range(3):
         page = site.monitor.excursions(query, 4, cursor)
         seen += [row.id for row in page.items]
-        alarms = site.monitor.alarms(ALL, 2, alarms_cursor)
+        alarms = site.monitor.alarms(AlarmQuery(ALL), 2, alarms_cursor)
         told += [alarm.id for alarm in alarms.items]
         cursor, alarms_cursor = page.next, alarms.next
         fall(site, 9.0, 15.0)
@@ -141,14 +142,14 @@ def test_a_cursor_of_another_question_is_refused(site: Watched) -> None:
     fall(site, 9.0, 15.0, 9.0, 15.0)
     cursor = site.monitor.excursions(ExcursionQuery(), 1).next
     assert cursor is not None
-    alarms, audit = site.monitor.alarms(STANDING, 1).next, site.monitor.audit(None, None, 1).next
+    alarms, audit = site.monitor.alarms(AlarmQuery(), 1).next, site.monitor.audit(None, None, 1).next
     for foreign in ("", "x", "after-3", alarms or "", audit or "", cursor + "0-1", cursor.replace("E", "F")):
         with pytest.raises(ValueError, match="no cursor of this question"):
             site.monitor.excursions(ExcursionQuery(), 1, foreign)
     with pytest.raises(ValueError, match="no cursor of this question"):
         site.monitor.excursions(ExcursionQuery(point="cp1.dp"), 1, cursor)
     with pytest.raises(ValueError, match="no cursor of this question"):
-        site.monitor.alarms(ALL, 1, alarms)
+        site.monitor.alarms(AlarmQuery(ALL), 1, alarms)
     with pytest.raises(ValueError, match="no cursor of this question"):
         site.monitor.audit(START, None, 1, audit)
     with pytest.raises(ValueError, match="no cursor of this question"):
@@ -157,7 +158,7 @@ def test_a_cursor_of_another_question_is_refused(site: Watched) -> None:
 
 def test_an_alarm_says_what_a_person_needs(site: Watched) -> None:
     fall(site, 15.0, 11.0, 9.25)
-    (action,) = site.monitor.alarms(STANDING, 10).items
+    (action,) = site.monitor.alarms(AlarmQuery(), 10).items
     assert (action.id, action.rule, action.kind, action.level, action.priority) == ("A1", "dp", "limit", "action", "critical")
     assert (action.direction, action.limit, action.peak, action.unit, action.resolution) == ("below", 10.0, 9.25, "Pa", 0.1)
     assert (action.text, action.sop) == ("Close the door.", "SOP-14")
@@ -167,7 +168,7 @@ def test_an_alarm_says_what_a_person_needs(site: Watched) -> None:
     site.send("bsc1.temp", 25.0)
     site.step(2 * MINUTE)
     site.step(2 * MINUTE)
-    newest = {alarm.rule: alarm for alarm in site.monitor.alarms(STANDING, 10).items}
+    newest = {alarm.rule: alarm for alarm in site.monitor.alarms(AlarmQuery(), 10).items}
     assert (newest["temp"].direction, newest["temp"].zone, newest["temp"].text, newest["temp"].sop) == ("above", "bsc1", "Ring.", "")
     assert (newest["silent"].kind, newest["silent"].direction, newest["silent"].peak) == ("stale", "", None)
     fall(site, 15.0)
@@ -183,7 +184,7 @@ def test_an_alarm_of_a_rule_and_a_point_that_are_gone_can_still_be_read(site: Wa
     left = replace(facility, points=facility.points[1:])
     site.configuration = replace(site.configuration, rules=site.configuration.rules[2:], facility=left)
     after = site.watch()
-    alarm = after.alarms(STANDING, 10).items[0]
+    alarm = after.alarms(AlarmQuery(), 10).items[0]
     assert (alarm.rule, alarm.kind, alarm.direction, alarm.text, alarm.quantity) == ("dp", "limit", "below", "", "")
     assert after.readings("cp1.dp", None, None, 9).value == [9.0]  # type: ignore[union-attr]
     assert [view.id for view in after.points()] == ["cp1.temp", "bsc1.temp", "cor1.dp"]
@@ -238,6 +239,37 @@ def test_what_cannot_be_read_is_unavailable_and_comes_back(site: Watched, monkey
     fall(site, 9.0)
     monkeypatch.setattr(StateStore, "rows", broken)
     with pytest.raises(MonitorUnavailable, match="disk I/O error"):
-        site.monitor.alarms(STANDING, 9)
+        site.monitor.alarms(AlarmQuery(), 9)
     monkeypatch.undo()
-    assert len(site.monitor.alarms(STANDING, 9).items) == 1
+    assert len(site.monitor.alarms(AlarmQuery(), 9).items) == 1
+
+
+def test_alarms_are_found_by_room_and_group_page_by_page_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = "systems: [{id: ahu1, name: Air handler 1, serves: [cp1, cor1]}]\nrooms:"
+    monkeypatch.setitem(FILES, "facility.yaml", FILES["facility.yaml"].replace("rooms:", served, 1))
+    site = Watched(tmp_path)
+    fall(site, 11.0, 15.0, 11.0)
+    site.send("cor1.dp", 9.0)
+    site.send("bsc1.temp", 25.0)
+    site.step(SECOND)
+    site.step(SECOND)
+    ask = site.monitor.alarms
+    every = {alarm.id: alarm for alarm in ask(AlarmQuery(ALL), 10).items}
+    assert {alarm.room for alarm in every.values()} == {"cp1", "cor1"}
+    first = ask(AlarmQuery(ALL, room="cp1"), 1)
+    rest = ask(AlarmQuery(ALL, room="cp1"), 10, first.next)
+    found = [*first.items, *rest.items]
+    assert [alarm.id for alarm in found] == [alarm.id for alarm in every.values() if alarm.room == "cp1"], "the zone's too"
+    assert (first.total, rest.total, rest.next) == (len(found), len(found), None)
+    with pytest.raises(ValueError, match="no cursor of this question"):
+        ask(AlarmQuery(ALL, room="cor1"), 1, first.next)
+    (group,) = {alarm.group for alarm in every.values()}
+    assert ask(AlarmQuery(ALL, group=group), 10).total == len(every)
+    assert ask(AlarmQuery(ALL, group="G99"), 10).total == 0
+    standing = site.monitor.standing(2)
+    assert (standing.total, standing.waiting, standing.groups[group].name) == (len(every), len(every), "Air handler 1")
+    assert [alarm.id for alarm in standing.foremost] == [alarm.id for alarm in in_order(every.values())][:2]
+    site.monitor.acknowledge(standing.foremost[0].id, by="Karin Ek", comment="")
+    assert site.monitor.standing(0).groups[group].waiting == len(every) - 1
+    assert every[standing.foremost[0].id].texts == {"sv": "Stäng dörren.", "en": "Close the door."}
+    site.close()

@@ -110,13 +110,37 @@ def compose(page: Page, sender: str, recipient: str, picture: Picture | None = N
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(page.text)
     if picture is not None:
-        lines = "".join(f"<p>{escape(line)}</p>\n" for line in page.text.splitlines())
-        image = f'<p><img src="cid:trend" alt="{escape(picture.words)}"></p>\n'
-        message.add_alternative(f"<html><body>\n{lines}{image}</body></html>\n", subtype="html")
+        message.add_alternative(_html(page, picture), subtype="html")
         page_as_html = message.get_payload(1)
         assert isinstance(page_as_html, EmailMessage)
         page_as_html.add_related(picture.png, "image", "png", cid="<trend>", disposition="inline", filename="trend.png")
     return message
+
+
+def _html(page: Page, picture: Picture) -> str:
+    """The page for a screen of any width, in the colours of the reader's mail program: its picture first, then its lines."""
+    language = escape(str(page.facts.get("language", "en")))
+    style = "width:100%;max-width:600px;height:auto"
+    image = f'<p><img src="cid:trend" width="600" height="300" style="{style}" alt="{escape(picture.words)}"></p>\n'
+    lines = "".join(map(_line, page.text.splitlines()))
+    return (
+        f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(page.subject)}</title></head>\n"
+        '<body style="font-family:sans-serif;font-size:16px;line-height:1.4;overflow-wrap:anywhere">\n'
+        f"{image}{lines}</body></html>\n"
+    )
+
+
+def _line(line: str) -> str:
+    """A line with its key in bold; the address of the console is a link, wide enough for a finger."""
+    key, colon, rest = line.partition(": ")
+    if not colon or line.startswith(" "):
+        return f'<p style="margin:0">{escape(line) or "&nbsp;"}</p>\n'
+    said = escape(rest)
+    if rest.startswith(("https://", "http://")):
+        said = f'<a href="{said}" style="display:inline-block;padding:10px 0">{said}</a>'
+    return f'<p style="margin:0 0 6px"><b>{escape(key)}:</b> {said}</p>\n'
 
 
 def _domain(address: str) -> str:

@@ -13,14 +13,16 @@ from starlette.responses import RedirectResponse, Response
 from dashboards import acting_api
 from dashboards.access import Gate, attributed, who_asks
 from dashboards.asked import By
-from dashboards.console.alarm_pages import alarm_page
+from dashboards.console.alarm_pages import alarm_page, alarms_page
 from dashboards.console.frame import form
 from dashboards.console.room_page import room_page
 from dashboards.operation import PREFIX, Operation, checked
 from dashboards.problems_json import ProblemError
 
-PAGES: dict[str, Callable[..., Any]] = {"alarm": alarm_page, "room": room_page}
-"""Where such forms stand, by the field that names the alarm or room."""
+PAGES: dict[str, tuple[Callable[..., Any], str]] = {
+    "alarm": (alarm_page, "/alarms/{}?"), "room": (room_page, "/rooms/{}?"), "group": (alarms_page, "/alarms?group={}&"),
+}  # fmt: skip
+"""Where such forms stand, by the field that names the alarm, room or group: the page, and its path."""
 
 
 def gates() -> list[Gate]:
@@ -48,9 +50,9 @@ def _form(operation: Operation) -> Callable[[Request], Any]:
         except ProblemError as problem:
             if problem.status == 404 or not kind:
                 raise
-            request.scope["path_params"] = {"id": id}
-            response: Response = await PAGES[kind](request, problem.status, problem.detail, given)
+            request.scope["path_params"] = {"id": id, kind: id}
+            response: Response = await PAGES[kind][0](request, problem.status, problem.detail, given)
             return response
-        return RedirectResponse(f"/{kind}s/{quote(id, safe='')}?said=done" if kind else "/", 303)
+        return RedirectResponse(f"{PAGES[kind][1].format(quote(id, safe=''))}said=done" if kind else "/", 303)
 
     return done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -16,12 +16,16 @@ from dashboards.access import Gate, attributed, who_asks
 from dashboards.asked import AcknowledgeBody
 from dashboards.console import room_page, view
 from dashboards.console.frame import form, shown, surroundings
-from dashboards.monitor import ACCEPTED, ALREADY, STANDING, UNKNOWN, AlarmView, AuditQuery, Monitor, Page
+from dashboards.monitor import ACCEPTED, ALREADY, STANDING, UNKNOWN, WAITING, AlarmQuery, AuditQuery, Monitor, Page
 from dashboards.problems_json import ProblemError, bad_parameters
 
-SHOWN_MAX = 200
+SHOWN_MAX = 60
 HISTORY_MAX = 200
-WHICH = {"standing": STANDING, "every": STATES} | dict.fromkeys(FLAGS.values(), STATES) | {state: (state,) for state in STATES}
+WHICH = (
+    {"standing": STANDING, "waiting": WAITING, "every": STATES}
+    | dict.fromkeys(FLAGS.values(), STATES)
+    | {state: (state,) for state in STATES}
+)
 """What may be asked for, and the states that it means."""
 
 
@@ -33,8 +37,9 @@ def gates() -> list[Gate]:
     ]
 
 
-async def alarms_page(request: Request) -> Response:
-    return await shown(request, "alarms_page.html", _list)
+async def alarms_page(request: Request, status: int = 200, fault: str = "", given: dict[str, str] | None = None) -> Response:
+    said = request.query_params.get("said", "") == "done"
+    return await shown(request, "alarms_page.html", _list, status, said=said, fault=fault, given=given or {})
 
 
 async def alarm_page(request: Request, status: int = 200, fault: str = "", given: dict[str, str] | None = None) -> Response:
@@ -62,16 +67,23 @@ async def acknowledge_form(request: Request) -> Response:
 def _list(request: Request) -> dict[str, Any]:
     monitor: Monitor = request.app.state.monitor
     asked = request.query_params
-    which, room, cursor = asked.get("which", "standing"), asked.get("room", ""), asked.get("cursor")
-    states = WHICH.get(which, STANDING)
-    flag = which if which in FLAGS.values() else ""
+    which = asked.get("which", "standing")
+    which = which if which in WHICH else "standing"
+    room, group, cursor = asked.get("room", ""), asked.get("group", "") or request.path_params.get("group", ""), asked.get("cursor")
+    query = AlarmQuery(WHICH[which], which if which in FLAGS.values() else "", room, group)
     try:
-        found = monitor.alarms(states, SHOWN_MAX, cursor, flag)
+        found = monitor.alarms(query, SHOWN_MAX, cursor)
     except ValueError:  # of another filter
-        found = monitor.alarms(states, SHOWN_MAX, None, flag)
-    alarms = [alarm for alarm in found.items if room in ("", alarm.room)]
-    ordered: list[AlarmView] = view.in_order(alarms) if which == "standing" else alarms
-    return surroundings(request) | {"alarms": ordered, "next": found.next, "which": which, "whiches": list(WHICH), "room": room}
+        found = monitor.alarms(query, SHOWN_MAX)
+    kept = {name: text for name, text in (("which", which), ("room", room), ("group", group)) if text}
+    about = monitor.standing(0).groups.get(group) if group else None
+    here = "/alarms?" + urlencode(kept)
+    # what fits a page is in the order in which it needs a person; pages are by time
+    ordered = view.in_order(found.items) if which in ("standing", "waiting") and len(found.items) == found.total else found.items
+    return surroundings(request) | {
+        "alarms": ordered, "found": found.total, "which": which, "whiches": list(WHICH), "room": room, "group": group, "about": about,
+        "older": f"{here}&{urlencode({'cursor': found.next})}" if found.next else "", "newest": here if cursor else "",
+    }  # fmt: skip
 
 
 def _one_alarm(request: Request) -> dict[str, Any]:
@@ -82,8 +94,11 @@ def _one_alarm(request: Request) -> dict[str, Any]:
     context = surroundings(request)
     may_see = who_asks(request).may(AUDIT)
     history = monitor.trail(AuditQuery(about=alarm.id), HISTORY_MAX) if may_see else Page()
-    trend = room_page.around(alarm.room, alarm.onset, alarm.returned, context["now"])
-    return context | {"alarm": alarm, "history": history, "trend": trend}
+    there = room_page.around(alarm.room, alarm.onset, alarm.returned, context["now"])
+    point = context["points"].get(alarm.point)
+    return context | room_page.trend_around(request, context, point, alarm.onset, alarm.returned) | {
+        "alarm": alarm, "history": history, "room_path": there,
+    }  # fmt: skip
 
 
 def _unknown(alarm_id: str) -> ProblemError:

@@ -14,13 +14,15 @@ from dashboards import record_api
 from dashboards.access import Gate
 from dashboards.asked import ExcursionsAsked
 from dashboards.console.frame import FormPage, done_at, shown, surroundings, with_seconds
-from dashboards.console.room_page import AROUND_NS, around, trends_of
+from dashboards.console.room_page import around, trend_around
 from dashboards.monitor import ExcursionQuery, Monitor, Page
 from dashboards.operation import PREFIX, checked
 from dashboards.problems_json import ProblemError
 from dashboards.record_api import keeper_of
+from rules.excursion import Excursion
 
-SHOWN_MAX = 100
+SHOWN_MAX, LOOKED_MAX = 100, 10
+"""Of a page; pages that are looked through for a record in a state."""
 STATES = (OPEN, NEW, ASSESSED, CLOSED)
 
 
@@ -60,13 +62,17 @@ def _list(request: Request) -> dict[str, Any]:
         found = monitor.excursions(query, SHOWN_MAX, asked.cursor)
     except ValueError:  # of another filter
         found = monitor.excursions(query, SHOWN_MAX)
-    keeper = keeper_of(request)
-    records = {one.id: record.state for one in found.items if (record := keeper.record(one.id)) is not None}
-    rows = tuple(one for one in found.items if one.id in records and state in ("", records[one.id]))
+    keeper, records, rows = keeper_of(request), dict[str, str](), list[Excursion]()
+    for looked in range(LOOKED_MAX):
+        records |= {one.id: record.state for one in found.items if (record := keeper.record(one.id)) is not None}
+        rows += [one for one in found.items if one.id in records and state in ("", records[one.id])]
+        if found.next is None or rows or looked == LOOKED_MAX - 1:
+            break
+        found = monitor.excursions(query, SHOWN_MAX, found.next)  # none of that page: the next one
     kept = {name: text for name, text in given.items() if name != "cursor"} | ({"record": state} if state else {})
     older = "?" + urlencode(kept | {"cursor": found.next}) if found.next else ""
     return surroundings(request) | {
-        "excursions": Page(rows), "records": records, "older": older, "given": kept, "states": STATES,
+        "excursions": Page(tuple(rows)), "records": records, "older": older, "given": kept, "states": STATES,
     }  # fmt: skip
 
 
@@ -76,13 +82,9 @@ def _one(request: Request) -> dict[str, Any]:
     if record is None:
         raise ProblemError(404, "unknown-excursion", "No such excursion", f"There is no excursion {id!r}.")
     context, excursion = surroundings(request), record.excursion
-    now: int = context["now"]
-    start = excursion.onset - AROUND_NS
-    end = min(now, (now if excursion.ended is None else excursion.ended) + AROUND_NS)
     point = context["points"].get(excursion.point)
-    trend = trends_of(request, context, [point] if point else [], start, max(end, start + AROUND_NS))
-    return context | trend | {
-        "record": record, "excursion": excursion, "point": point, "start": start, "end": max(end, start + AROUND_NS),
+    return context | trend_around(request, context, point, excursion.onset, excursion.ended) | {
+        "record": record, "excursion": excursion, "point": point,
         "may_do": [action for action, states in ALLOWED.items() if record.state in states],
-        "room_path": around(excursion.room, excursion.onset, excursion.ended, now),
+        "room_path": around(excursion.room, excursion.onset, excursion.ended, context["now"]),
     }  # fmt: skip

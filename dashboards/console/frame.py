@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlencode
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from alerts.people.permissions import OPEN
 from alerts.people.register import PeopleUnavailable
+from alerts.wording import in_language, unit_text
 from dashboards.access import Gate, attributed, local_path, person_of, who_asks
 from dashboards.asked import By
 from dashboards.console import view
@@ -49,10 +50,16 @@ def templates(language: str) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"unit": view.unit_text, "span": view.span_text}
+    environment.filters |= {"unit": unit_text, "span": _unbroken, "broken": view.broken}
     words = catalogue(language)
-    environment.globals |= {"value_text": view.value_text, "t": words, "language": language, "languages": LANGUAGES, "pages": PAGES}
+    environment.filters["number"] = partial(in_language, language=language)
+    environment.globals |= {"value_text": partial(view.value_text, language=language), "t": words, "language": language}
+    environment.globals |= {"languages": LANGUAGES, "pages": PAGES}
     return environment
+
+
+def _unbroken(ns: int) -> str:
+    return view.span_text(ns).replace(" ", "\u00a0")
 
 
 def language_of(request: Request) -> str:
@@ -70,8 +77,18 @@ def rendered(request: Request, template: str, **context: Any) -> str:
     """A template as it is shown to who asks."""
     monitor: Monitor = request.app.state.monitor
     users = request.app.state.people is not None
-    frame = {"identity": monitor.identity, "who": who_asks(request), "here": request.url.path, "users": users}
+    frame = {"identity": monitor.identity, "who": who_asks(request), "here": request.url.path, "users": users, "back": _back(request)}
     return templates(language_of(request)).get_template(template).render(frame | context)
+
+
+def _back(request: Request) -> str:
+    """Where a form that every page has leads back to: the page with its filter; of a page that answers a form the overview."""
+    if request.method not in ("GET", "HEAD"):
+        return "/"
+    asked = dict(request.query_params)
+    if "next" in asked:
+        asked["next"] = local_path(asked["next"])  # of the sign-in page
+    return request.url.path + (f"?{urlencode(asked)}" if asked else "")
 
 
 def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
@@ -158,7 +175,7 @@ def wanted_by(request: Request) -> bool:
 
 def failure(request: Request, status: int, title: str, detail: str) -> Response:
     """An error as a page."""
-    return page(request, "failure.html", status, title=title, detail=detail)
+    return page(request, "failure.html", status, code=status, title=title, detail=detail)
 
 
 async def choose_language(request: Request) -> Response:

@@ -12,6 +12,7 @@ from alerts.kpis import Kpis
 from alerts.people.permissions import READ
 from dashboards.access import Gate
 from dashboards.console.frame import shown, surroundings
+from dashboards.console.view import THIN_SPACE
 from dashboards.monitor import Monitor
 
 PERCENT = 100
@@ -34,10 +35,14 @@ class Target:
             return "within"
         return "manageable" if self.most is not None and self.value <= self.most else "beyond"
 
+    def goal(self, value: float) -> str:
+        """What the figure is held against."""
+        return f"{PERCENT * value:g}\u00a0%" if self.percent else f"{value:g}"
+
     def text(self, value: float) -> str:
         if self.percent:
-            return f"{PERCENT * value:.{1 if PERCENT * value < 10 else 0}f} %"
-        return f"{value:.{self.decimals}f}"
+            return f"{PERCENT * value:.{1 if PERCENT * value < 10 else 0}f}\u00a0%"
+        return f"{value:,.{self.decimals if value < 10 else 0}f}".replace(",", THIN_SPACE)
 
 
 def targets(kpis: Kpis) -> list[Target]:

@@ -14,12 +14,13 @@ from alerts.people.permissions import READ
 from dashboards.access import Gate
 from dashboards.console import view
 from dashboards.console.frame import shown, surroundings
-from dashboards.monitor import STANDING, ExcursionQuery, Monitor
+from dashboards.monitor import ExcursionQuery, Monitor
 from dashboards.problems_json import ProblemError
 
 STATIC = Path(__file__).parent / "static"
 PARTS = ("summary", "alarms", "rooms", "excursions", "system")
-ALARMS_MAX = 200
+ALARMS_READ, ALARMS_MAX = 500, 12
+"""So many are looked at for those that are shown, one for a large group."""
 EXCURSIONS_MAX = 25
 RECENT_NS = 24 * 3600 * 10**9
 
@@ -61,9 +62,9 @@ def _overview(request: Request) -> dict[str, Any]:
     if part in (None, "rooms"):
         context["tiles"] = view.tiles(context["places"].values(), context["points"].values())
     if part in (None, "summary", "alarms"):
-        standing = monitor.alarms(STANDING, ALARMS_MAX)
-        unacknowledged = sum(view.needs_somebody(alarm) for alarm in standing.items)
-        context |= {"alarms": view.in_order(standing.items), "more_alarms": standing.next is not None, "unacknowledged": unacknowledged}
+        standing = monitor.standing(ALARMS_READ)
+        shown_alarms = view.folded(standing, ALARMS_MAX)
+        context |= {"standing": standing, "folded": shown_alarms, "hidden": standing.total - sum(1 + one.others for one in shown_alarms)}
     if part in (None, "excursions"):
         recent = ExcursionQuery(start=context["now"] - RECENT_NS, newest_first=True)
         context["excursions"] = monitor.excursions(recent, EXCURSIONS_MAX)

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from alerts.people.permissions import READ
 from dashboards.access import Gate
 from dashboards.asked import Asked, Instant
-from dashboards.console.frame import catalogue_of, shown, surroundings
+from dashboards.console.frame import language_of, shown, surroundings
 from dashboards.console.picture import open_bands, picture_of, state_bands
-from dashboards.console.view import unit_text, value_text
+from dashboards.console.view import value_text
 from dashboards.monitor import ExcursionQuery, Monitor, PointView
 from dashboards.operation import checked
 from dashboards.problems_json import ProblemError, nearest
@@ -51,8 +51,16 @@ async def room_page(request: Request, status: int = 200, fault: str = "", given:
 def around(room: str, onset: int, over: int | None, now: int) -> str:
     """The address of a room's trends around something that happened there."""
     end = min(now, (now if over is None else over) + AROUND_NS)
-    query = {"from": format_time(onset - AROUND_NS), "to": format_time(max(end, onset + MINUTE_NS))}
+    query = {"from": format_time(max(onset - AROUND_NS, end - SPAN_NS_MAX)), "to": format_time(max(end, onset + MINUTE_NS))}
     return f"/rooms/{quote(room, safe='')}?{urlencode(query)}"
+
+
+def trend_around(request: Request, context: dict[str, Any], point: PointView | None, onset: int, over: int | None) -> dict[str, Any]:
+    """The figure of a point around something that happened at it, with the span that it shows."""
+    start, now = onset - AROUND_NS, context["now"]
+    end = max(min(now, (now if over is None else over) + AROUND_NS), start + AROUND_NS)
+    start = max(start, end - SPAN_NS_MAX)
+    return {"start": start, "end": end} | trends_of(request, context, [point] if point else [], start, end)
 
 
 def _room(request: Request) -> dict[str, Any]:
@@ -86,7 +94,7 @@ def trends_of(request: Request, context: dict[str, Any], points: list[PointView]
     views = {point.id: point for point in points}
     rooms = {point.room for point in points}
     found = [one for room in rooms for one in monitor.excursions(ExcursionQuery(start, end, room=room), EXCURSIONS_MAX).items]
-    figures, doors = [], []
+    figures, doors, language = [], [], language_of(request)
     for trend in monitor.trends.points(list(views), start, end, BUCKETS):
         point = views[trend.point]
         if point.quantity == "door":
@@ -94,14 +102,14 @@ def trends_of(request: Request, context: dict[str, Any], points: list[PointView]
             continue
 
         def text(value: float, point: PointView = point) -> str:
-            return value_text(value, point.quantity, point.resolution)
+            return value_text(value, point.quantity, point.resolution, language=language)
 
         picture = picture_of(trend, point, found, start, end, context["times"], text)
         table = trend.buckets.joined(max(1, -(-len(trend.buckets) // ROWS)))
         whole = trend.buckets.joined(len(trend.buckets))
         number = sum(one.point == point.id for one in found)
         figures.append({"point": point, "picture": picture, "table": table, "whole": whole, "excursions": number})
-    return {"figures": figures, "doors": doors, "words_of": catalogue_of(request), "unit_text": unit_text}
+    return {"figures": figures, "doors": doors}
 
 
 def _span(asked: RoomAsked, now: int) -> tuple[int, int, str]:

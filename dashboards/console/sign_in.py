@@ -49,7 +49,8 @@ async def login_form(request: Request) -> Response:
     try:
         token = await run_in_threadpool(tried, lambda: people.sign_in(user, password, source, before))
     except ProblemError as error:
-        told = {"after": after, "onward": "", "user": user[:100], "fault": error.detail}
+        fault = catalogue(language_of(request))("session.refused") if error.kind == "sign-in-failed" else error.detail
+        told = {"after": after, "onward": "", "user": user[:100], "fault": fault}
         return page(request, "login.html", error.status, **told)
     response = RedirectResponse(after, 303)
     hand_session(request, response, token)

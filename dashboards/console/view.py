@@ -8,20 +8,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, RETURNED, UNACKNOWLEDGED
-from dashboards.monitor import POINT_STATES, AlarmView, PlaceView, PointView
+from alerts.lifecycle import ACKNOWLEDGED, ACTIVE, LATCHED_ACKNOWLEDGED
+from alerts.wording import in_language
+from dashboards.monitor import LEVELS_FIRST, POINT_STATES, WAITING, AlarmView, LimitInForce, PlaceView, PointView
+from dashboards.standing import StandingView
 from facility.times import format_time
-from rules.rule import LEVELS, PRIORITIES
+from rules.rule import PRIORITIES
 
 THIN_SPACE = "\u202f"
 MINUS = "\u2212"
 NO_VALUE = "–"
 DECIMALS_MAX = 6
+FOLDED_FROM = 4
+"""A group of so many alarms is one of the overview."""
 _DECIMALS = {
     "particles_0_5um": 0, "particles_5_0um": 0, "temperature": 1, "relative_humidity": 0, "differential_pressure": 1,
-    "air_velocity": 2, "co2": 1, "oxygen": 1, "level": 0,
+    "air_velocity": 2, "co2": 1, "oxygen": 1, "level": 0, "door": 1,
 }  # fmt: skip
-_UNITS = {"degC": "°C", "degF": "°F", "1/m3": "/m³", "1/L": "/L", "1/ft3": "/ft³", "m3/h": "m³/h", "m3/s": "m³/s", "um": "µm", "1": ""}
 DOOR_WORDS = ("Closed", "Open")
 
 
@@ -57,13 +60,14 @@ def _tile(place: PlaceView, points: Sequence[PointView], zones: Sequence[PlaceTi
 
 
 def in_order(alarms: Iterable[AlarmView]) -> list[AlarmView]:
-    """Unacknowledged before acknowledged, then by priority, then action before alert before technical, then the newest first."""
+    """Unacknowledged before acknowledged, then by priority, what lasts, action before alert before technical, the newest first."""
     return sorted(
         alarms,
         key=lambda alarm: (
             not alarm.annunciated or alarm.state in (ACKNOWLEDGED, LATCHED_ACKNOWLEDGED),
             PRIORITIES.index(alarm.priority),
-            ("action", "alert", "technical").index(alarm.level) if alarm.level in LEVELS else len(LEVELS),
+            alarm.state not in ACTIVE,
+            LEVELS_FIRST.index(alarm.level) if alarm.level in LEVELS_FIRST else len(LEVELS_FIRST),
             -alarm.raised,
         ),
     )
@@ -71,19 +75,45 @@ def in_order(alarms: Iterable[AlarmView]) -> list[AlarmView]:
 
 def needs_somebody(alarm: AlarmView) -> bool:
     """Whether it waits for its acknowledgement."""
-    return alarm.annunciated and alarm.state in (UNACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, RETURNED)
+    return alarm.annunciated and alarm.state in WAITING
 
 
-def unit_text(unit: str) -> str:
-    """A unit as people write it.
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """An alarm, and how many others of its group stand folded behind it (0: it is shown as any other), of which so many wait."""
 
-    >>> unit_text("1/m3"), unit_text("Pa")
-    ('/m³', 'Pa')
-    """
-    return _UNITS.get(unit, unit)
+    alarm: AlarmView
+    others: int = 0
+    waiting: int = 0
 
 
-def value_text(value: float | None, quantity: str, resolution: float | None = None, other: float | None = None) -> str:
+def folded(standing: StandingView, most: int) -> list[Folded]:
+    """The alarms of an overview, `most` at most: of a group of FOLDED_FROM or more only its foremost, for all."""
+    found, seen = [], set()
+    for alarm in standing.foremost:
+        group = standing.groups.get(alarm.group)
+        if group is None or group.standing < FOLDED_FROM:
+            found.append(Folded(alarm))
+        elif group.id not in seen:
+            seen.add(group.id)
+            found.append(Folded(alarm, group.standing - 1, group.waiting - needs_somebody(alarm)))
+    return found[:most]
+
+
+def broken(point: PointView) -> list[LimitInForce]:
+    """The limits that a point's state is about: of those of its level the ones that its value breaks, else all."""
+    of_level = [limit for limit in point.limits if limit.level == point.state]
+    value = point.latest.value if point.latest else None
+    if value is None:
+        return of_level
+    below = [limit for limit in of_level if limit.below is not None and value < limit.below]
+    above = [limit for limit in of_level if limit.above is not None and value > limit.above]
+    return below + above or of_level
+
+
+def value_text(
+    value: float | None, quantity: str, resolution: float | None = None, other: float | None = None, language: str = "en"
+) -> str:
     """A value with sensible decimals: those of the point's resolution, else those usual for the quantity, else four digits.
 
     Where rounding would make it look the same as `other` (the limit that it breaks) it gets as many more as tell them apart.
@@ -92,13 +122,15 @@ def value_text(value: float | None, quantity: str, resolution: float | None = No
     ('12.3', '352\\u202f000', 'Open')
     >>> value_text(9.96, "differential_pressure", None, 10.0)
     '9.96'
+    >>> value_text(-2.3, "differential_pressure", language="sv")
+    '−2,3'
     """
     if value is None or not math.isfinite(value):
         return NO_VALUE
     if quantity == "door" and value in (0, 1):
         return DOOR_WORDS[int(value)]
     if abs(value) >= 1e15:
-        return f"{value:.4g}".replace("-", MINUS)
+        return in_language(f"{value:.4g}".replace("-", MINUS), language)
     decimals = _decimals(value, quantity, resolution)
     if other is not None and value != other:
         while decimals < DECIMALS_MAX and round(value, decimals) == round(other, decimals):
@@ -106,7 +138,7 @@ def value_text(value: float | None, quantity: str, resolution: float | None = No
     text = f"{value:,.{decimals}f}"
     if not text.strip("-0.,"):
         text = text.lstrip("-")
-    return text.replace(",", THIN_SPACE).replace("-", MINUS)
+    return in_language(text.replace(",", THIN_SPACE).replace("-", MINUS), language)
 
 
 def _decimals(value: float, quantity: str, resolution: float | None) -> int:
@@ -129,6 +161,15 @@ class Times:
         """The time of day, with the date when it is another day."""
         local, today = self.local(ns), self.local(self.now)
         return f"{local:%H:%M:%S}" if local.date() == today.date() else f"{local:%Y-%m-%d %H:%M:%S}"
+
+    def full(self, ns: int) -> str:
+        """Always with the day: of what is on record, and may be printed."""
+        return f"{self.local(ns):%Y-%m-%d %H:%M:%S}"
+
+    def minute(self, ns: int) -> str:
+        """The day, unless it is today, and the time without its seconds: of what is planned."""
+        local, today = self.local(ns), self.local(self.now)
+        return f"{local:%H:%M}" if local.date() == today.date() else f"{local:%Y-%m-%d %H:%M}"
 
     def stamp(self, ns: int) -> str:
         """RFC 3339, for machines."""

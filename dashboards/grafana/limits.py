@@ -6,7 +6,8 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from dashboards.console.view import unit_text, value_text
+from alerts.wording import unit_text
+from dashboards.console.view import value_text
 from dashboards.grafana.look import LIMIT, OCCUPANCY
 from facility.site import OCCUPANCIES
 from rules.plan import Pairs, Plan

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from alerts.kpis import SPAN_NS, Annunciations, Kpis, kpis_of
 from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
-from dashboards.console.view import value_text
+from dashboards.console.view import in_order, needs_somebody, value_text
 from dashboards.counts import Counts, IngestCounts, JournalCounts, LinkCounts, StepCounts, Sums, TargetCounts
 from dashboards.events import EventHub
 from dashboards.monitor import (
     ACCEPTED,
     ALREADY,
     CLOSED,
+    STANDING,
     UNCHANGED,
     UNKNOWN,
     Acknowledgement,
     ActAnswered,
     ActAsked,
+    AlarmQuery,
     AlarmView,
     ApplyAnswered,
     ApplyAsked,
@@ -41,6 +43,7 @@ from dashboards.monitor import (
     PointNow,
     PointView,
 )
+from dashboards.standing import GroupView, StandingView
 from facility.times import parse_time
 from ingest.histogram import Distribution
 from ingest.readmission import Readmitted, Wanted
@@ -161,6 +164,7 @@ class FakeMonitor:
     def __init__(self, environment: str = "demo") -> None:
         self.identity = Identity(environment, "flemingsberg", "ATMP Centre", "Europe/Stockholm", "0.1.0", "3f9a2c77d01b44aa")
         self.at = NOW
+        self.place_views: tuple[PlaceView, ...] = PLACES
         self.point_views = {point.id: point for point in POINTS}
         self.alarm_views = {alarm.id: alarm for alarm in ALARMS}
         self.excursion_rows = list(EXCURSIONS)
@@ -189,7 +193,7 @@ class FakeMonitor:
         return self.at
 
     def places(self) -> Sequence[PlaceView]:
-        return PLACES
+        return self.place_views
 
     def points(self) -> Sequence[PointView]:
         self._fail()
@@ -217,10 +221,23 @@ class FakeMonitor:
         rows.sort(key=lambda row: (row.onset, row.rule, row.point), reverse=query.newest_first)
         return paged(rows, limit, cursor)
 
-    def alarms(self, states: Collection[str], limit: int, cursor: str | None = None, flag: str = "") -> Page[AlarmView]:
+    def alarms(self, query: AlarmQuery, limit: int, cursor: str | None = None) -> Page[AlarmView]:
         held = {"shelved": lambda a: a.shelved, "suppressed": lambda a: a.suppressed, "out_of_service": lambda a: a.out_until}
-        chosen = [alarm for alarm in self.alarm_views.values() if alarm.state in states and (not flag or held[flag](alarm))]
-        return paged(sorted(chosen, key=lambda alarm: -alarm.raised), limit, cursor)
+        chosen = [
+            alarm for alarm in self.alarm_views.values()
+            if alarm.state in query.states and (not query.flag or held[query.flag](alarm))
+            if query.room in ("", alarm.room) and query.group in ("", alarm.group)
+        ]  # fmt: skip
+        found = paged(sorted(chosen, key=lambda alarm: -alarm.raised), limit, cursor)
+        return replace(found, total=len(chosen))
+
+    def standing(self, limit: int) -> StandingView:
+        alarms = [alarm for alarm in self.alarm_views.values() if alarm.state in STANDING]
+        groups = {}
+        for id in {alarm.group for alarm in alarms if alarm.group}:
+            members = [alarm for alarm in alarms if alarm.group == id]
+            groups[id] = GroupView(id, "system", "Air handler 1", len(members), sum(map(needs_somebody, members)))
+        return StandingView(len(alarms), sum(map(needs_somebody, alarms)), tuple(in_order(alarms)[:limit]), groups)
 
     def alarm(self, alarm_id: str) -> AlarmView | None:
         return self.alarm_views.get(alarm_id)

@@ -130,7 +130,7 @@ function showValue(row) {
   if (!item) return true;
   const time = item.querySelector("time.read");
   if (time && row.time && new Date(time.dateTime) <= new Date(row.time)) {
-    item.querySelector(".value").textContent = item.dataset.quantity === "door" ? words[row.text.toLowerCase()] || row.text : row.text;
+    item.querySelector(".value").textContent = item.dataset.quantity === "door" ? words[row.text.toLowerCase()] || row.text : row.text.replace(".", words.decimal);
     setTime(time, row.time);
   }
   return item.dataset.state === row.state && (time !== null || row.time === null);
@@ -142,7 +142,7 @@ function onAlarm(alarm) {
   if (alarm.state === "unacknowledged" && announced.get(alarm.id) !== "unacknowledged") {
     const place = document.querySelector(`#room-${CSS.escape(alarm.room)}`);
     const name = alarm.point_name || alarm.quantity.replaceAll("_", " "), room = place ? place.textContent : alarm.room;
-    $("announce").textContent = say("new_alarm", { priority: alarm.priority, level: alarm.level, name, room });
+    $("announce").textContent = say("new_alarm", { priority: words[alarm.priority] || alarm.priority, level: words[alarm.level] || alarm.level, name, room });
   }
   announced.set(alarm.id, alarm.state);
 }

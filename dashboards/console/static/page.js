@@ -33,6 +33,10 @@ if (link) {
   if (again) again.href = location.pathname + location.search.replace(/[?&]said=[^&]*/, "");
 }
 
+// on a phone the navigation is one line that scrolls
+const current = document.querySelector("nav.pages [aria-current]");
+if (current) current.parentElement.parentElement.parentElement.scrollLeft = current.offsetLeft - 80;
+
 // the name that was given last, where nobody signs in
 let name = "";
 try { name = localStorage.getItem(NAME_KEY) || ""; } catch { /* a private window */ }
