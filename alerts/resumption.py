@@ -20,15 +20,15 @@ from ingest.journal import Entry, JournalReader, read_only
 
 FOLDER = "checkpoints"
 _NAME = re.compile(r"(\d{12})\.db")
-_KEY = "proven"
+KEY = "proven with pages"
+"""Versions that evaluated no pages kept theirs as `proven`: nothing goes on from there."""
 KEPT_NEWEST = 2
 
 
 class Proven(msgspec.Struct, frozen=True):
-    """What a proof knew at its end beside state.db: states of places, what deliveries said, entries, readings, and those of the service."""
+    """What a proof knew at its end beside state.db: states of places, entries, readings, and those of the service."""
 
     states: dict[str, list[tuple[int, str]]] = {}
-    deliveries: list[tuple[str, str, int, int, int, int | None, int, str]] = []
     entries: int = 0
     own: int = 0
 
@@ -55,7 +55,7 @@ def leave(computed: Path, folder: Path, cursor: int, proven: Proven) -> tuple[Pa
         source.backup(target)
         target.execute("pragma journal_mode = delete")
         with target:
-            target.execute("insert or replace into meta values (?, ?)", (_KEY, msgspec.msgpack.encode(proven)))
+            target.execute("insert or replace into meta values (?, ?)", (KEY, msgspec.msgpack.encode(proven)))
         target.execute("vacuum")
     fresh.chmod(0o600)
     with fresh.open("rb") as file:
@@ -105,7 +105,7 @@ def _read(path: Path, cursor: int, journal: JournalReader) -> Checkpoint | None:
     """None where it is of another version, or where the time of its step does not tell what was received before and what after."""
     try:
         with closing(StateStore(path, readonly=True)) as store:
-            proven = msgspec.msgpack.decode(store.get(_KEY), type=Proven)
+            proven = msgspec.msgpack.decode(store.get(KEY), type=Proven)
             at, head = int(store.get("clock")), store.get("head")
             steps, sums = int(store.get("steps")), str(store.get("sums"))
     except (msgspec.DecodeError, TypeError, ValueError, StateUnavailable):

@@ -8,17 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from statistics import median
 
-from alerts.alarms import Alarms
-from alerts.escalation import Escalation
-from alerts.page import Letterhead
 from benchmarks.bench import Bench
 from benchmarks.figure import Figure, Limit
 from benchmarks.history import Installation
 from benchmarks.plant import DELAY_S, site
 from dashboards.monitor import AlarmQuery
 from facility.site import Facility
-from ingest.entries import ACTION, ActionBody, ConfigurationBody, encode
-from rules.plan import Plan
+from ingest.entries import ACTION, ActionBody, encode
 from service import records
 from service.judging import Judges
 from service.paging import Paging
@@ -66,14 +62,9 @@ def _installation(bench: Bench, points: int, facility: Facility) -> Installation
     """One that tells people."""
     opened = Installation.open(bench.place("flood") / "data", points)
     judges = Judges()
-    paging = Paging(Letterhead("validation", facility.site), judges)
-
-    def plan(body: ConfigurationBody, number_of: dict[str, int], at: int) -> Plan:
-        paging.know(at, body)
-        return judges.plan(body, number_of, at)
-
-    opened.ledger._plan_of = plan
-    opened.ledger._alarms = Alarms(opened.store, paging.pages, Escalation(opened.store, paging))
+    paging = Paging(judges)
+    opened.ledger._plan_of = paging.plan
+    opened.ledger._alarms = paging.alarms(opened.store)
     return opened
 
 

@@ -124,7 +124,7 @@ class Applying:
                 return ApplyAnswered(SHOWN if asked.dry_run else UNSIGNED, digest, new.judging_hash, told, signature=signature)
             number_of, added = register(self._history(), new)
             body = signed(body_of(new, added, changes, asked.by, asked.reason, asked.change), asked.meaning, asked.signed_at)
-            self._judges.know(new.judging_hash, *new.judge)
+            self._judges.know(entry, new.judge)
             following = self._prepared(new, number_of)
             self._take_force(following, body)
             return ApplyAnswered(APPLIED, digest, new.judging_hash, told, at=following.at, signature=signature, signed=body.digest)

@@ -14,14 +14,13 @@ from ingest.entries import CONFIGURATION, ConfigurationBody, encode
 from ingest.journal import Entry, JournalUnavailable
 from ingest.prepared import Prepared
 from ingest.sparkplug.host import Host, host_of
-from rules.plan import Plan
 from service.applied import Journalled, NotInForce, changed_files, is_signed, journalled
 from service.applying import Applying, Next, body_of, listens_otherwise, register
 from service.clock import Clock, Onward
 from service.configuration import Configuration
 from service.judging import Judges
 from service.outbox import ANSWER_S
-from service.paging import Paging
+from service.paging import Paging, letterhead_of
 from service.stepping import StepsEnded
 from service.values import changes_between
 
@@ -44,8 +43,8 @@ class Following:
         self.configuration = configuration
         self._pipeline, self._clock = pipeline, clock
         self._judges = Judges()
-        self._judges.know(configuration.judging_hash, *configuration.judge)
-        self.paging = Paging(letterhead(configuration), self._judges)
+        self._judges.know(configuration.as_entry(), configuration.judge)
+        self.paging = Paging(self._judges)
         self.dropped: set[str] = set()
         self._in_force = 0
         self._next: Next | None = None
@@ -54,11 +53,6 @@ class Following:
             load, lambda: self.configuration, self._history, self._judges, self._prepared, self._take_force,
             lambda: pipeline.people is not None,
         )  # fmt: skip
-
-    def plan(self, body: ConfigurationBody, number_of: Mapping[str, int], at: int) -> Plan:
-        """What the ledger judges by from `at` on; whoever pages must know it before anything is judged by it."""
-        self.paging.know(at, body)
-        return self._judges.plan(body, number_of, at)
 
     def put_in_force(self, stamps: Onward) -> dict[str, int]:
         """At the start: journal the configuration where it is another than the one in force; the register of point numbers."""
@@ -158,8 +152,7 @@ class Following:
         if not following.took and following.admitted is not None:  # its entry was said to have failed, and is there all the same
             pipeline.intake.reconfigured(following.admitted)
         self._next, self.configuration = None, new
-        self.paging.letterhead = letterhead(new)
-        pipeline.emergency.configure(self.paging.letterhead, new.oncall.channels, pipeline.reachable(new))
+        pipeline.emergency.configure(letterhead(new), new.oncall.channels, pipeline.reachable(new))
         self.dropped = (self.dropped | set(subscriptions(old.sources))) - set(subscriptions(new.sources))
         pipeline.spawn(pipeline.monitor.show(following.shown).announcer.close)
         pipeline.couriers.serve(new.oncall.channels)
@@ -184,6 +177,4 @@ def prepared_of(configuration: Configuration, number_of: Mapping[str, int], host
 
 def letterhead(configuration: Configuration) -> Letterhead:
     """What every page says of the service."""
-    settings = configuration.settings
-    http = settings.http
-    return Letterhead(settings.environment, configuration.facility.site, http.public_url or f"{http.scheme}://{http.host}:{http.port}")
+    return letterhead_of(configuration.as_entry(), configuration.facility.site)

@@ -175,25 +175,35 @@ def _defaults(value: Any) -> list[tuple[str, object]]:
 class Judges:
     """What journalled configurations judge by: each is read once, for that takes seconds with 10,000 points.
 
-    Those of one hash judge the same; they may speak otherwise, and then the one known first is heard.
+    Those of one hash judge the same, and may speak otherwise.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, Judge] = {}
+        self._judging: dict[str, Judge] = {}
+        self._speaking: dict[str, Judge] = {}
 
-    def know(self, config: str, facility: Facility, rules: tuple[Rule, ...], tables: dict[str, LimitTable]) -> None:
-        """What the configuration of that hash judges by, so that it need not be read from an entry."""
-        self._known[config] = facility, rules, tables
+    def know(self, entry: Mapping[str, Any], judge: Judge) -> None:
+        """What a configuration judges by, so that it need not be read from its entry."""
+        self._judging.setdefault(entry["hash"], judge)
+        self._speaking[_speaking_of(entry)] = judge
 
     def of(self, body: ConfigurationBody) -> Judge:
         """Facility, rules and tables; raises ConfigurationError when this version does not read them as they were read then."""
-        if body.hash not in self._known:
-            self._known[body.hash] = judging_from_entry(body.entry)
-        return self._known[body.hash]
+        if (speaking := _speaking_of(body.entry)) not in self._speaking:
+            self.know(body.entry, judging_from_entry(body.entry))
+        return self._speaking[speaking]
 
     def plan(self, body: ConfigurationBody, number_of: Mapping[str, int], at: int | None = None) -> Plan:
         """The rules of a journalled configuration, in force from `at` on, laid over its points; raises ConfigurationError as `of` does."""
-        return plan_of(*self.of(body), number_of, body.hash, at)
+        return plan_of(*(self._judging.get(body.hash) or self.of(body)), number_of, body.hash, at)
+
+
+def _speaking_of(entry: Mapping[str, Any]) -> str:
+    """sha256 in hex of all that facility and rules are read from, their texts for people too."""
+    others = {entry.get("main"), entry.get("oncall"), entry.get("sources")}
+    files = {name: text for name, text in entry["files"].items() if name not in others}
+    kept = {key: entry.get(key) for key in ("format", "hash", "facility", "rules", "limits", "own", "shipped")}
+    return hashlib.sha256(_canonical(kept | {"files": files}).encode()).hexdigest()
 
 
 def plan_from_entry(body: ConfigurationBody, number_of: Mapping[str, int], at: int | None = None) -> Plan:

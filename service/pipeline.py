@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from alerts.alarms import Alarms, Answer
+from alerts.alarms import Answer
 from alerts.delivery import OutboxItem
 from alerts.emergency import Emergency
-from alerts.escalation import Escalation
 from alerts.groups import Limits
 from alerts.ledger import Applied, Ledger
 from alerts.people.people import People
@@ -48,7 +47,7 @@ from service.continuity.guard import alone
 from service.continuity.presence import Presence
 from service.couriers import STRANDED, Couriers
 from service.drilling import Drilling
-from service.following import Following, prepared_of
+from service.following import Following, letterhead, prepared_of
 from service.lock import DataDirInUse, DataDirLock
 from service.monitor import ServiceMonitor
 from service.nightly import nightly_of
@@ -145,7 +144,7 @@ class Pipeline:
         opened.callback(lambda: self._series.close())
         channels = dict(self.configuration.oncall.channels)
         chosen = self.reachable(self.configuration)
-        self.emergency = Emergency(self.following.paging.letterhead, channels, self.spawn, chosen=chosen)
+        self.emergency = Emergency(letterhead(self.configuration), channels, self.spawn, chosen=chosen)
         self.stepper = Stepper(
             self.journal,
             self.memory,
@@ -249,7 +248,7 @@ class Pipeline:
         self._series = open_series(folder, int(store.get("cursor", 0)))
         memory = Recollection(self._series)
         paging = self.following.paging
-        ledger = Ledger(store, memory, self.following.plan, Alarms(store, paging.pages, Escalation(store, paging), self._limits))
+        ledger = Ledger(store, memory, paging.plan, paging.alarms(store, self._limits))
         with closing(self.journal.reader()) as reader:
             ledger.load(reader)
         return store, memory, ledger

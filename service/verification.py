@@ -7,10 +7,11 @@ import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 from alerts.kept import sums_from
-from alerts.proof import Leaving, Proof, Resuming, copy_of, prove
+from alerts.proof import Judging, Leaving, Proof, Resuming, copy_of, prove
 from alerts.resumption import FOLDER, Checkpoint, Proven, newest
 from alerts.store import StateStore, StateUnavailable
 from facility.times import format_time
@@ -26,6 +27,7 @@ from ingest.series import SeriesReader
 from service.archive import JOURNAL, SERIES, STATE
 from service.clock import Clock
 from service.judging import Judges
+from service.paging import Paging
 from service.verification_sealed import inspect_sealed
 
 SECOND_NS = 10**9
@@ -172,7 +174,7 @@ class Verification:
             try:
                 since = Resuming(self.since, lambda: SeriesReader(self.data_dir / SERIES)) if self.since else None
                 leaving = Leaving(self.data_dir / FOLDER, self._proven) if self.leave else None
-                proof = prove(self.state, journal, self.folder, Judges().plan, self.watch("steps"), since, leaving)
+                proof = prove(self.state, journal, self.folder, self._judging(), self.watch("steps"), since, leaving)
                 self.left = proof.left
             finally:
                 journal.close()
@@ -183,6 +185,10 @@ class Verification:
         for flaw in self.unfit:
             proof.flaws.add(flaw)
         return self._audit_line(proof), self._excursions_line(proof, self.clock.monotonic_ns() - begun)
+
+    def _judging(self) -> Judging:
+        paging = Paging(Judges())
+        return Judging(paging.plan, paging.alarms, version("renrum"))
 
     def _proven(self) -> Proven:
         return Proven(own=self.conservation.own)

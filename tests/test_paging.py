@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 
 from alerts.channels import Local
-from alerts.page import Letterhead
 from ingest.entries import ConfigurationBody
 from rules.excursion import Excursion
 from service.configuration import Configuration
@@ -31,7 +30,7 @@ def with_channels(configuration: Configuration, *names: str) -> Configuration:
 def test_a_page_goes_to_the_channels_of_its_moment(tmp_path: Path) -> None:
     old = with_channels(example_configuration(tmp_path), "day", "night")
     new = with_channels(old, "day", "mail")
-    paging = Paging(Letterhead("demo", old.facility.site), Judges(), [(100, body_of(old)), (200, body_of(new))])
+    paging = Paging(Judges(), [(100, body_of(old)), (200, body_of(new))])
     rule, point = old.rules[0], old.facility.points[0]
     excursion = Excursion(rule.id, point.id, rule.level, onset=0, raised=0, room=point.room, unit=point.unit, config=old.judging_hash)
     assert [target for target, _ in paging.pages(excursion, "A1", 150)] == ["day", "night"]
@@ -42,7 +41,7 @@ def test_an_excursion_found_late_under_a_rule_that_is_gone_is_told_all_the_same(
     old = with_channels(example_configuration(tmp_path), "day")
     gone = old.rules[0]
     new = replace(old, rules=old.rules[1:], judging_hash="other")
-    paging = Paging(Letterhead("demo", old.facility.site), Judges(), [(100, body_of(old)), (200, body_of(new))])
+    paging = Paging(Judges(), [(100, body_of(old)), (200, body_of(new))])
     point = old.facility.points[0]
     found = Excursion(gone.id, point.id, gone.level, onset=0, raised=0, room=point.room, unit=point.unit, late=True)
     [(target, page)] = paging.pages(replace(found, config=old.judging_hash), "A1", 300)
@@ -51,7 +50,7 @@ def test_an_excursion_found_late_under_a_rule_that_is_gone_is_told_all_the_same(
 
 def test_a_state_that_lasts_too_long_is_told_of_its_zone(tmp_path: Path) -> None:
     configuration = configured(tmp_path / "site", "rules: [{id: forgotten, kind: state, priority: low}]")
-    paging = Paging(Letterhead("lab", configuration.facility.site), Judges(), [(100, body_of(configuration))])
+    paging = Paging(Judges(), [(100, body_of(configuration))])
     [rule] = configuration.rules
     hash_ = configuration.judging_hash
     excursion = Excursion(rule.id, "bsc1/occupancy", rule.level, onset=0, raised=0, room="cp1", zone="bsc1", config=hash_)

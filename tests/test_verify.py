@@ -200,7 +200,7 @@ def test_entries_that_are_chained_but_cannot_be_true(data_dir: Path, altered: Ca
         ("insert into alarm_groups values ('G9', 'flood', '', '', 1, 2, null, 'low', 1)", "excursions", "group of alarms G9"),
         ("insert into deaths values (1, 5)", "excursions", "end of the source of point 1"),
         ("insert into drills values ('T9', 1, 'anna', '[]', 2, 1, 2, 'anna', null, null)", "excursions", "test of who is on call T9"),
-        ("update outbox set sent_at = 1 where id = 5", "excursions", "`sent_at` stored 1, journalled None"),
+        ("update outbox set sent_at = 1 where id = 5", "excursions", "`sent_at` stored 1970-01-01T00:00:00.000000001Z, computed None"),
         ("update outbox set sent_at = null where page_id = 'G1-all-1'", "excursions", "page G1-all-1 to sink"),
         ("update meta set value = value + 1 where key = 'issued'", "excursions", "`issued` of state.db"),
         ("update meta set value = value - 1 where key = 'cursor'", "excursions", "the journal's last step before it is entry"),

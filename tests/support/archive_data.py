@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from alerts.alarms import Alarms
 from alerts.ledger import Ledger
 from alerts.store import StateStore
 from facility.times import format_time, parse_time
@@ -18,7 +17,8 @@ from ingest.recollection import Recollection
 from ingest.series import Series
 from service.cli.init import example_files
 from service.configuration import Configuration, load_configuration
-from service.judging import plan_from_entry
+from service.judging import Judges
+from service.paging import Paging
 
 START = parse_time("2026-11-20T08:00:00Z")
 SECOND_NS = 10**9
@@ -46,7 +46,8 @@ class Installation:
         self.series = Series(self.data_dir / "series.db")
         self.store = StateStore(self.data_dir / "state.db")
         self.memory = Recollection(self.series)
-        self.ledger = Ledger(self.store, self.memory, plan_from_entry, Alarms(self.store))
+        paging = Paging(Judges())
+        self.ledger = Ledger(self.store, self.memory, paging.plan, paging.alarms(self.store))
         self.intake = Intake(self.journal, self.series.reader(), lambda: self.at)
         self.number_of: dict[str, int] = {}
         self._reader = self.journal.reader()

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from alerts.alarms import Alarms
-from alerts.ledger import Ledger
-from alerts.page import Page, page_id
 from ingest.entries import DELIVERY, LINK, SERVICE, DeliveryBody, LinkBody, ServiceBody, encode
-from rules.excursion import Excursion
-from service.judging import plan_from_entry
 from tests.support.archive_data import SECOND_NS, START, Installation
 
 
@@ -19,7 +13,6 @@ class Paging(Installation):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.ledger = Ledger(self.store, self.memory, plan_from_entry, Alarms(self.store, self._page))
         self.note(SERVICE, ServiceBody("started", "0.1.0"))
         self.note(LINK, LinkBody("connected"))
 
@@ -35,9 +28,6 @@ class Paging(Installation):
         query = 'select page_id from outbox where alarm = coalesce((select "group" from alarms where id = ?), ?) order by id'
         found = self.store.rows(query, (alarm, alarm))
         return found[0][0] if found else f"{alarm}-raised"
-
-    def _page(self, excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Page]]:
-        return [("sink", Page(page_id(excursion, alarm, "raised"), alarm, "raised", at, f"{excursion.rule} {excursion.point}", ""))]
 
 
 def installation(folder: Path, *, rounds: int = 3) -> Paging:

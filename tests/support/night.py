@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from alerts.alarms import Alarms, Answer
+from alerts.alarms import Answer
 from alerts.drills import DRILL
-from alerts.escalation import Escalation
 from alerts.ledger import Ledger
-from alerts.page import Letterhead
 from alerts.store import StateStore
 from facility.times import format_time, parse_time
 from ingest.entries import ACTION, CONFIGURATION, DELIVERY, ActionBody, ConfigurationBody, DeliveryBody, encode
@@ -25,7 +23,6 @@ from ingest.journal import Journal
 from ingest.message import Message
 from ingest.recollection import Recollection
 from ingest.series import Series
-from rules.plan import Plan
 from service.configuration import Configuration, load_configuration
 from service.judging import Judges
 from service.paging import Paging
@@ -184,13 +181,8 @@ class Night:
         self.store = StateStore(self.data / "state.db", durable=False)
         memory = Recollection(self.series)
         judges = Judges()
-        paging = self.paging = Paging(Letterhead("validation", self.configuration.facility.site), judges)
-
-        def plan(body: ConfigurationBody, number_of: dict[str, int], at: int) -> Plan:
-            paging.know(at, body)
-            return judges.plan(body, number_of, at)
-
-        ledger = Ledger(self.store, memory, plan, Alarms(self.store, paging.pages, Escalation(self.store, paging)))
+        paging = self.paging = Paging(judges)
+        ledger = Ledger(self.store, memory, paging.plan, paging.alarms(self.store))
         reader = self.journal.reader()
         ledger.load(reader)
         reader.close()
