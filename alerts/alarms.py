@@ -10,7 +10,7 @@ from alerts.audit import SYSTEM
 from alerts.escalation import QUEUE, Escalation
 from alerts.flags import ACCEPTED, ALREADY, REFUSED, UNKNOWN, Answer, Flags
 from alerts.group_page import headed, lead
-from alerts.groups import GROUPS, Group, Groups, Limits, groups_of
+from alerts.groups import GROUPS, Group, Groups, groups_of
 from alerts.levels import RANK
 from alerts.lifecycle import (
     ACKNOWLEDGE,
@@ -27,6 +27,7 @@ from alerts.lifecycle import (
     UNSHELVE,
     Alarm,
 )  # fmt: skip
+from alerts.load import LimitsAt
 from alerts.page import Page, encode
 from alerts.standing import Moment, Standing
 from alerts.store import StateStore
@@ -49,9 +50,12 @@ class Alarms:
     """The alarms of a state store; every change is made within the step's transaction."""
 
     def __init__(
-        self, store: StateStore, paging: Paging = nobody, escalation: Escalation | None = None, limits: Limits | None = None
+        self, store: StateStore, paging: Paging = nobody, escalation: Escalation | None = None, limits: LimitsAt | None = None
     ) -> None:
-        """`escalation` tells one after another where people are chosen; else every target of `paging` gets each page."""
+        """`escalation` tells one after another where people are chosen; else every target of `paging` gets each page.
+
+        `limits` say which alarms are told together; without, those of the standards.
+        """
         self._escalation = escalation
         self._store = store
         self._paging = paging

@@ -151,9 +151,10 @@ class Escalation:
         if body.ok or body.attempt != 1:
             return
         told = self._store.rows(
-            "select n.unit, n.alarm, n.policy, n.step, n.person, n.named from notices n join escalations e on e.unit = n.unit"
-            " where n.page = ? and n.target = ? and n.person != '' and e.ended in ('', 'told')",
-            (body.page, body.target),
+            "select unit, alarm, policy, step, person, named from notices where page = ? and target = ? and person != '' and"
+            " case policy when ? then unit in (select id from drills where acknowledged_at is null and missed_at is null)"
+            " else unit in (select unit from escalations where ended in ('', 'told')) end",
+            (body.page, body.target, DRILL),
         )
         if not told:
             return
@@ -165,7 +166,7 @@ class Escalation:
             tried = [
                 target for (target,) in self._store.rows("select target from notices where page = ? and person = ?", (body.page, person))
             ]
-            way = next_way(roster.people[person], found.subject.priority, tried)
+            way = next_way(roster.people[person], TESTED.priority if policy == DRILL else found.subject.priority, tried)
             page = self._store.rows("select page from outbox where page_id = ? and target = ?", (body.page, body.target))
             for target in way.targets if way is not None and page else ():
                 self._store.execute(QUEUE, (body.page, alarm, target, page[0][0], at))

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL, Alarm
+from alerts.load import Limits, LimitsAt
 from alerts.standing import Moment, Standing
 from alerts.store import StateStore
-from facility.site import SECOND_NS
 from rules.excursion import Excursion
 from rules.rule import PRIORITIES
 
@@ -19,25 +19,6 @@ CAN_WAIT = ("medium", "low")
 """Priorities that are collected in a flood."""
 GROUPS = "G"
 """What the ids of groups begin with: no alarm's does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When alarms chatter and flood (ISA-18.2, EEMUA 191): so many annunciated within so many ns."""
-
-    chattering: int = 3
-    chattering_within_ns: int = 60 * SECOND_NS
-    flood: int = 10
-    """More than this within the time is a flood."""
-    calm: int = 5
-    """Fewer than this within the time, and it is over."""
-    flood_within_ns: int = 600 * SECOND_NS
-    by_system: bool = True
-    """Whether alarms of a system's rooms are told together."""
-
-
-ONE_BY_ONE = Limits(chattering=1 << 62, flood=1 << 62, by_system=False)
-"""Every alarm is told by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +57,8 @@ _NAMES = [field.name for field in fields(Group)]
 class Groups:
     """Of the alarms of a state store; every change is made within the step's transaction, and none is kept in memory."""
 
-    def __init__(self, store: StateStore, standing: Standing, limits: Limits | None = None) -> None:
-        self._store, self._standing, self._limits = store, standing, limits or Limits()
+    def __init__(self, store: StateStore, standing: Standing, limits: LimitsAt | None = None) -> None:
+        self._store, self._standing, self._limits = store, standing, limits or (lambda at: Limits())
 
     def find(self, id: str) -> Group | None:
         return next(iter(self._where("id = ?", id)), None)
@@ -92,10 +73,10 @@ class Groups:
 
     def arrange(self, untold: Iterable[tuple[Alarm, Excursion | None, bool]], moment: Moment) -> list[Told]:
         """Put what people are to be told of into groups; what of it is told now, each group once, the highest priority first."""
-        at, limits = moment.at, self._limits
+        at, limits = moment.at, self._limits(moment.at)
         news = sorted(untold, key=lambda one: PRIORITIES.index(one[0].priority))
-        self._store.execute("delete from annunciations where at <= ?", (at - limits.flood_within_ns,))
-        count = int(self._store.rows("select count(*) from annunciations")[0][0])
+        self._store.execute("delete from annunciations where at <= ?", (at - limits.within_ns,))
+        count = int(self._store.rows("select count(*) from annunciations where at > ?", (at - limits.flood_within_ns,))[0][0])
         flood = bool(self._store.get("flood", 0)) and count >= limits.calm
         told: dict[str, Told] = {}
         for alarm, excursion, again in news:
@@ -133,12 +114,12 @@ class Groups:
 
     def _place(self, alarm: Alarm, raised: int, again: bool, flood: bool, moment: Moment) -> tuple[Group | None, bool]:
         """The group that an alarm is told in, None for none, and whether it is told now."""
-        at, limits = moment.at, self._limits
+        at, limits = moment.at, self._limits(moment.at)
         key = f"{alarm.rule} {alarm.point}"
         chattering = self._open(CHATTER, key, at)
         if chattering is not None:
             return self._join(replace(chattering, until=at + limits.chattering_within_ns), alarm, at)
-        if not again and self._chatters(alarm, raised):
+        if not again and self._chatters(alarm, raised, limits):
             until = at + limits.chattering_within_ns
             return self._begin(CHATTER, key, key, at, until, alarm.priority, until), True
         old = self.find(alarm.group) if again and alarm.group else None
@@ -164,10 +145,10 @@ class Groups:
             return self._write(replace(group, priority=alarm.priority if higher else group.priority, told=at, due=due)), True
         return self._write(replace(group, due=group.until)), False
 
-    def _chatters(self, alarm: Alarm, raised: int) -> bool:
+    def _chatters(self, alarm: Alarm, raised: int, limits: Limits) -> bool:
         query = "select count(*) from annunciations where rule = ? and point = ? and not again and abs(raised - ?) < ?"
-        within = self._limits.chattering_within_ns
-        return bool(self._store.rows(query, (alarm.rule, alarm.point, raised, within))[0][0] >= self._limits.chattering)
+        found = self._store.rows(query, (alarm.rule, alarm.point, raised, limits.chattering_within_ns))
+        return bool(found[0][0] >= limits.chattering)
 
     def _begin(
         self, kind: str, about: str, name: str, at: int, until: int, priority: str, due: int | None = None, told: int | None = None

@@ -16,8 +16,8 @@ from alerts.drills import Drill
 from alerts.duty.calendar import shown
 from alerts.duty.roster import Roster, Subject, subject_of
 from alerts.escalation import Escalation
-from alerts.groups import Limits
 from alerts.lifecycle import RETURNED
+from alerts.load import Limits
 from alerts.page import LATE, OUR_CLOCK, RAISED, SERVICE, TEST, Fact, Letterhead, Page, notice, render
 from alerts.replies import Heard
 from alerts.store import StateStore
@@ -98,8 +98,8 @@ class Paging:
         return self._judges.plan(body, number_of, at)
 
     def alarms(self, store: StateStore, limits: Limits | None = None) -> Alarms:
-        """The alarms of a state store, told as these configurations say."""
-        return Alarms(store, self.pages, Escalation(store, self), limits)
+        """The alarms of a state store, told as these configurations say; `limits` stand for theirs."""
+        return Alarms(store, self.pages, Escalation(store, self), lambda at: limits or self.roster(at).limits)
 
     def pages(self, excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Page]]:
         """The page of a new alarm at `at` (int ns UTC), for each target."""

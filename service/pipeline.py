@@ -20,8 +20,8 @@ import uvicorn
 from alerts.alarms import Answer
 from alerts.delivery import OutboxItem
 from alerts.emergency import Emergency
-from alerts.groups import Limits
 from alerts.ledger import Applied, Ledger
+from alerts.load import Limits
 from alerts.people.people import People
 from alerts.store import StateStore, StateUnavailable
 from alerts.surroundings import stays_of
@@ -81,7 +81,7 @@ class Pipeline:
     def __init__(
         self, configuration: Configuration, clock: Clock, load: Callable[[], Configuration] | None = None, limits: Limits | None = None
     ) -> None:
-        """`load` reads the files again, to put them in force; `limits` say which alarms are told together."""
+        """`load` reads the files again, to put them in force; `limits` say which alarms are told together, whatever these say."""
         self._clock, self._limits = clock, limits
         load = load or partial(load_configuration, configuration.settings.folder / configuration.main, os.environ)
         self.following = Following(self, configuration, clock, load)

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from alerts.duty.feed import read_feed
 from alerts.duty.rotation import Shifts, who
+from alerts.load import Limits
 from alerts.oncall import OnCall, read_oncall, read_roster
 from facility.files import Files
 from facility.problems import Problem
@@ -98,6 +99,19 @@ def test_what_the_journal_keeps_gives_the_same_roster_without_secrets() -> None:
     oncall, _ = read(WHOLE, shifts_ics=CALENDAR, red_ics=HOLIDAYS)
     kept = Files(texts={"oncall.yaml": WHOLE, **FILES})
     assert read_roster(kept, "oncall.yaml", oncall.everyone, "Europe/Stockholm") == oncall.roster
+
+
+def test_limits_of_floods_and_chattering_are_the_standards_unless_given() -> None:
+    plain, _ = read(CHANNELS + PEOPLE)
+    assert (plain.roster.limits, plain.roster.plain) == (Limits(), True)
+    given = CHANNELS + PEOPLE + "floods: {begin_above: 6, end_below: 3, within: 5m}\nchattering: {times: 4, within: 2m}\n"
+    own, problems = read(given)
+    assert problems == []
+    assert own.roster.limits == Limits(4, 120 * 10**9, 6, 3, 300 * 10**9)
+    assert not own.roster.plain, "the journal keeps where they stand"
+    jsonschema.validate(json.loads(json.dumps(YAML(typ="safe").load(given), default=str)), schema_of("oncall"))
+    _, problems = read(CHANNELS + PEOPLE + "floods: {begin_above: 3, end_below: 9, within: 2d}\nchattering: {times: 1, within: 0s}\n")
+    assert [problem.key for problem in problems] == ["floods.end_below", "floods.within", "chattering.times", "chattering.within"]
 
 
 def test_the_schema_takes_the_whole_file() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from ingest.entries import ActionBody
-from tests.support.night import FILES, Night, with_oncall
+from service.configuration import load_configuration
+from tests.support.night import FILES, PEOPLE, Night, with_oncall
 from tests.support.signed import signed_over
 
 STEPS = """
@@ -278,11 +279,32 @@ def test_a_test_of_everyone_needs_no_policies(night: Begin) -> None:
     here.told({"03:00": everyone, "03:30": everyone}, "2026-01-06T05:00")
 
 
-def test_a_test_does_not_move_on_to_the_next_way(night: Begin) -> None:
+def test_a_test_moves_on_to_the_next_way_as_an_alarm_does(night: Begin) -> None:
     here = night()
     here.broken = {"anna-sms"}
     here.drill("anna")
-    here.told({"03:30": "anna-voice", "03:35": "anna-voice"}, "2026-01-06T03:40")
+    here.told({"03:00": "anna-voice"}, "2026-01-06T03:10")
+    assert here.store.rows("select target, remark from notices order by id") == [("anna-sms", ""), ("anna-voice", "anna-sms failed")]
+    here.acknowledge("Anna", "T3")
+    here.told({}, "2026-01-06T05:00")
+
+
+def test_a_test_that_no_way_carries_is_missed(night: Begin) -> None:
+    here = night()
+    here.broken = {"bo-sms"}
+    here.drill("bo")
+    here.told({"03:30": "anna-sms", "03:35": "anna-sms"}, "2026-01-06T03:40")
+
+
+def test_a_test_takes_no_way_that_is_for_other_alarms_only(night: Begin) -> None:
+    """A test is of the ways that wake people: those for critical alarms."""
+    here = night(STEPS)
+    people = PEOPLE.replace("[anna-sms, anna-voice]", "[anna-sms, {channel: anna-voice, kind: voice, for: [low]}]")
+    (here.folder / "oncall.yaml").write_text(people + STEPS, encoding="utf-8")
+    here.apply(load_configuration(here.folder / "renrum.yaml", {}))
+    here.broken = {"anna-sms"}
+    here.drill("anna")
+    here.told({}, "2026-01-06T03:20")
 
 
 def test_with_a_rule_for_it_a_missed_test_is_that_rule_s_alarm_and_told_once(night: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,3 +316,33 @@ def test_with_a_rule_for_it_a_missed_test_is_that_rule_s_alarm_and_told_once(nig
     here.drill("duty")
     here.told({"03:00": "anna-sms"}, "2026-01-06T04:00")
     assert here.ended() == []
+
+
+# Floods and chattering
+
+LIMITS = """
+floods: {begin_above: 1, end_below: 1, within: 5m}
+chattering: {times: 2, within: 3m}
+"""
+
+
+def test_the_configuration_says_what_chatters(night: Begin) -> None:
+    here = night(LIMITS)
+    for _ in range(2):
+        here.reading("cp1.dp", 5.0)
+        here.tick()
+        here.reading("cp1.dp", 15.0)
+        here.tick()
+    kinds = [kind for (kind,) in here.store.rows("select kind from alarm_groups order by id")]
+    assert kinds == ["chatter"], "the second within three minutes; three within one by the standard"
+
+
+def test_other_limits_count_from_when_they_take_force(night: Begin) -> None:
+    here = night("")
+    here.apply(with_oncall(here.configuration, here.folder, LIMITS))
+    for _ in range(2):
+        here.reading("cp1.dp", 5.0)
+        here.tick()
+        here.reading("cp1.dp", 15.0)
+        here.tick()
+    assert here.store.rows("select count(*) from alarm_groups") == [(1,)]

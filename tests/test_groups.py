@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from alerts.groups import Limits
 from alerts.lifecycle import ACKNOWLEDGED
+from alerts.load import Limits
 from facility.site import SECOND_NS, Facility, Place, Point, Site, System
 from rules.rule import Bound, Rule
 from tests.support.admitted import Row

@@ -15,20 +15,24 @@ from alerts.duty.rotation import Cycle, Override, Rotation, Shifts, Turn
 from alerts.duty.sections import (
     CHOICES,
     ROUTE_KEYS,
+    ChatteringSection,
     DailySection,
     DrillSection,
     DutySection,
+    FloodsSection,
     HoursSection,
     OverrideSection,
     PolicySection,
     RotationSection,
     RouteSection,
 )  # fmt: skip
+from alerts.load import Limits
 from facility.document import Document, Path, did_you_mean, one_of, shown
 from facility.files import Files, Unreadable, beside
 from facility.problems import Problem
 
 HOUR_NS = 3600 * 10**9
+DAY_NS = 24 * HOUR_NS
 A_MONDAY = date(1970, 1, 5)
 Known = Mapping[str, Collection[str]]
 """What there is of each key of a route: its ids."""
@@ -82,6 +86,7 @@ class RosterReading:
             language=section.language,
             replies=section.replies is not None,
             daily=self._daily(section.daily) if section.daily is not None else None,
+            limits=self._limits(section.floods, section.chattering),
         )
 
     def _refuse(self, path: Path, found: str, allowed: str, hint: str = "") -> None:
@@ -250,6 +255,14 @@ class RosterReading:
         if not targets:
             self._refuse(("daily",), "no channel that it goes to", "in `to` the id of a channel; a mail channel needs `to` itself")
         return Daily(block.when, ZoneInfo(block.timezone or self.zone), targets)
+
+    def _limits(self, floods: FloodsSection, chattering: ChatteringSection) -> Limits:
+        if floods.end_below > floods.begin_above:
+            self._refuse(floods.at("end_below"), f"{floods.end_below}", f"at most begin_above, {floods.begin_above}")
+        for block in (floods, chattering):
+            if block.within > DAY_NS:
+                self._refuse(block.at("within"), "longer than a day", "a day or less, such as 10m")
+        return Limits(chattering.times, chattering.within, floods.begin_above, floods.end_below, floods.within)
 
     def _item(self, path: Path, number: int) -> Path:
         """The path of an item of a list, which may also be given alone."""

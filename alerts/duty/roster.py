@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from alerts.duty.calendar import WorkingHours, moment, shown
 from alerts.duty.rotation import FOREVER, Cycle, Override, Rotation, who
+from alerts.load import Limits
 from facility.site import Facility, Point
 from rules.rule import Rule
 
@@ -150,6 +151,8 @@ class Roster:
     daily: Daily | None = None
     replies: bool = False
     """Whether people may acknowledge by a reply to a mail."""
+    limits: Limits = field(default_factory=Limits)
+    """Which alarms are told together."""
 
     @property
     def chooses(self) -> bool:
@@ -159,7 +162,7 @@ class Roster:
     @property
     def plain(self) -> bool:
         """Whether it says nothing but that every channel is told."""
-        return not self.chooses and self.language == "en" and not self.replies and self.daily is None
+        return not self.chooses and self.language == "en" and not self.replies and self.daily is None and self.limits == Limits()
 
     def policy(self, subject: Subject, at: int) -> Policy | None:
         """The policy of the first route that an alarm matches at a moment; None where none does. That of `nobody` has no steps."""

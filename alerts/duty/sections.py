@@ -199,6 +199,24 @@ class RepliesSection(Section):
     every: PeriodNs = 30 * 10**9
 
 
+class FloodsSection(Section):
+    """When alarms are too many: then those of medium and low priority are collected into one page."""
+
+    begin_above: Annotated[int, Field(ge=1)] = 10
+    """More alarms than this within the time are a flood: 10 in ten minutes by EEMUA 191."""
+    end_below: Annotated[int, Field(ge=1)] = 5
+    """Fewer than this within the time, and it is over: 5 by ISA-18.2."""
+    within: PeriodNs = 600 * 10**9
+
+
+class ChatteringSection(Section):
+    """When a rule alarms at a point too often: then there is silence until that is over."""
+
+    times: Annotated[int, Field(ge=2)] = 3
+    """So many alarms within the time: three in a minute by ISA-18.2."""
+    within: PeriodNs = 60 * 10**9
+
+
 ROUTE_KEYS = ("priority", "level", "rule", "point", "room", "zone", "system", "tag")
 CHOICES = {"priority": PRIORITIES, "level": LEVELS}
 
@@ -229,5 +247,7 @@ class DutySection(Section):
     test: DrillSection | None = None
     replies: RepliesSection | None = None
     daily: DailySection | None = None
+    floods: FloodsSection = Field(default_factory=FloodsSection)
+    chattering: ChatteringSection = Field(default_factory=ChatteringSection)
     language: Literal["en", "sv"] = "en"
     """Of pages where everyone is told; a person who is chosen has one of their own."""

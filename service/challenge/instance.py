@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from alerts.channels import Local
-from alerts.groups import ONE_BY_ONE
+from alerts.load import ONE_BY_ONE
 from alerts.oncall import OnCall
 from alerts.store import StateStore
 from facility.wire import Published, encode_readings, encode_state, occupancy_topic, topic_of

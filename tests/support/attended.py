@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from alerts.alarms import Alarms, Answer
-from alerts.groups import Limits
 from alerts.ledger import Ledger
 from alerts.lifecycle import Alarm
+from alerts.load import Limits
 from alerts.page import RAISED, Page, page_id
 from alerts.standing import Standing
 from alerts.store import StateStore
@@ -41,11 +41,14 @@ class Attended(Life):
     """Each happening is a second with a step at its end. A page that `told` does not ask for is an error, and so is a missing one."""
 
     def __init__(self, *rules: Rule, facility: Facility = FACILITY, limits: Limits | None = None) -> None:
-        self.at, self.limits = START, limits
+        self.at, self.limits = START, limits or Limits()
         super().__init__(Story(facility, rules or (rule_of(),), {}, ()), start=START)
         self.restarting = False
         self._told = 0
         self.step(START)
+
+    def _limits(self, at: int) -> Limits:
+        return self.limits
 
     # What happens
 
@@ -107,7 +110,7 @@ class Attended(Life):
     def again(self) -> dict[str, list[Any]]:
         """All that is computed from the journal by another ledger."""
         store, entries = StateStore(":memory:"), []
-        ledger = Ledger(store, PlainMemory(), self._plan, Alarms(store, self._pages, limits=self.limits))  # type: ignore[arg-type]
+        ledger = Ledger(store, PlainMemory(), self._plan, Alarms(store, self._pages, limits=self._limits))  # type: ignore[arg-type]
         for entry in self.journal.kept:
             entries.append(entry)
             if entry.kind == STEP:
@@ -125,7 +128,7 @@ class Attended(Life):
 
     def _begin(self) -> None:
         super()._begin()
-        self.ledger = Ledger(self.store, self.memory, self._plan, Alarms(self.store, self._pages, limits=self.limits))  # type: ignore[arg-type]
+        self.ledger = Ledger(self.store, self.memory, self._plan, Alarms(self.store, self._pages, limits=self._limits))  # type: ignore[arg-type]
 
     def _pages(self, excursion: Excursion, alarm: str, at: int) -> list[tuple[str, Page]]:
         return [("sink", Page(page_id(excursion, alarm, RAISED), alarm, RAISED, at, excursion.rule, excursion.point))]
