@@ -301,11 +301,25 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verify found: when it ended (int ns UTC), whether all was well, in words; `by` whom, empty for the nightly one."""
+
+    at: int
+    ok: bool
+    words: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
-    """`alive`: steps and ingest run; `ready`: also connected, drained, and whatever else being of use needs."""
+    """`alive`: steps and ingest run; `ready`: also connected, drained, and whatever else being of use needs.
+
+    `verified` is what the newest verify found, None before the first.
+    """
 
     alive: tuple[Check, ...]
     ready: tuple[Check, ...]
+    verified: Verdict | None = None
 
     @property
     def is_alive(self) -> bool:

@@ -17,6 +17,7 @@ from service.archive import JOURNAL, SERIES, STATE, Archive, ArchiveUnavailable,
 from service.configuration import Configuration
 from service.diagnosis import Finding, Verdict
 from service.opening import last_start_s
+from service.verified import verified_newest, words_of
 
 FREE_BYTES_MIN = 500_000_000
 """Below that a busy site is full within hours, and nothing is acknowledged on a full disk."""
@@ -96,10 +97,8 @@ def _sealed_a_day(folder: Path) -> float:
 
 
 def _nightly(folder: Path) -> Finding:
-    """What the service found when it last verified itself, and what is sealed."""
-    from service.nightly import verified_last, words_of
-
-    last = verified_last(folder)
+    """What the newest verify found, the service's own or one by hand."""
+    last = verified_newest(folder)
     if last is None:
         return Finding("verify", "ok", "not yet done by the service: it does so each night, unless `nightly: {begin: never}`")
     remedy = "" if last.ok else "`renrum verify` names what is wrong, with what to do."

@@ -42,6 +42,7 @@ from service.shown import Shown
 from service.stepping import StepsEnded
 from service.stored import StoredReadings
 from service.trends import StoredTrends
+from service.verified import verdict_of
 from service.views import audit_entry
 from service.vitals import Vitals
 
@@ -277,7 +278,7 @@ class ServiceMonitor:
         return self._chronicle.views()
 
     def health(self) -> m.Health:
-        return health_of(
+        health = health_of(
             self._vitals(),
             now_ns=self._clock.monotonic_ns(),
             evaluate_every_ns=self._shown.evaluate_every_ns,
@@ -285,6 +286,7 @@ class ServiceMonitor:
             console_failure=self._adrift or self._shown.announcer.failure,
             waiting=self._waiting(),
         )
+        return replace(health, verified=verdict_of(self._data_dir))
 
     def counts(self) -> Counts:
         vitals, tallies = self._vitals(), self._recent_tallies()

@@ -20,7 +20,6 @@ import msgspec
 from alerts.alarms import Answer
 from alerts.resumption import FOLDER, files_of, journalled, thin
 from facility.own import VERIFY_OK, own_points
-from facility.times import format_time
 from ingest.entries import CHECKPOINT, SEAL, Body, CheckpointBody, FileBody, SealBody, encode
 from ingest.entries import FILE as FILE_ENTRY
 from ingest.journal import Journal, JournalReader
@@ -29,13 +28,12 @@ from ingest.sealing import day_of
 from rules.plan import matches
 from service.archive import JOURNAL
 from service.clock import Clock
-from service.continuity.manifest import put
 from service.following import Following
 from service.outbox import ANSWER_S
 from service.sealing import let_go
 from service.settings import Nightly as Settings
+from service.verified import Verified, keep, verified_last, words_from
 
-FILE = "verified.json"
 SECOND_NS = 10**9
 LOOK_S = 20.0
 PAUSE_S = 0.02
@@ -43,6 +41,13 @@ PAUSE_S = 0.02
 NICE = 19
 WRONG = "The nightly verify found something wrong, or could not be done: what is stored or judged may not be what it should be."
 DO = "`renrum verify` names it, with what to do. Change nothing in the data_dir before."
+BROKEN = "Run `renrum verify` by hand: it proves what the nightly one could not. Report the fault with the service's log."
+NO_FILE = (
+    "The journal could not go on in a new file: all is stored in the one before, which cannot leave the disk when its days are sealed."
+)
+REPORT = "Look at the disk that holds data_dir; report the fault with the service's log."
+FAILED = -1
+"""In place of an exit code: the service itself failed."""
 _RENRUM = (sys.executable, "-P", "-c", "from service.cli import main; main()")
 """Without the current folder among the places of modules: whoever may write there would be the service."""
 
@@ -50,24 +55,6 @@ Tell = Callable[[str, int, str], object]
 """Pages a reason: alerts/emergency.py."""
 
 log = logging.getLogger(__name__)
-
-
-class Verified(msgspec.Struct, frozen=True):
-    """What the last verify of the service found: when (int ns UTC), whether all was well, its exit code and its words."""
-
-    began_ns: int
-    ended_ns: int
-    ok: bool
-    exit_code: int
-    words: str
-
-
-def verified_last(data_dir: Path) -> Verified | None:
-    """As the service keeps it; None before the first, and where it cannot be read."""
-    try:
-        return msgspec.json.decode((data_dir / FILE).read_bytes(), type=Verified)
-    except (OSError, msgspec.DecodeError):
-        return None
 
 
 def last_due(at: time, zone: ZoneInfo, now_ns: int) -> int:
@@ -101,13 +88,32 @@ class Nightly:
     def run(self, stop: threading.Event) -> None:
         """Look whether it is time until stopped; then a verify that is under way is ended."""
         while not stop.wait(LOOK_S):
-            try:
-                self.begin_file()
-                if self.due():
-                    self.verify(stop)
-            except Exception:
-                log.exception("the nightly verify met an error of its own; it is tried again tomorrow")
-                self._since_ns = self._clock.now_ns()
+            self.look(stop)
+
+    def look(self, stop: threading.Event) -> None:
+        """Do what it is time for; people are told of an error of our own, of a verify as of one that says no: nothing is proven then."""
+        began_ns = self._clock.now_ns()
+        try:
+            self.begin_file()
+        except Exception:
+            log.exception("the journal could not begin a new file; that is tried again")
+            self._tell(NO_FILE, self._clock.now_ns(), REPORT)
+        try:
+            if self.due():
+                self.verify(stop)
+        except Exception as error:
+            if stop.is_set():
+                return  # what it asked of the step thread will not be done any more: the next start makes it good
+            log.exception("the nightly verify met an error of its own; it is tried again tomorrow")
+            self._failed(error, began_ns)
+
+    def _failed(self, error: Exception, began_ns: int) -> None:
+        at, self._since_ns = self._clock.now_ns(), began_ns
+        try:
+            keep(self._data_dir, Verified(began_ns, at, False, FAILED, f"it met an error of its own: {type(error).__name__}: {error}"))
+        except OSError:
+            log.exception("what the nightly verify met cannot be kept")
+        self._tell(WRONG, at, BROKEN)
 
     def begin_file(self) -> None:
         """Let the journal go on in a new file each day, where what is sealed shall leave it: it leaves in whole files."""
@@ -144,9 +150,10 @@ class Nightly:
                 child.terminate()
                 reading.join(timeout=5.0)
                 return None
-        found = Verified(began_ns, self._clock.now_ns(), child.returncode == 0, child.returncode, _words(child.returncode, *output[0]))
+        words = words_from(child.returncode, *output[0])
+        found = Verified(began_ns, self._clock.now_ns(), child.returncode == 0, child.returncode, words)
         self._since_ns = began_ns
-        put(self._data_dir / FILE, msgspec.json.encode(found))
+        keep(self._data_dir, found)
         log.log(logging.INFO if found.ok else logging.ERROR, "verify: %s", found.words)
         if not found.ok:
             self._tell(WRONG, found.ended_ns, DO)
@@ -177,37 +184,22 @@ class Nightly:
 def nightly_of(
     following: Following, clock: Clock, page: Tell, ask: Callable[[str, Body], Future[Answer | None]], journal: Journal
 ) -> Nightly:
-    """As the configuration in force says at each moment. A rule that judges the result tells people of it, without one `page` does."""
+    """As the configuration in force says at each moment.
+
+    A rule that judges the result tells people of it; without one, or where the result could not be kept, `page` does.
+    """
 
     def now() -> tuple[Settings, ZoneInfo]:
         configuration = following.configuration
         return configuration.settings.nightly, ZoneInfo(configuration.facility.site.timezone)
 
+    data_dir = following.configuration.settings.data_dir
     result = next(point for point in own_points() if point.id == VERIFY_OK)
 
     def tell(reason: str, at: int, do: str) -> None:
-        if not any(matches(rule.select, result) for rule in following.configuration.rules):
+        kept = verified_last(data_dir)
+        shown = kept is not None and not kept.ok and kept.ended_ns == at
+        if not shown or not any(matches(rule.select, result) for rule in following.configuration.rules):
             page(reason, at, do)
 
-    return Nightly(following.configuration.settings.data_dir, now, clock, tell, ask, journal)
-
-
-def _words(exit_code: int, output: bytes, errors: bytes) -> str:
-    """What a person wants to know of it, in one line."""
-    try:
-        document = json.loads(output)
-        parts = [f"{name} {'ok' if part['ok'] else 'WRONG'}: {_first(part)}" for name, part in document.items() if isinstance(part, dict)]
-        return "; ".join(parts)
-    except (ValueError, KeyError, TypeError):
-        last = errors.decode(errors="replace").strip().splitlines()[-1:]
-        return f"it ended with {exit_code}: {''.join(last) or 'without a word'}"
-
-
-def _first(part: dict[str, object]) -> object:
-    flaws = part.get("flaws")
-    return flaws[0]["what"] if isinstance(flaws, list) and flaws else part["checked"]
-
-
-def words_of(verified: Verified) -> str:
-    """For a line of `doctor`."""
-    return f"{format_time(verified.ended_ns)}, after {(verified.ended_ns - verified.began_ns) / SECOND_NS:,.0f} s: {verified.words}"
+    return Nightly(data_dir, now, clock, tell, ask, journal)

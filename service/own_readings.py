@@ -16,7 +16,7 @@ from service.clock import Clock
 from service.diagnosis_data import bytes_a_day
 from service.following import Following
 from service.kernel_clock import kernel_clock
-from service.nightly import Verified, verified_last
+from service.verified import Verified, verified_last
 from service.vitals import Parts
 
 SECOND_NS, DAY_NS = 10**9, 86_400 * 10**9

@@ -15,6 +15,7 @@ from alerts.lifecycle import ACKNOWLEDGED, UNACKNOWLEDGED
 from dashboards.app import build_app
 from dashboards.console.view import in_order, tiles, value_text
 from dashboards.events import EventHub
+from dashboards.monitor import Verdict
 from tests.support.browser import Server, browser, needs_chromium
 from tests.support.monitor import ALARMS, PLACES, POINTS, FakeMonitor, alarm
 
@@ -99,6 +100,17 @@ def test_what_people_and_files_bring_in_is_text_not_markup(client: TestClient, m
         assert nasty not in page
         assert nasty in words(page)
         assert not re.search(r'<[^>]+\son\w+=|<[^>]+\sstyle=|<script(?! src="/static/)', page), "the content security policy forbids it"
+
+
+def test_health_shows_the_newest_verify_with_who_and_when(client: TestClient, monitor: FakeMonitor) -> None:
+    assert "Not yet done." in words(client.get("/health").text)
+    monitor.verified = Verdict(monitor.at - 3_600_000_000_000, False, "excursions WRONG: excursion E1 <b>", "karin")
+    said = words(client.get("/health").text)
+    assert "Not in order" in said
+    assert "by karin" in said
+    assert "excursions WRONG: excursion E1 &lt;b&gt;" in client.get("/health").text
+    monitor.verified = Verdict(monitor.at, True, "journal ok", "")
+    assert "by the nightly run" in words(client.get("/health").text)
 
 
 def test_an_unknown_alarm_or_part_is_a_page_that_leads_back(client: TestClient) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from datetime import time
 from pathlib import Path
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -22,11 +23,13 @@ from ingest.journal_files import files_of as files_of_journal
 from ingest.sealed import sealed_days
 from service.clock import SystemClock
 from service.diagnosis_data import holdings
-from service.nightly import FILE, WRONG, Nightly, Verified, last_due, verified_last
+from service.nightly import BROKEN, NO_FILE, WRONG, Nightly, last_due, nightly_of
 from service.settings import Nightly as Settings
+from service.verified import FILE, Verified, keep, verdict_of, verified_last, verified_newest
 from tests.support.archive_data import SECOND_NS, START
+from tests.support.challenged import configured
 from tests.support.installation import Paging, installation
-from tests.support.verifying import change, report
+from tests.support.verifying import change, report, verify
 from tests.test_sealing import days, entries_of
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
@@ -213,3 +216,113 @@ def test_the_journal_goes_on_in_a_new_file_each_day(tmp_path: Path) -> None:
         work.begin_file()
         work.begin_file()
         assert len(files_of_journal(place.journal.path)) == 2
+
+
+# An error of our own
+
+
+def test_an_error_of_its_own_is_told_as_a_verify_that_says_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    clock = Wall(parse_time("2026-11-21T12:00:00Z"))
+    work = nightly(tmp_path, clock, told)
+    clock.at = parse_time("2026-11-22T01:30:00Z")
+    monkeypatch.setattr("service.nightly.subprocess.Popen", raises)
+    work.look(threading.Event())
+    found = verified_last(tmp_path)
+    assert found is not None
+    assert (found.ok, told) == (False, [WRONG])
+    assert found.words == "it met an error of its own: RuntimeError: no more processes"
+    work.look(threading.Event())
+    assert told == [WRONG], "it is tried again tomorrow, not at once"
+    clock.at += 24 * 3600 * SECOND_NS
+    work.look(threading.Event())
+    assert told == [WRONG, WRONG]
+
+
+def raises(*_: object, **__: object) -> None:
+    raise RuntimeError("no more processes")
+
+
+def test_a_journal_that_cannot_begin_a_file_is_told_and_the_verify_is_done_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Paging(tmp_path / "site")) as place:
+        place.step()
+        told: list[str] = []
+        clock = Wall(place.at)
+        work = nightly(place.data_dir, clock, told, journalling(place), journal=place.journal)
+        monkeypatch.setattr(work, "begin_file", raises)
+        clock.at = parse_time("2026-11-22T01:30:00Z")
+        work.look(threading.Event())
+        assert told == [NO_FILE]
+        found = verified_last(place.data_dir)
+        assert found is not None
+        assert found.ok, found.words
+
+
+def test_an_error_while_the_service_stops_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    clock = Wall(parse_time("2026-11-21T12:00:00Z"))
+    work = nightly(tmp_path, clock, told)
+    clock.at = parse_time("2026-11-22T01:30:00Z")
+    monkeypatch.setattr("service.nightly.subprocess.Popen", raises)
+    stop = threading.Event()
+    stop.set()
+    work.look(stop)
+    assert (told, verified_last(tmp_path)) == ([], None)
+
+
+def test_what_cannot_be_kept_is_paged_also_where_a_rule_judges_the_result(tmp_path: Path) -> None:
+    """The rule looks at what is kept: it would see that all was well."""
+    site = configured(
+        tmp_path / "site", "rules: [{id: v, kind: limit, select: {point: $verify.ok}, level: technical, priority: high, below: 1}]"
+    )
+    site.settings.data_dir.mkdir(exist_ok=True)
+    pages: list[str] = []
+    follows = SimpleNamespace(configuration=site)
+    work = nightly_of(follows, SystemClock(), lambda reason, at, do: pages.append(do), raises, None)  # type: ignore[arg-type]
+    work._failed(RuntimeError("a fault"), 1)
+    assert pages == [], "the rule tells people"
+    (site.settings.data_dir / FILE).unlink()
+    (site.settings.data_dir / f"{FILE}.new").mkdir()
+    work._failed(RuntimeError("a fault"), 1)
+    assert pages == [BROKEN]
+
+
+# What the console shows
+
+
+def test_the_newest_of_all_verifies_is_shown_with_who_and_when(tmp_path: Path) -> None:
+    assert verdict_of(tmp_path) is None
+    keep(tmp_path, Verified(1, 10, True, 0, "the night"))
+    keep(tmp_path, Verified(11, 20, False, 1, "excursions WRONG", "karin"))
+    newest = verdict_of(tmp_path)
+    assert newest is not None
+    assert (newest.at, newest.ok, newest.by, newest.words) == (20, False, "karin", "excursions WRONG")
+    kept = verified_last(tmp_path)
+    assert kept is not None
+    assert kept.ended_ns == 10, "the one of the service is what rules judge"
+    keep(tmp_path, Verified(21, 30, True, 0, "the night after"))
+    found = verified_newest(tmp_path)
+    assert found is not None
+    assert (found.ended_ns, found.by) == (30, "")
+
+
+def test_a_verify_by_hand_leaves_who_and_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "karin")
+    place = installation(tmp_path / "site", rounds=1)
+    place.close()
+    assert verify(place.data_dir).exit_code == 0
+    found = verdict_of(place.data_dir)
+    assert found is not None
+    assert (found.ok, found.by) == (True, "karin")
+    assert found.words.startswith("journal ok: ")
+    assert verified_last(place.data_dir) is None
+    [line] = [finding for finding in holdings(place.data_dir, None, place.at) if finding.check == "verify"]
+    assert "by karin" in line.words
+    change(place.data_dir / "state.db", "update excursions set peak = 1 where id = 'E1'")
+    assert verify(place.data_dir).exit_code == 1
+    found = verdict_of(place.data_dir)
+    assert found is not None
+    assert not found.ok
+    assert "excursions WRONG: excursion E1" in found.words

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +26,7 @@ from service.continuity.restore import restore
 from service.sealing import seal_what_is_due
 from service.verification import Check, verify_and_leave
 from service.verification import verify as verified
+from service.verified import Verified, keep, words_in
 
 SHOWN_MAX = 20
 
@@ -47,8 +50,9 @@ def verify(
     excursions    the recorded steps since the last checkpoint (--all: since the first) evaluated again, all excursions and alarms compared
     completeness  received = stored + duplicate + quarantined; series.db against the journal
 
-    Changes nothing, and runs beside a service. What it computes lies in $TMPDIR meanwhile, as much as series.db and state.db have; with
-    --backup the journal, too. With a new version on a backup it is the upgrade test: does it judge as the one before did?
+    Changes nothing, and runs beside a service, whose console shows who ran it and what it found. What it computes lies in $TMPDIR
+    meanwhile, as much as series.db and state.db have; with --backup the journal, too. With a new version on a backup it is the upgrade
+    test: does it judge as the one before did?
     Exit code 0 when all is well, 1 when something is not, 2 when there is nothing to verify.
 
     \b
@@ -61,6 +65,7 @@ def verify(
     if backup is not None and (data_dir or config):
         raise Refusal("--backup goes with neither --data-dir nor --config: a backup has all that is needed.")
     folder = backup or data_dir or data_dir_of(configuration_path(config, os.environ))
+    began_ns = SystemClock().now_ns()
     try:
         with progress_bar() as watch:
             checks, left = (_of_backup(folder, watch), None) if backup else _of_data_dir(folder, watch, everything, leave_checkpoint)
@@ -68,6 +73,8 @@ def verify(
         raise Refusal(str(error)) from None
     except OSError as error:
         raise Refusal(f"{error.filename or folder}: {error.strerror}. $TMPDIR names another place for what is computed.") from None
+    if not leave_checkpoint and not backup:
+        _keep(folder, began_ns, checks)
     sealed = _sealed(folder) if seal and all(check.ok for check in checks) else []
     if as_json:
         click.echo(json.dumps(_document(folder, checks, left) | {"sealed_now": sealed}, indent=2, ensure_ascii=False))
@@ -75,6 +82,22 @@ def verify(
         for check in checks:
             click.echo("\n".join(lines_of(check)))
     sys.exit(0 if all(check.ok for check in checks) else 1)
+
+
+def _keep(folder: Path, began_ns: int, checks: list[Check]) -> None:
+    """So that console and `doctor` show it; a folder that may only be read is left alone."""
+    ok = all(check.ok for check in checks)
+    words = words_in(_document(folder, checks, None))
+    with suppress(OSError):
+        keep(folder, Verified(began_ns, SystemClock().now_ns(), ok, 0 if ok else 1, words, _who()))
+
+
+def _who() -> str:
+    """Who runs the command, as the machine knows them."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return "somebody"
 
 
 def _sealed(folder: Path) -> list[dict[str, object]]:

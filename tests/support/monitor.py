@@ -42,6 +42,7 @@ from dashboards.monitor import (
     PlaceView,
     PointNow,
     PointView,
+    Verdict,
 )
 from dashboards.standing import GroupView, StandingView
 from facility.times import parse_time
@@ -174,6 +175,7 @@ class FakeMonitor:
         ]
         self.sums = Sums(184_213, 183_960, 241, {"conflict": 9, "unknown_point": 3}, known_lost=2)
         self.alive, self.ready = True, True
+        self.verified: Verdict | None = None
         self.failure: Exception | None = None
         self.asked: list[ApplyAsked] = []
         self.answers = ApplyAnswered(UNCHANGED)
@@ -300,7 +302,7 @@ class FakeMonitor:
     def health(self) -> Health:
         steps = Check("judgement", self.alive, "last step 0.4 s ago" if self.alive else "no step for 42 s: restart the service")
         link = Check("broker", self.ready, "connected and drained" if self.ready else "not connected since 07:39: is the broker running?")
-        return Health((steps, Check("journal", True, "last commit 0.2 s ago")), (link,))
+        return Health((steps, Check("journal", True, "last commit 0.2 s ago")), (link,), self.verified)
 
     def counts(self) -> Counts:
         return Counts(
