@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from facility.times import format_time
+from service.continuity.restore import REPORT
 from service.continuity.shipping import BROKEN, STOPPED, Standing, lag_words, standings
 from service.diagnosis import Finding
 
@@ -26,9 +29,31 @@ def backups(data_dir: Path, environment: str, now: int) -> Iterator[Finding]:
     if not known:
         production = environment == "production"
         remedy = "Ship it to another machine: renrum backup --follow TARGET." if production else ""
-        yield Finding("backup", "warning" if production else "ok", "this data_dir was never backed up", remedy)
+        yield Finding("backup", "warning" if production else "ok", _never(data_dir), remedy)
     for standing in known:
         yield _followed(standing, now) if standing.follows else _once(standing, now)
+
+
+def _never(data_dir: Path) -> str:
+    """No backup was made of this data_dir; one that was restored came out of the last of the data_dir before."""
+    try:
+        restored = msgspec.json.decode((data_dir / REPORT).read_bytes(), type=Restored)
+    except (OSError, msgspec.DecodeError):
+        return "this data_dir was never backed up"
+    whence = f" from {restored.backup}" if restored.backup else ""
+    return (
+        f"no backup since this data_dir was restored{whence}: the last one, written {restored.backup_written},"
+        f" has {restored.entries:,} entries up to {restored.newest}"
+    )
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """Of the report of a restore what tells of the backup."""
+
+    backup_written: str
+    entries: int
+    newest: str
+    backup: str = ""
 
 
 def _followed(standing: Standing, now: int) -> Finding:

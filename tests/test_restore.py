@@ -21,6 +21,7 @@ from ingest.entries import INGEST, SERVICE, ServiceBody, decode, ingest_body
 from ingest.journal import JournalReader
 from service.clock import SystemClock
 from service.configuration import load_configuration
+from service.diagnosis_backup import backups
 from service.pipeline import CANNOT_START, Pipeline
 from service.settings_historian import TOKEN
 from tests.support.archive_data import SECOND_NS
@@ -89,6 +90,16 @@ def test_the_service_goes_on_from_there(backup: Path, site: Paging, tmp_path: Pa
     with closing(JournalReader(tmp_path / "data" / "journal.db")) as reader:
         events = [body.event for entry in reader.entries(kinds=(SERVICE,)) if isinstance(body := decode(entry), ServiceBody)]
     assert events[-3:] == ["restored", "started", "stopped"]
+
+
+def test_doctor_knows_the_backup_that_it_was_restored_from(backup: Path, site: Paging, tmp_path: Path) -> None:
+    assert command("restore", backup, "--data-dir", tmp_path / "data").exit_code == 0
+    [found] = backups(tmp_path / "data", "production", site.at)
+    assert found.verdict == "warning"
+    assert found.words.startswith(f"no backup since this data_dir was restored from {backup}: the last one, written 20")
+    assert f"has {len(copied(backup)):,} entries up to 2026-11-20T" in found.words
+    [line] = backups(tmp_path, "production", site.at)
+    assert line.words == "this data_dir was never backed up"
 
 
 def test_nothing_is_overwritten(backup: Path, tmp_path: Path) -> None:

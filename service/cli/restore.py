@@ -23,12 +23,11 @@ from service.cli.progress import progress_bar
 from service.clock import SystemClock
 from service.continuity.manifest import BackupUnusable, put
 from service.continuity.recovery import Recovery, recover
-from service.continuity.restore import Restored, finish, restore_configuration
+from service.continuity.restore import REPORT, Restored, finish, restore_configuration
 from service.continuity.restore import restore as restored_from
 from service.lock import DataDirInUse, DataDirLock
 from service.settings_historian import READ_TOKEN, TOKEN
 
-REPORT = "restored.json"
 SPANS_SHOWN, NAMED = 20, 4
 
 
@@ -101,7 +100,7 @@ def restore(
             restored = restored_from(backup, data_dir, partial=partial, progress=watch("restore"))
             names = restore_configuration(backup, restored.manifest, config_dir) if config_dir is not None else []
             recovery = _recovered(data_dir, target, clock, late, watch("InfluxDB"))
-            report = _report(restored, recovery, (clock.monotonic_ns() - begun) / 1e9)
+            report = _report(backup, restored, recovery, (clock.monotonic_ns() - begun) / 1e9)
             put(data_dir / REPORT, json.dumps(report, indent=1, ensure_ascii=False).encode())
             finish(data_dir, clock, _for_the_record(backup, restored, recovery))
     except (BackupUnusable, ArchiveUnavailable, JournalUnavailable, DataDirInUse) as error:
@@ -121,8 +120,9 @@ def _recovered(data_dir: Path, target: Target | None, clock: SystemClock, late_n
         return recover(data_dir, influx, clock, late_ns=late_ns, progress=lambda count: told(count, count))
 
 
-def _report(restored: Restored, recovery: Recovery, took_s: float) -> dict[str, object]:
+def _report(backup: Path, restored: Restored, recovery: Recovery, took_s: float) -> dict[str, object]:
     return {
+        "backup": str(backup.absolute()),
         "backup_written": restored.manifest.written,
         "written_by": restored.manifest.renrum,
         "entries": restored.head.seq,

@@ -25,6 +25,8 @@ from service.clock import Clock
 from service.continuity.manifest import CONFIGURATION, BackupUnusable, Manifest, changed_files, read_manifest
 from service.lock import LOCK_FILE, RESTORING
 
+REPORT = "restored.json"
+"""In the data_dir: what a restore brought, from which backup."""
 SLICE_BYTES = 32 << 20
 
 
