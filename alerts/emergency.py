@@ -9,11 +9,21 @@ from dataclasses import dataclass, replace
 
 from alerts.channels import Channel
 from alerts.delivery import SECOND_NS, OutboxItem, deliver
+from alerts.emergency_words import said
 from alerts.page import SERVICE, Letterhead, Page, notice
+from alerts.wording import ENGLISH
 
 MINIMUM_GAP_NS = 15 * 60 * SECOND_NS
 
+LanguageOf = Callable[[str], str]
+"""The language that a target is told in; must need no disk."""
+
 log = logging.getLogger(__name__)
+
+
+def english(target: str) -> str:
+    """Of those of whom nothing else is known."""
+    return ENGLISH
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +44,8 @@ def may_tell(telling: Telling | None, at: int) -> bool:
 class Emergency:
     """Tells the last known recipients, each at most once in the gap for one reason; a try that failed is repeated with back-off.
 
-    `channels` maps targets to channels, `chosen` says which of them at a moment (int ns UTC), all unless given; `spawn(work)` runs work
-    on a thread of its own; may be called from any thread.
+    `channels` maps targets to channels, `chosen` says which of them at a moment (int ns UTC), all unless given; `language` which one a
+    target is told in; `spawn(work)` runs work on a thread of its own; may be called from any thread.
     """
 
     def __init__(
@@ -45,18 +55,23 @@ class Emergency:
         spawn: Callable[[Callable[[], None]], object],
         minimum_gap_ns: int = MINIMUM_GAP_NS,
         chosen: Callable[[int], Collection[str]] | None = None,
+        language: LanguageOf = english,
     ) -> None:
         self._letterhead, self._channels, self._spawn, self._gap_ns = letterhead, dict(channels), spawn, minimum_gap_ns
-        self._chosen = chosen
+        self._chosen, self._language = chosen, language
         self._told: dict[tuple[str, str], Telling] = {}
         self._lock = threading.Lock()
 
     def configure(
-        self, letterhead: Letterhead, channels: Mapping[str, Channel], chosen: Callable[[int], Collection[str]] | None = None
+        self,
+        letterhead: Letterhead,
+        channels: Mapping[str, Channel],
+        chosen: Callable[[int], Collection[str]] | None = None,
+        language: LanguageOf = english,
     ) -> None:
         """Others are to be told from now on."""
         with self._lock:
-            self._letterhead, self._channels, self._chosen = letterhead, dict(channels), chosen
+            self._letterhead, self._channels, self._chosen, self._language = letterhead, dict(channels), chosen, language
 
     def page(self, reason: str, at: int, do: str = "") -> tuple[str, ...]:
         """Tell why at `at` (ns UTC), and give back who is being told now; to be called again as long as the reason lasts.
@@ -69,10 +84,11 @@ class Emergency:
             for target in targets:
                 before = self._told.get((reason, target), Telling())
                 self._told[reason, target] = replace(before, tried_ns=at, under_way=True)
-        if targets:
-            page = notice(SERVICE, reason, letterhead=self._letterhead, at=at, do=do)
-            for target in targets:
-                self._send(target, channels[target], reason, page)
+            head, language = self._letterhead, self._language
+        for target in targets:
+            spoken = language(target)
+            page = notice(SERVICE, said(reason, spoken), letterhead=head, at=at, do=said(do, spoken), language=spoken)
+            self._send(target, channels[target], reason, page)
         return targets
 
     def _wanted(self, at: int) -> dict[str, Channel]:

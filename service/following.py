@@ -152,7 +152,7 @@ class Following:
         if not following.took and following.admitted is not None:  # its entry was said to have failed, and is there all the same
             pipeline.intake.reconfigured(following.admitted)
         self._next, self.configuration = None, new
-        pipeline.emergency.configure(letterhead(new), new.oncall.channels, pipeline.reachable(new))
+        pipeline.emergency.configure(letterhead(new), new.oncall.channels, pipeline.reachable(new), new.oncall.roster.language_of)
         self.dropped = (self.dropped | set(subscriptions(old.sources))) - set(subscriptions(new.sources))
         pipeline.spawn(pipeline.monitor.show(following.shown).announcer.close)
         pipeline.couriers.serve(new.oncall.channels)

@@ -144,7 +144,8 @@ class Pipeline:
         opened.callback(lambda: self._series.close())
         channels = dict(self.configuration.oncall.channels)
         chosen = self.reachable(self.configuration)
-        self.emergency = Emergency(letterhead(self.configuration), channels, self.spawn, chosen=chosen)
+        language = self.configuration.oncall.roster.language_of
+        self.emergency = Emergency(letterhead(self.configuration), channels, self.spawn, chosen=chosen, language=language)
         self.stepper = Stepper(
             self.journal,
             self.memory,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from types import ModuleType
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,11 +20,15 @@ from alerts.duty.gaps import gaps
 from alerts.duty.roster import NOBODY, Person, Policy, Roster, Route, Step, Subject, Way
 from alerts.duty.rotation import Cycle, Override, Rotation, Shifts, Turn, duties, who
 from alerts.emergency import Emergency
+from alerts.emergency_words import SWEDISH, said
 from alerts.page import Letterhead, Page
 from alerts.store import StateStore, StateUnavailable
 from facility.site import Site
 from facility.times import parse_time
+from service import nightly, undelivered, watch
+from service.continuity import watching
 from service.reachable import Reachable
+from service.watch import JOURNAL
 
 HERE = ZoneInfo("Europe/Stockholm")
 MINUTE = 60 * 10**9
@@ -129,6 +137,9 @@ def test_working_hours_end_with_the_day_and_know_holidays() -> None:
 
 def person(id_: str, *ways: Way) -> Person:
     return Person(id_, id_.title(), "en", ways or (Way((f"{id_}-phone",), frozenset({f"{id_}-phone", "sms"})),))
+
+
+DISK = "Free disk space, or repair the disk or its mount; Renrum goes on by itself."
 
 
 def roster(policy: Policy | None = None, **others: object) -> Roster:
@@ -291,6 +302,49 @@ def test_an_emergency_tells_those_who_are_chosen_and_everyone_if_that_fails() ->
         told.clear()
         Emergency(Letterhead("demo", Site("s", "S")), channels, lambda work: work(), chosen=chosen).page("The disk is full.", 10**18)
         assert told == expected
+
+
+def test_in_an_emergency_each_is_told_in_their_language() -> None:
+    pages: list[Page] = []
+    anna, bo = (Person(id_, id_, language, (Way((f"{id_}-phone",), frozenset()),)) for id_, language in (("anna", "sv"), ("bo", "en")))
+    chosen = roster(people={"anna": anna, "bo": bo})
+    channels = {f"{name}-phone": Kept(pages) for name in ("anna", "bo")}
+    Emergency(Letterhead("demo", Site("s", "S")), channels, lambda work: work(), language=chosen.language_of).page(JOURNAL, 10**18, DISK)
+    swedish, english = (page.text for page in pages)
+    assert "Journalen kan inte skrivas." in swedish
+    assert "Gör: Frigör diskutrymme" in swedish
+    assert "The journal cannot be written." in english
+    assert (chosen.language_of("sink"), Roster(language="sv", people={"bo": bo}).language_of("bo-phone")) == ("en", "sv")
+
+
+def sentences_of(module: ModuleType) -> list[str]:
+    """Whole sentences among the strings of a module, but no documentation; what is put into them is x."""
+    tree = ast.parse(inspect.getsource(module))
+    parts = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for inner in ast.walk(node) if inner is not node}
+    parts |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    found = []
+    for node in ast.walk(tree):
+        if id(node) not in parts and isinstance(node, ast.JoinedStr):
+            found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in node.values))
+        elif id(node) not in parts and isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value.replace("{}", "x"))
+    return [text for text in found if re.fullmatch(r"[A-Z`].{20,}[.]", text)]
+
+
+def test_every_sentence_of_an_emergency_is_there_in_swedish() -> None:
+    sentences = [text for module in (watch, nightly, undelivered, watching) for text in sentences_of(module)]
+    assert len(sentences) >= len(SWEDISH)
+    assert [text for text in sentences if said(text, "sv") == text] == []
+    assert [text for text in sentences if said(text, "en") != text] == []
+    assert said(watch.ENDED.format("http"), "sv").endswith(": http. Det den gör blir inte gjort förrän tjänsten startas om.")
+
+
+@dataclass(frozen=True)
+class Kept:
+    pages: list[Page]
+
+    def send(self, page: Page) -> None:
+        self.pages.append(page)
 
 
 @dataclass(frozen=True)

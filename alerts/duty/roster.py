@@ -164,6 +164,11 @@ class Roster:
         """Whether it says nothing but that every channel is told."""
         return not self.chooses and self.language == "en" and not self.replies and self.daily is None and self.limits == Limits()
 
+    def language_of(self, target: str) -> str:
+        """The language that a target is told in: that of its person, where people are chosen."""
+        people = self.people.values() if self.chooses else ()
+        return next((person.language for person in people for way in person.ways if target in way.targets), self.language)
+
     def policy(self, subject: Subject, at: int) -> Policy | None:
         """The policy of the first route that an alarm matches at a moment; None where none does. That of `nobody` has no steps."""
         working = self.hours is not None and self.hours.open(at)

@@ -16,7 +16,7 @@ import click
 
 from alerts.channels import Channel
 from alerts.delivery import OutboxItem, deliver
-from alerts.oncall import load_oncall
+from alerts.oncall import OnCall, load_oncall
 from alerts.page import TEST, Letterhead, notice
 from facility.document import did_you_mean, one_of
 from facility.files import Unreadable
@@ -62,14 +62,15 @@ def watch(
         raise Refusal(f"URL: found {url!r}; allowed: the address of the console, such as https://em.example.org.")
     if ca_file is not None and not ca_file.is_file():
         raise Refusal(f"--ca-file: there is no file {ca_file}.")
-    channels = _channels(oncall, to)
+    known = load_oncall(oncall, os.environ)
+    channels = _channels(known, oncall, to)
     letterhead = Letterhead("watch", Site(_id_of(address.hostname), name or address.hostname, _zone(timezone)), url)
     clock = SystemClock()
     log_to_stderr(False)
     service = Service(url, _token(token_file), ca_file)
     if test:
         sys.exit(0 if _test(channels, letterhead, clock) & _answers(service) else 1)
-    watching = Watch(url, service.ask, channels, letterhead, clock, _spawn, after, remind)
+    watching = Watch(url, service.ask, channels, letterhead, clock, _spawn, after, remind, language=known.roster.language_of)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
@@ -77,8 +78,8 @@ def watch(
     watching.run(stop, every / 1e9)
 
 
-def _channels(oncall: Path, to: tuple[str, ...]) -> dict[str, Channel]:
-    known = dict(load_oncall(oncall, os.environ).channels)
+def _channels(found_in: OnCall, oncall: Path, to: tuple[str, ...]) -> dict[str, Channel]:
+    known = dict(found_in.channels)
     chosen: dict[str, Channel] = {}
     for wanted in to:
         found = {target: channel for target, channel in known.items() if target == wanted or target.startswith(f"{wanted}/")}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alerts.channels import Channel
-from alerts.emergency import Emergency
+from alerts.emergency import Emergency, LanguageOf, english
 from alerts.page import Letterhead
 from facility.secret import Secret
 from facility.times import format_time
@@ -74,6 +74,7 @@ class Watch:
     spawn: Callable[[Callable[[], None]], object]
     after_ns: int = 60 * SECOND_NS
     remind_ns: int = 1800 * SECOND_NS
+    language: LanguageOf = english
     silent_since_ns: int | None = None
     silent_from: int = 0
     reason: str = ""
@@ -108,18 +109,21 @@ class Watch:
             self.silent_since_ns, self.silent_from = now, at
             log.warning("%s: %s", self.url, wrong)
         if self.outage is None and now - self.silent_since_ns >= self.after_ns:
-            self.outage = Emergency(self.letterhead, self.channels, self.spawn, self.remind_ns)
+            self.outage = self._emergency(self.remind_ns)
             self.back = None
             self.reason = f"Renrum at {self.url} is silent: {wrong}. As long as it is, nobody is told of excursions."
         if self.outage is not None:
             self.outage.page(self.reason, at, do="Look at that machine, its network and its service; watch what must not go wrong by hand.")
+
+    def _emergency(self, gap_ns: int) -> Emergency:
+        return Emergency(self.letterhead, self.channels, self.spawn, gap_ns, language=self.language)
 
     def _lives(self) -> None:
         at = self.clock.now_ns()
         if self.outage is not None:
             minutes = (self.clock.monotonic_ns() - (self.silent_since_ns or 0)) / (60 * SECOND_NS)
             words = f"Renrum at {self.url} is back. It was silent for {minutes:.0f} min, since {format_time(self.silent_from)}."
-            self.back = Emergency(self.letterhead, self.channels, self.spawn, ONCE_NS), words
+            self.back = self._emergency(ONCE_NS), words
             log.warning("%s", words)
         elif self.silent_since_ns is not None:
             log.warning("%s answers again", self.url)
