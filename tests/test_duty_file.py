@@ -183,7 +183,10 @@ def test_shifts_of_a_calendar_are_those_whom_its_events_name() -> None:
 @pytest.mark.parametrize(
     ("event", "key"),
     [
-        ("DTSTART:20260105T080000\nRRULE:FREQ=WEEKLY\nSUMMARY:Anna Berg", "RRULE"),
+        ("DTSTART:20260105T080000\nRRULE:FREQ=HOURLY\nSUMMARY:Anna Berg", "RRULE"),
+        ("DTSTART:20260105T080000\nRRULE:FREQ=WEEKLY;BYDAY=YO\nSUMMARY:Anna Berg", "RRULE"),
+        ("DTSTART:20260105T080000\nRRULE:FREQ=WEEKLY\nEXDATE:soon\nSUMMARY:Anna Berg", "EXDATE"),
+        ("DTSTART:20260105T080000\nRECURRENCE-ID;RANGE=THISANDFUTURE:20260105T080000\nSUMMARY:Anna Berg", "RECURRENCE-ID"),
         ("SUMMARY:Anna Berg", "DTSTART"),
         ("DTSTART:2026-01-05\nSUMMARY:Anna Berg", "DTSTART"),
         ("DTSTART;TZID=W. Europe Standard Time:20260105T080000\nSUMMARY:Anna Berg", "DTSTART"),

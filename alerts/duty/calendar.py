@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -11,7 +11,7 @@ SECOND_NS = 10**9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def moment(local: datetime, zone: ZoneInfo) -> int:
+def moment(local: datetime, zone: tzinfo) -> int:
     """Int ns UTC of what the clocks of a zone show: of a time shown twice the first, of one never shown that much after the change.
 
     >>> here = ZoneInfo("Europe/Stockholm")
@@ -22,7 +22,7 @@ def moment(local: datetime, zone: ZoneInfo) -> int:
     return (span.days * 86_400 + span.seconds) * SECOND_NS + span.microseconds * 1000
 
 
-def shown(at: int, zone: ZoneInfo) -> datetime:
+def shown(at: int, zone: tzinfo) -> datetime:
     """What the clocks of a zone show at a moment (int ns UTC), to the second, without the zone."""
     return (_EPOCH + timedelta(seconds=at // SECOND_NS)).astimezone(zone).replace(tzinfo=None, fold=0)
 

@@ -1,26 +1,34 @@
-"""Events of an iCalendar file (RFC 5545): shifts and holidays as other programs export them, each event by itself."""
+"""Events of an iCalendar file (RFC 5545): shifts and holidays as other programs export them, also such that repeat."""
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from dateutil.tz import tzical
+
 from alerts.duty.calendar import moment
+from alerts.duty.recurrence import FREQUENCIES, Repeats, rule_of
 from facility.document import shown
 from facility.problems import Problem
 
-REPEATS = "Export every event by itself, or write the rotation as members, start, handover and length."
 TIMES = "a time such as 20261224T080000Z, TZID=Europe/Stockholm:20261224T080000 or VALUE=DATE:20261224"
+RULES = f"a rule such as FREQ=WEEKLY;BYDAY=MO, of {', '.join(FREQUENCIES)}"
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?", re.ASCII)
 _SPAN = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
+_ZONE = re.compile(r"^BEGIN:VTIMEZONE$.*?^END:VTIMEZONE$", re.DOTALL | re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event from `start` to `end` (int ns UTC), `days` where it is of whole days; `line` is where it begins in the file."""
+    """One event from `start` to `end` (int ns UTC), `days` where it is of whole days; `line` is where it begins in the file.
+
+    One that `repeats` begins so first.
+    """
 
     start: int
     end: int
@@ -28,29 +36,97 @@ class Event:
     summary: str
     addresses: tuple[str, ...]
     line: int
+    repeats: Repeats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A content line: the number of its first line, its name, parameters and value."""
+
+    number: int
+    name: str
+    parameters: dict[str, str]
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Zones:
+    """Time zones by the names that a file has for them: those of the world, else as the file itself says; `here` where it says none."""
+
+    here: ZoneInfo
+    own: dict[str, tzinfo]
+
+    def named(self, line: _Line) -> tzinfo:
+        name = line.parameters.get("TZID", "")
+        if not name:
+            return self.here
+        try:
+            return ZoneInfo(name.removeprefix("/"))
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            pass
+        if name in self.own:
+            return self.own[name]
+        hint = "Export the calendar with times in UTC, or with its VTIMEZONE."
+        raise _Odd(line.number, line.name, f"the time zone {shown(name)}", "a name such as Europe/Stockholm", hint)
 
 
 def read_feed(file: str, text: str, zone: ZoneInfo) -> tuple[list[Event], list[Problem]]:
     """The events of a calendar, and what cannot be understood; a time without a zone is one of `zone`."""
-    events: list[Event] = []
-    problems: list[Problem] = []
-    begun: int | None = None
-    lines: list[tuple[int, str, dict[str, str], str]] = []
     if "BEGIN:VCALENDAR" not in text[:1000].upper():
         return [], [Problem(file, 1, "", "a text without BEGIN:VCALENDAR", "an iCalendar file (.ics)")]
-    for number, name, parameters, value in _lines(text):
-        if (name, value.upper()) == ("BEGIN", "VEVENT"):
-            begun, lines = number, []
-        elif (name, value.upper()) == ("END", "VEVENT") and begun is not None:
-            try:
-                event = _event(begun, lines, zone)
-                events += [] if event is None else [event]
-            except _Odd as odd:
-                problems.append(Problem(file, odd.line, odd.key, odd.found, odd.allowed, odd.hint))
+    events: list[Event] = []
+    problems: list[Problem] = []
+    moved: dict[str, list[datetime]] = {}
+    named: list[tuple[str, Event]] = []
+    zones = _Zones(zone, _zones_of(text))
+    for begun, lines in _blocks(text):
+        try:
+            given = {line.name: line for line in reversed(lines)}
+            uid = given["UID"].value if "UID" in given else ""
+            if "RECURRENCE-ID" in given:
+                moved.setdefault(uid, []).append(_moved(given["RECURRENCE-ID"], zones))
+            if "STATUS" in given and given["STATUS"].value.upper() == "CANCELLED":
+                continue
+            named.append((uid if "RECURRENCE-ID" not in given else "", _event(begun, lines, given, zones)))
+        except _Odd as odd:
+            problems.append(Problem(file, odd.line, odd.key, odd.found, odd.allowed, odd.hint))
+    for uid, event in named:
+        if event.repeats is not None and uid in moved:  # those that were moved or cancelled stand for themselves
+            own = event.repeats
+            gone = tuple(when.astimezone(own.zone).replace(tzinfo=None) for when in moved[uid])
+            event = replace(event, repeats=replace(own, without=(*own.without, *gone)))
+        events.append(event)
+    return sorted(events, key=lambda event: (event.start, event.end)), problems
+
+
+def _blocks(text: str) -> Iterator[tuple[int, list[_Line]]]:
+    """The events: where each begins, and its lines, without those of what is inside (alarms)."""
+    begun: int | None = None
+    lines: list[_Line] = []
+    inner = ""
+    for line in _lines(text):
+        if begun is not None and (inner or line.name == "BEGIN"):
+            inner = "" if inner and (line.name, line.value) == ("END", inner) else inner or line.value
+        elif (line.name, line.value.upper()) == ("BEGIN", "VEVENT"):
+            begun, lines = line.number, []
+        elif (line.name, line.value.upper()) == ("END", "VEVENT") and begun is not None:
+            yield begun, lines
             begun = None
         elif begun is not None:
-            lines.append((number, name, parameters, value))
-    return sorted(events, key=lambda event: (event.start, event.end)), problems
+            lines.append(line)
+
+
+def _zones_of(text: str) -> dict[str, tzinfo]:
+    """The zones that the file describes, by name; one that cannot be understood is left out."""
+    unfolded = re.sub(r"\r?\n[ \t]", "", text).replace("\r\n", "\n")
+    found: dict[str, tzinfo] = {}
+    for block in _ZONE.findall(unfolded):
+        try:
+            described = tzical(io.StringIO(block))
+            found |= {str(name): described.get(name) for name in described.keys()}  # noqa: SIM118 - no mapping
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
 
 
 class _Odd(Exception):
@@ -59,8 +135,8 @@ class _Odd(Exception):
         self.line, self.key, self.found, self.allowed, self.hint = line, key, found, allowed, hint
 
 
-def _lines(text: str) -> Iterator[tuple[int, str, dict[str, str], str]]:
-    """Each content line: its number, name, parameters and value; folded ones made whole."""
+def _lines(text: str) -> Iterator[_Line]:
+    """Each content line, folded ones made whole."""
     whole: list[tuple[int, str]] = []
     for number, line in enumerate(text.splitlines(), 1):
         if line[:1] in (" ", "\t") and whole:
@@ -72,7 +148,8 @@ def _lines(text: str) -> Iterator[tuple[int, str, dict[str, str], str]]:
         if colon:
             name, *rest = head.split(";")
             parameters = dict(part.split("=", 1) for part in rest if "=" in part)
-            yield number, name.strip().upper(), {key.upper(): given.strip('"') for key, given in parameters.items()}, value.strip()
+            plain = {key.upper(): given.strip('"') for key, given in parameters.items()}
+            yield _Line(number, name.strip().upper(), plain, value.strip())
 
 
 def _parted(line: str) -> tuple[str, str, str]:
@@ -85,32 +162,74 @@ def _parted(line: str) -> tuple[str, str, str]:
     return line, "", ""
 
 
-def _event(begun: int, lines: list[tuple[int, str, dict[str, str], str]], zone: ZoneInfo) -> Event | None:
-    given = {name: (number, parameters, value) for number, name, parameters, value in reversed(lines)}
-    if given.get("STATUS", (0, {}, ""))[2].upper() == "CANCELLED":
-        return None
-    for key in ("RRULE", "RDATE"):
-        if key in given:
-            raise _Odd(given[key][0], key, f"an event that repeats, {shown(given[key][2])}", "events that are listed one by one", REPEATS)
+def _event(begun: int, lines: list[_Line], given: dict[str, _Line], zones: _Zones) -> Event:
     if "DTSTART" not in given:
         raise _Odd(begun, "DTSTART", "an event without it", "events with a start")
-    start = _time("DTSTART", *given["DTSTART"], zone)
+    start = _time(given["DTSTART"], zones)
     if "DTEND" in given:
-        end = _time("DTEND", *given["DTEND"], zone)
+        end = _time(given["DTEND"], zones)
     else:
-        end = start + (_span(*given["DURATION"]) if "DURATION" in given else timedelta(days=0 if isinstance(start, datetime) else 1))
+        end = start + (_span(given["DURATION"]) if "DURATION" in given else timedelta(days=0 if isinstance(start, datetime) else 1))
     if isinstance(start, datetime) != isinstance(end, datetime):
         raise _Odd(begun, "DTEND", "a day and a time", "both of one kind")
     addresses = tuple(
-        value[7:].lower() for _, name, _, value in lines if name in ("ATTENDEE", "ORGANIZER") and value.lower()[:7] == "mailto:"
+        line.value[7:].lower() for line in lines if line.name in ("ATTENDEE", "ORGANIZER") and line.value.lower()[:7] == "mailto:"
     )
     days = () if isinstance(start, datetime) else tuple(start + timedelta(days=number) for number in range((end - start).days))
-    summary = re.sub(r"\\([\\;,])", r"\1", given.get("SUMMARY", (0, {}, ""))[2])
-    return Event(_at(start, zone), _at(end, zone), days, summary, addresses, begun)
+    summary = re.sub(r"\\([\\;,])", r"\1", given["SUMMARY"].value if "SUMMARY" in given else "")
+    repeats = _repeats(lines, start, end, zones)
+    return Event(_at(start, zones.here), _at(end, zones.here), days, summary, addresses, begun, repeats)
 
 
-def _time(key: str, line: int, parameters: dict[str, str], text: str, zone: ZoneInfo) -> date:
-    match = _TIME.fullmatch(text)
+def _repeats(lines: list[_Line], start: date, end: date, zones: _Zones) -> Repeats | None:
+    """What an event says of more than its first time."""
+    asked = [line for line in lines if line.name in ("RRULE", "RDATE")]
+    if not asked:
+        return None
+    first = _aware(start, zones.here)
+    zone = first.tzinfo or zones.here
+    begins = first.replace(tzinfo=None)
+    span = _aware(end, zones.here).astimezone(zone).replace(tzinfo=None) - begins
+    rules: list[str] = []
+    further: list[datetime] = []
+    without: list[datetime] = []
+    for line in lines:
+        if line.name == "RRULE":
+            try:
+                rules.append(rule_of(line.value, zone))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                raise _Odd(line.number, "RRULE", shown(line.value), RULES) from None
+        elif line.name in ("RDATE", "EXDATE"):
+            times = (_time(replace(line, value=value), zones) for value in line.value.split(",") if value)
+            local = [_local(when, begins, zone) for when in times]
+            (further if line.name == "RDATE" else without).extend(local)
+        elif line.name == "EXRULE":
+            raise _Odd(line.number, "EXRULE", shown(line.value), "EXDATE, as EXRULE is of an older standard")
+    return Repeats(begins, span, zone, tuple(rules), tuple(further), tuple(without))
+
+
+def _local(when: date, begins: datetime, zone: tzinfo) -> datetime:
+    """A time by the clocks of the zone that the event has; a day is the day's event, as some programs write it."""
+    if not isinstance(when, datetime):
+        return datetime.combine(when, begins.time())
+    return when.replace(tzinfo=when.tzinfo or zone).astimezone(zone).replace(tzinfo=None)
+
+
+def _moved(line: _Line, zones: _Zones) -> datetime:
+    """When one of several would have begun."""
+    if line.parameters.get("RANGE"):
+        raise _Odd(line.number, "RECURRENCE-ID", "a change of all that follow (RANGE)", "changes of single events")
+    return _aware(_time(line, zones), zones.here)
+
+
+def _aware(when: date, here: tzinfo) -> datetime:
+    if not isinstance(when, datetime):
+        return datetime(when.year, when.month, when.day, tzinfo=here)
+    return when if when.tzinfo is not None else when.replace(tzinfo=here)
+
+
+def _time(line: _Line, zones: _Zones) -> date:
+    match = _TIME.fullmatch(line.value)
     try:
         if match is None:
             raise ValueError
@@ -119,28 +238,28 @@ def _time(key: str, line: int, parameters: dict[str, str], text: str, zone: Zone
             return date(year, month, day)
         local = datetime(year, month, day, hour, minute, second)
     except ValueError:
-        raise _Odd(line, key, shown(text), TIMES) from None
-    if match[7]:
-        return local.replace(tzinfo=ZoneInfo("UTC"))
-    if not (name := parameters.get("TZID")):
-        return local
-    try:
-        return local.replace(tzinfo=ZoneInfo(name.removeprefix("/")))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        hint = "Export the calendar with times in UTC."
-        raise _Odd(line, key, f"the time zone {shown(name)}", "a name such as Europe/Stockholm", hint) from None
+        raise _Odd(line.number, line.name, shown(line.value), TIMES) from None
+    return local.replace(tzinfo=ZoneInfo("UTC") if match[7] else zones.named(line))
 
 
-def _span(line: int, parameters: dict[str, str], text: str) -> timedelta:
-    match = _SPAN.fullmatch(text)
+def _span(line: _Line) -> timedelta:
+    match = _SPAN.fullmatch(line.value)
     if match is None or not any(match.groups()):
-        raise _Odd(line, "DURATION", shown(text), "a duration such as PT12H or P7D")
+        raise _Odd(line.number, "DURATION", shown(line.value), "a duration such as PT12H or P7D")
     weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return timedelta(days=days + 7 * weeks, hours=hours, minutes=minutes, seconds=seconds)
 
 
-def _at(when: date, zone: ZoneInfo) -> int:
-    if not isinstance(when, datetime):
-        return moment(datetime(when.year, when.month, when.day), zone)
-    own = when.tzinfo if isinstance(when.tzinfo, ZoneInfo) else zone
-    return moment(when.replace(tzinfo=None), own)
+def _at(when: date, here: tzinfo) -> int:
+    aware = _aware(when, here)
+    return moment(aware.replace(tzinfo=None), aware.tzinfo or here)
+
+
+def days_of(events: Iterable[Event], end: date, most: int) -> Iterator[tuple[Event, list[date]]]:
+    """Each event and the days that it is of, before an end: of one that repeats each time, `most` at most."""
+    for event in events:
+        days = list(event.days)
+        if event.repeats is not None and days:
+            starts = event.repeats.until(datetime(end.year, end.month, end.day))
+            days = [start.date() + (day - event.days[0]) for start, _ in zip(starts, range(most), strict=False) for day in event.days]
+        yield event, days

@@ -65,7 +65,7 @@ def everybody(roster: Roster, step: Step) -> Iterator[str]:
             yield from roster.teams.get(name, (name,))
             continue
         turns = roster.rotations[name].turns
-        yield from turns.members if isinstance(turns, Cycle) else {turn.person for turn in turns.listed if turn.person is not None}
+        yield from turns.members if isinstance(turns, Cycle) else turns.people
         yield from (override.person for override in roster.overrides if override.rotation == name)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from alerts.duty.calendar import WEEKDAYS, WorkingHours, moment
-from alerts.duty.feed import Event, read_feed
+from alerts.duty.feed import Event, days_of, read_feed
+from alerts.duty.recurrence import Repeats
 from alerts.duty.roster import NOBODY, Daily, Person, Policy, Roster, Route, Schedule, Step
 from alerts.duty.rotation import Cycle, Override, Rotation, Shifts, Turn
 from alerts.duty.sections import (
@@ -34,6 +35,8 @@ from facility.problems import Problem
 HOUR_NS = 3600 * 10**9
 DAY_NS = 24 * HOUR_NS
 A_MONDAY = date(1970, 1, 5)
+HOLIDAYS_END, HOLIDAYS_MOST = date(2200, 1, 1), 10_000
+"""A holiday that comes every year is known so long."""
 Known = Mapping[str, Collection[str]]
 """What there is of each key of a route: its ids."""
 
@@ -139,7 +142,8 @@ class RosterReading:
         return Cycle(members, datetime.combine(start, hour), timedelta(seconds=max(block.length, HOUR_NS) // 10**9), zone)
 
     def _shifts(self, path: Path, reference: str, zone: ZoneInfo) -> Shifts:
-        turns = []
+        turns: list[Turn] = []
+        recurring: list[tuple[Repeats, str]] = []
         for event in self._events(path, reference, zone):
             found = sorted({person.id for person in self.people.values() if _names(event, person)})
             if len(found) != 1:
@@ -147,9 +151,11 @@ class RosterReading:
                 what = f"an event for {' and '.join(found)}" if found else f"an event {shown(event.summary)}"
                 allowed = f"one person's name in the summary, or mail address: {one_of([p.name for p in self.people.values()])}"
                 self.problems.append(Problem(file, event.line, "SUMMARY", what, allowed))
+            elif event.repeats is not None and event.repeats.span:
+                recurring.append((event.repeats, found[0]))
             elif event.end > event.start:
                 turns.append(Turn(event.start, event.end, found[0]))
-        return Shifts(tuple(turns))
+        return Shifts(tuple(turns), tuple(recurring))
 
     def _events(self, path: Path, reference: str, zone: ZoneInfo) -> list[Event]:
         if "://" in reference:
@@ -183,13 +189,14 @@ class RosterReading:
         zone = ZoneInfo(block.timezone or self.zone)
         holidays = set(block.holidays)
         if block.holidays_ics is not None:
-            for event in self._events(block.at("holidays_ics"), block.holidays_ics, zone):
+            events = self._events(block.at("holidays_ics"), block.holidays_ics, zone)
+            for event, days in days_of(events, HOLIDAYS_END, HOLIDAYS_MOST):
                 if not event.days:
                     file = self.files.shown(beside(self.name, block.holidays_ics))
                     self.problems.append(
                         Problem(file, event.line, "DTSTART", f"{shown(event.summary)}, hours of a day", "events of whole days")
                     )
-                holidays.update(event.days)
+                holidays.update(days)
         if block.end <= block.start:
             self._refuse(block.at("to"), f"{block.end:%H:%M}", f"a time after {block.start:%H:%M}")
         return WorkingHours(zone, block.start, block.end, frozenset(map(WEEKDAYS.index, block.days)), frozenset(holidays))

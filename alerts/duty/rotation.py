@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from alerts.duty.calendar import moment, shown
+from alerts.duty.recurrence import Repeats
 
 FOREVER = 2**63 - 1
 
@@ -48,19 +49,27 @@ class Cycle:
 
 @dataclass(frozen=True, slots=True)
 class Shifts:
-    """Turns that a calendar lists, by their start; of two at once the one that began later counts."""
+    """Turns that a calendar lists, by their start, and those that come again and again; of two at once the one that began later counts."""
 
     listed: tuple[Turn, ...]
+    recurring: tuple[tuple[Repeats, str], ...] = ()
 
     def turn(self, at: int) -> Turn:
         """Whose turn it is at a moment (int ns UTC); nobody's where the calendar has none."""
-        following = bisect_right(self.listed, at, key=lambda turn: turn.start)
-        edges = [turn.start for turn in self.listed[following : following + 1]]
-        running = [turn for turn in self.listed[:following] if turn.end > at]
+        near = [Turn(start, end, person) for repeats, person in self.recurring for start, end in repeats.near(at)]
+        turns = sorted((*self.listed, *near), key=lambda turn: turn.start) if near else self.listed
+        following = bisect_right(turns, at, key=lambda turn: turn.start)
+        edges = [turn.start for turn in turns[following : following + 1]]
+        running = [turn for turn in turns[:following] if turn.end > at]
         if not running:
-            before = max((turn.end for turn in self.listed[:following]), default=-FOREVER)
+            before = max((turn.end for turn in turns[:following]), default=-FOREVER)
             return Turn(before, min(edges, default=FOREVER), None)
         return Turn(running[-1].start, min([running[-1].end, *edges]), running[-1].person)
+
+    @property
+    def people(self) -> set[str]:
+        """Everybody who has a turn."""
+        return {turn.person for turn in self.listed if turn.person is not None} | {person for _, person in self.recurring}
 
 
 @dataclass(frozen=True, slots=True)
