@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -63,6 +64,20 @@ def leave(computed: Path, folder: Path, cursor: int, proven: Proven) -> tuple[Pa
     sha256 = sha256_of(fresh)
     fresh.replace(path)
     return path, sha256
+
+
+def take_up(checkpoint: Checkpoint, path: Path) -> None:
+    """Make it the state.db of a service, which was lost: whole, or not at all; OSError, sqlite3.Error."""
+    for left in path.parent.glob(f"{path.name}-*"):
+        left.unlink()  # the log of the one that was lost belongs to no other
+    fresh = path.with_suffix(".new")
+    shutil.copyfile(checkpoint.path, fresh)
+    with closing(sqlite3.connect(fresh)) as connection, connection:
+        connection.execute("delete from meta where key = ?", (KEY,))
+    fresh.chmod(0o600)
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
+    fresh.replace(path)
 
 
 def sha256_of(path: Path) -> str:

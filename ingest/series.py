@@ -271,6 +271,38 @@ class Series(SeriesReader):
             raise SeriesUnavailable(f"cannot write {self.path}: {error}") from error
         return len(rows)
 
+    def take_back(self, upto: int) -> None:
+        """Forget what was written of entries after `upto`, so that it can be written again; a write that reaches beyond goes whole.
+
+        Entry `upto` must not be before what is sealed. Raises SeriesUnavailable.
+        """
+        begun = "select max(cursor) from (select cursor from parts union all select cursor from states) where cursor <= ?"
+        try:
+            self._connection.execute("begin immediate")
+            cursor = max(self._connection.execute(begun, (upto,)).fetchone()[0] or 0, self.sealed_upto())
+            points = [row[0] for row in self._connection.execute("select distinct point from parts where cursor > ?", (cursor,))]
+            self._connection.execute("delete from parts where cursor > ?", (cursor,))
+            self._connection.execute("delete from states where cursor > ?", (cursor,))
+            self._connection.execute("delete from progress")
+            self._connection.execute("insert into progress values (?)", (cursor,))
+            for point in points:
+                self._connection.execute("delete from newest where point = ?", (point,))
+                times = self._newest_times(point)
+                if len(times):
+                    self._connection.execute("insert into newest values (?, ?)", (point, int(times.max())))
+            self._connection.execute("commit")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self._connection.execute("rollback")
+            raise SeriesUnavailable(f"cannot write {self.path}: {error}") from error
+
+    def _newest_times(self, point: int) -> NDArray[np.int64]:
+        """Times of a point, the newest among them."""
+        rows = self._connection.execute(
+            "select readings, body from parts where point = ? and hour = (select max(hour) from parts where point = ?)", (point, point)
+        ).fetchall()
+        return _decode_all(point, rows).time if rows else self.read(point).time  # of sealed days
+
     def write(self, readings: Readings, states: Iterable[tuple[str, int, str]], cursor: int) -> None:
         """Write what the journal stored up to entry `cursor` since the last call, in one transaction."""
         order = np.lexsort((readings.time, readings.point))

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from alerts.resumption import FOLDER, Checkpoint, newest
 from alerts.store import StateStore, StateUnavailable
 from facility.files import Files, Unreadable
 from facility.problems import ConfigurationError
 from ingest.entries import CONFIGURATION, Changed, ConfigurationBody, decode
+from ingest.flaw import Flaws
 from ingest.journal import Entry, JournalReader, JournalUnavailable
 from ingest.journal_files import there_is
 from service.archive import JOURNAL, STATE
@@ -42,25 +44,36 @@ def journalled(journal: JournalReader, known: tuple[int, ...] = (), cursor: int 
 
 
 def in_force(data_dir: Path) -> list[Journalled]:
-    """The configurations of a data_dir, without a look through all of its journal where state.db knows them; empty where it has none.
+    """The configurations of a data_dir, without a look through all of its journal where state.db or a checkpoint knows them.
+
+    Empty where it has none.
 
     Raises JournalUnavailable.
     """
     if not there_is(data_dir / JOURNAL):
         return []
-    known, cursor = _known(data_dir)
     with closing(JournalReader(data_dir / JOURNAL)) as journal:
+        known, cursor = _known(data_dir / STATE)
+        if not known and (checkpoint := _newest(data_dir, journal)) is not None:
+            known, cursor = _known(checkpoint.path)
         try:
             return journalled(journal, known, cursor)
         except (AssertionError, JournalUnavailable):  # state.db is of another journal
             return journalled(journal)
 
 
-def _known(data_dir: Path) -> tuple[tuple[int, ...], int]:
-    if not (data_dir / STATE).is_file():
+def _newest(data_dir: Path, journal: JournalReader) -> Checkpoint | None:
+    try:
+        return newest(data_dir / FOLDER, journal, journal.issued(), Flaws())
+    except (sqlite3.Error, OSError):
+        return None
+
+
+def _known(state: Path) -> tuple[tuple[int, ...], int]:
+    if not state.is_file():
         return (), 0
     try:
-        with closing(StateStore(data_dir / STATE, readonly=True)) as store:
+        with closing(StateStore(state, readonly=True)) as store:
             cursor = int(store.get("cursor", 0))  # before the others: what comes between is looked at twice
             known = tuple(json.loads(store.get("configurations", "[]")))
             return (known, cursor) if known else ((), 0)

@@ -245,7 +245,7 @@ class Pipeline:
 
     def _open(self, folder: Path) -> tuple[StateStore, Recollection, Ledger]:
         """What is computed, taken up where it was committed; what is ahead of the state is thrown away and computed again."""
-        store = open_state(folder)
+        store = open_state(folder, self.journal.reader)
         self._series = open_series(folder, int(store.get("cursor", 0)))
         memory = Recollection(self._series)
         paging = self.following.paging

@@ -35,7 +35,8 @@ _RESTORE = "Keep the data_dir as it is and work on a copy: bring back the journa
 _SEALED = "Keep the data_dir as it is. Bring back the sealed folder from a backup of its files, or all of it with `renrum restore`."
 _COMPUTE = (
     "If the journal is ok: keep a copy of state.db, stop the service, delete state.db with its -wal and -shm, and start it: "
-    "it is computed again from the journal. If it differs again, that is a fault in Renrum: please report it."
+    "it is computed again from the journal, from the newest checkpoint on. If it differs again, move checkpoints/ away, too; if it still "
+    "does, that is a fault in Renrum: please report it."
 )
 _WRITE = (
     "If the journal is ok: stop the service, delete the one that is named, state.db or series.db, with its -wal and -shm, and start it: "
