@@ -19,8 +19,10 @@ from ingest.recollection import Recollection
 from service.applied import in_force
 from service.clock import SystemClock
 from service.computed import open_series, open_state
+from service.configuration import load_configuration
 from service.judging import Judges
 from service.paging import Paging
+from service.pipeline import Pipeline
 from service.verification import verify_and_leave
 from tests.support.archive_data import SECOND_NS, Installation
 from tests.support.installation import Paging as PagingInstallation
@@ -231,3 +233,30 @@ def test_a_checkpoint_before_what_is_sealed_is_not_taken(tmp_path: Path) -> None
     with closing(open_state(place.data_dir, place.journal.reader)) as state:
         assert state.get("cursor") is None
     place.journal.close()
+
+
+def test_a_service_that_lost_its_state_starts_from_there_and_verify_finds_it_identical(tmp_path: Path) -> None:
+    place = installation(tmp_path / "site")
+    checkpoint(place)
+    place.read("inc1.temp", 41.0, 400)
+    place.step()
+    steps = int(place.store.get("steps"))
+    stop(place)
+    place.journal.close()
+    kept = lose(place)
+    place.config.write_text(place.config.read_text().replace("port: 8480", "port: 0"))
+    pipeline = Pipeline(load_configuration(place.config, {}), SystemClock())
+    pipeline.start()
+    try:
+        assert pipeline.stepper.vitals.steps < 10 < steps
+        assert pipeline.store.rows("select id, state from alarms where id in ('A1', 'A2')") == rows(kept, "alarms where id in ('A1', 'A2')")
+    finally:
+        pipeline.stop()
+    found = report(place.data_dir)
+    assert found["ok"], found
+    assert found["excursions"]["steps"] > steps
+
+
+def rows(path: Path, what: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as state:
+        return state.execute(f"select id, state from {what}").fetchall()
