@@ -28,11 +28,15 @@ _TIMES = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of state.db: what a row of it is to people, and the columns that a row is found by."""
+    """A table of state.db: what a row of it is to people, and the columns that a row is found by.
+
+    `counted`: a row may be there more than once.
+    """
 
     name: str
     noun: str
     key: tuple[str, ...]
+    counted: bool = False
 
 
 AUDIT = Table("audit", "audit row", ("seq",))
@@ -52,7 +56,7 @@ TABLES = (
     Table("deaths", "end of the source of point", ("point", "at")),
     Table("escalations", "escalation of", ("unit",)),
     Table("notices", "notice", ("id",)),
-    Table("annunciations", "annunciation at", ("at", "rule", "point", "raised", "again")),
+    Table("annunciations", "annunciation at", ("at", "rule", "point", "raised", "again"), counted=True),
 )
 OUTBOX = Table("outbox", "page", ("page_id", "target"))
 _WORDS = ("subject", "text")
@@ -157,10 +161,10 @@ def _differing(both: sqlite3.Connection, table: Table) -> list[tuple[tuple[Any, 
     names = [name for _, name, *_ in both.execute(f"pragma computed.table_info({table.name})")]
     columns = ", ".join(f'"{name}", typeof("{name}")' for name in names)
     order = ", ".join(str(2 * names.index(name) + 1) for name in table.key)
-    plain = ", ".join(f'"{name}"' for name in names)
+    times, grouped = ("count(*)", f" group by {', '.join(names)}") if table.counted else ("1", "")
     sides = []
     for ours, theirs in (("main", "computed"), ("computed", "main")):
-        of_ours, of_theirs = (f"select {columns}, count(*) from {side}.{table.name} group by {plain}" for side in (ours, theirs))
+        of_ours, of_theirs = (f"select {columns}, {times} from {side}.{table.name}{grouped}" for side in (ours, theirs))
         rows = both.execute(f"{of_ours} except {of_theirs} order by {order} limit {DIFFERENCES_MAX}")
         found = [dict(zip(names, row[:-1:2], strict=True)) | ({"times": row[-1]} if row[-1] > 1 else {}) for row in rows]
         sides.append({tuple(row[name] for name in table.key): row for row in found})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -30,7 +32,11 @@ class Verified(msgspec.Struct, frozen=True):
 
 def keep(data_dir: Path, found: Verified) -> None:
     """In place of the one before, of the service or by hand; OSError."""
-    put(data_dir / (BY_HAND if found.by else FILE), msgspec.json.encode(found), READABLE)
+    path = data_dir / (BY_HAND if found.by else FILE)
+    put(path, msgspec.json.encode(found), READABLE)
+    with suppress(OSError):  # who may do that is root, whose files the service does not have in its folder
+        owner = data_dir.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def verified_last(data_dir: Path) -> Verified | None:
