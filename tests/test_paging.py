@@ -41,7 +41,9 @@ def test_an_excursion_found_late_under_a_rule_that_is_gone_is_told_all_the_same(
     old = with_channels(example_configuration(tmp_path), "day")
     gone = old.rules[0]
     new = replace(old, rules=old.rules[1:], judging_hash="other")
-    paging = Paging(Judges(), [(100, body_of(old)), (200, body_of(new))])
+    judges = Judges()
+    judges.know(new.as_entry(), new.judge)
+    paging = Paging(judges, [(100, body_of(old)), (200, body_of(new))])
     point = old.facility.points[0]
     found = Excursion(gone.id, point.id, gone.level, onset=0, raised=0, room=point.room, unit=point.unit, late=True)
     [(target, page)] = paging.pages(replace(found, config=old.judging_hash), "A1", 300)

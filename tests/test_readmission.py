@@ -13,7 +13,6 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alerts.alarms import Alarms
 from alerts.audit import broken_rows
 from alerts.kept import sums_from, sums_text
 from alerts.ledger import Ledger
@@ -27,7 +26,8 @@ from ingest.recollection import Recollection
 from ingest.series import Series
 from service.cli import main
 from service.configuration import load_configuration
-from service.judging import plan_from_entry
+from service.judging import Judges
+from service.paging import Paging
 from service.readmitting import Readmitting
 from tests.support.archive_data import SECOND_NS, START, Installation
 from tests.support.nursery import nursery
@@ -384,8 +384,8 @@ class Reopened(Installation):
         self.at = place.at + 3600 * SECOND_NS
         self.journal = Journal(place.data_dir / "journal.db")
         self.series, self.store = Series(place.data_dir / "series.db"), StateStore(place.data_dir / "state.db")
-        self.memory = Recollection(self.series)
-        self.ledger = Ledger(self.store, self.memory, plan_from_entry, Alarms(self.store))
+        self.memory, paging = Recollection(self.series), Paging(Judges())
+        self.ledger = Ledger(self.store, self.memory, paging.plan, paging.alarms(self.store))
         self._reader = self.journal.reader()
         self.ledger.load(self._reader)
 

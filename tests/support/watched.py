@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from alerts.alarms import Alarms, Answer
+from alerts.escalation import Escalation
 from alerts.ledger import Applied, Ledger
-from alerts.page import RAISED, Page, page_id
+from alerts.page import Page
 from alerts.store import StateStore
 from alerts.surroundings import stays_of
 from dashboards.counts import LinkCounts, StepCounts
@@ -35,9 +36,10 @@ from ingest.recollection import Recollection
 from ingest.series import Series
 from rules.excursion import Excursion
 from service.configuration import load_configuration
-from service.judging import plan_from_entry
+from service.judging import Judges
 from service.monitor import ServiceMonitor
 from service.occupying import Occupying
+from service.paging import Paging
 from service.readmitting import Readmitting
 from service.vitals import Vitals
 
@@ -117,14 +119,18 @@ class Watched:
         self.series = Series(self.folder / "series.db")
         self.store = StateStore(self.folder / "state.db")
         self.memory = Recollection(self.series)
-        self.ledger = Ledger(self.store, self.memory, plan_from_entry, Alarms(self.store, self._pages))
+        judges = Judges()
+        judges.know(self.configuration.as_entry(), self.configuration.judge)
+        self.paging = paging = Paging(judges)
+        alarms = Alarms(self.store, self._pages, Escalation(self.store, paging))
+        self.ledger = Ledger(self.store, self.memory, paging.plan, alarms)
         self.intake = Intake(self.journal, self.series.reader(), self.clock.now_ns)
         self.occupying = Occupying(self.intake.say, self.store.reader, self._heard, lambda: None)
         facility = self.configuration.facility
         self.number_of = {point.id: number for number, point in enumerate(facility.points)}
         self.intake.configure(facility, self.number_of, accept_simulated=True)
         self.refusal: Exception | None = None
-        self.page_kind = RAISED
+        self.page_kind = ""
         self.vitals = Vitals(config=self.configuration.judging_hash, ingest_alive=True, link=LinkCounts(True, True), steps=StepCounts(1))
         self._reader = self.journal.reader()
         entry = self.configuration.as_entry()
@@ -204,7 +210,7 @@ class Watched:
         return replace(self.vitals, sums=self.intake.sums, step_ended_ns=ended)
 
     def _pages(self, excursion: Excursion, alarm: str, at: int) -> list[tuple[str, Page]]:
-        return [("sink", Page(page_id(excursion, alarm, RAISED), alarm, self.page_kind, at, excursion.rule, excursion.point))]
+        return [(target, replace(page, kind=self.page_kind or page.kind)) for target, page in self.paging.pages(excursion, alarm, at)]
 
     def _heard(self) -> int:
         return self.clock.at - START
