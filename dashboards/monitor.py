@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from alerts.kpis import Kpis
 from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, RETURNED, UNACKNOWLEDGED
 from dashboards.counts import Counts
+from dashboards.verdict import Verdict
 from ingest.readmission import Readmitted, Wanted
 from rules.excursion import Excursion
 
@@ -298,16 +299,6 @@ class Check:
     name: str
     ok: bool
     words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a verify found: when it ended (int ns UTC), whether all was well, in words; `by` whom, empty for the nightly one."""
-
-    at: int
-    ok: bool
-    words: str
-    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

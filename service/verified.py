@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from dashboards.monitor import Verdict
+from dashboards.verdict import Verdict
 from facility.times import format_time
 from service.continuity.manifest import put
 

@@ -15,7 +15,7 @@ from alerts.lifecycle import ACKNOWLEDGED, UNACKNOWLEDGED
 from dashboards.app import build_app
 from dashboards.console.view import in_order, tiles, value_text
 from dashboards.events import EventHub
-from dashboards.monitor import Verdict
+from dashboards.verdict import Verdict
 from tests.support.browser import Server, browser, needs_chromium
 from tests.support.monitor import ALARMS, PLACES, POINTS, FakeMonitor, alarm
 

@@ -42,9 +42,9 @@ from dashboards.monitor import (
     PlaceView,
     PointNow,
     PointView,
-    Verdict,
 )
 from dashboards.standing import GroupView, StandingView
+from dashboards.verdict import Verdict
 from facility.times import parse_time
 from ingest.histogram import Distribution
 from ingest.readmission import Readmitted, Wanted
