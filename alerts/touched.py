@@ -46,7 +46,7 @@ def silences_in_other_states(record: Record, epoch: Epoch, ids: Mapping[int, str
             continue
         place = [place.id for place in epoch.plan.facility.places].index(point.place)
         for row in record.current(point.id, None):
-            if row.peak is None and row.readings == 0 and row.onset >= time:
+            if row.occupancy and row.peak is None and row.readings == 0 and row.onset >= time:  # a clock is in no state
                 code = epoch.occupancy.reported[place].at(np.array([row.onset]))[0]
                 if OCCUPANCIES[code] != row.occupancy:
                     new = replace(row, occupancy=OCCUPANCIES[code], revision=row.revision + 1)

@@ -108,13 +108,15 @@ def test_one_point_alone_is_never_our_clock() -> None:
 
 @st.composite
 def clock_stories(draw: st.DrawFn) -> Story:
-    """Two to five points on a grid of ten seconds, now and then ahead, alone or together."""
+    """Two to five points on a grid of ten seconds, now and then ahead, alone or together; states of the room are nothing to them."""
     count = draw(st.integers(2, 5))
     rows, received = [], START_NS
     for _ in range(draw(st.integers(1, 30))):
         received += draw(st.sampled_from((0, 0, 1, 10 * SECOND_NS, 20 * SECOND_NS, 30 * SECOND_NS, 60 * SECOND_NS)))
         beyond = draw(st.sampled_from((0, 0, 1, 60 * SECOND_NS, 60 * SECOND_NS + 1, 3600 * SECOND_NS)))
         rows.append(Row(f"p{draw(st.integers(0, count - 1))}", received + beyond, 7.0, received=received))
+        if draw(st.integers(0, 9)) == 0:
+            rows.append(Row("lab/occupancy", START_NS + len(rows), draw(st.sampled_from(("cleaning", "at_rest"))), received=received))
     narrow = replace(RULE, id="some", select=Selection(point=("p[01]",)))
     return Story(site_of(count), draw(st.sampled_from(((RULE,), (RULE, narrow)))), {}, tuple(rows))
 

@@ -63,6 +63,9 @@ class Service:
             "evaluate_every": evaluate_every,
             "http": {"host": "127.0.0.1", "port": 0},
         }
+        if (example / "limits.csv").exists():
+            (folder / "limits.csv").write_text((example / "limits.csv").read_text())
+            settings["limits"] = "limits.csv"
         self.config = folder / "renrum.yaml"
         self.config.write_text(json.dumps(settings))
 
@@ -147,6 +150,10 @@ class Service:
         rows = self._state("select value from meta where key = 'cursor'")
         newest = self.newest(INGEST)
         return bool(rows) and int(rows[0][0]) >= newest.seq
+
+    def excursions(self, rule: str) -> list[Any]:
+        """The rows that a rule has by the newest committed step."""
+        return self._state(f"select * from excursions where rule = '{rule}'")
 
     def newest(self, kind: str) -> Head:
         try:
