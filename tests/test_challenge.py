@@ -15,8 +15,7 @@ from service.challenge.conduct import Record, choose, counted
 from service.challenge.drivers import DRIVERS
 from service.challenge.meaning import due_of
 from service.challenge.subject import FAIL, NOT_APPLICABLE, NOT_TESTED, PASS, Due, Limits, Sample, Subject
-from service.configuration import load_configuration
-from tests.support.challenged import challenged, configured, lines, otherwise, site
+from tests.support.challenged import challenged, configured, lines, otherwise
 
 S = 10**9
 
@@ -110,25 +109,6 @@ def test_a_kind_without_tests_is_not_passed(tmp_path: Path, monkeypatch: pytest.
     assert [(outcome.status, outcome.reason) for outcome in record.outcomes] == [
         (NOT_TESTED, "no test is known for rules of the kind rate")
     ]
-
-
-def test_what_no_reading_can_drive_is_told_with_its_reason(tmp_path: Path) -> None:
-    limit = "{id: turns, kind: limit, level: alert, above: 5, select: {point: step}}"
-    main = site(tmp_path / "site", f"rules: [{limit}, {{id: bad, kind: quality}}, {{id: over, kind: state}}]")
-    facility = main.with_name("facility.yaml")
-    derived = (
-        "      - {id: step, quantity: differential_pressure, derived: {minimum: {room: cp1, quantity: differential_pressure}}}\n    zones:"
-    )
-    facility.write_text(facility.read_text().replace("    zones:", derived).replace("grade: B", "grade: B\n    at_most: {cleaning: 4h}"))
-    record = challenged(load_configuration(main, {}), tmp_path / "own")
-    told = {(one.rule, one.point): (one.status, one.reason) for one in record.outcomes if one.case == "rule"}
-    assert {key: status for key, (status, _) in told.items()} == {
-        ("turns", "step"): NOT_TESTED,
-        ("bad", "step"): NOT_APPLICABLE,
-        ("over", "cp1/occupancy"): NOT_TESTED,
-        ("over", "bsc1/occupancy"): NOT_TESTED,
-    }
-    assert "computed" in told["turns", "step"][1]
 
 
 def test_a_sample_is_spread_over_the_points(tmp_path: Path) -> None:

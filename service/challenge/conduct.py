@@ -13,13 +13,14 @@ from rules.plan import OF_INSTRUMENTS, watched, within_ns
 from rules.rule import Rule
 from service.challenge.ahead import challenge_ahead
 from service.challenge.compared import Findings, outcome_of
-from service.challenge.drivers import DRIVERS, ON_ARRIVAL, made, subjects
+from service.challenge.drivers import DRIVERS, OF_PLACES, ON_ARRIVAL, made, subjects
 from service.challenge.hastened import Hastened
-from service.challenge.instance import Instance, head_of
+from service.challenge.instance import BATCH, Instance, head_of
 from service.challenge.meaning import selects
 from service.challenge.recovery_cases import NO_TIME
 from service.challenge.schedule import Schedule, scheduled
 from service.challenge.silence import challenge_silence
+from service.challenge.stays import challenge_stays, challenge_waiting, places_of, room_for_waiting
 from service.challenge.subject import FAIL, NOT_APPLICABLE, NOT_TESTED, PASS, Gap, Outcome, Trial
 from service.clock import Clock
 from service.configuration import Configuration
@@ -90,16 +91,25 @@ def conduct(
     itself is challenged. Raises Hangs and what a service raises that cannot start.
     """
     begun = clock.now_ns()
+    facility = configuration.facility
     outcomes, trials = _planned(configuration, chosen, tolerance_ns)
-    schedule = scheduled(trials, configuration.facility, begun)
+    stays = [(one.rule, one.points) for one in chosen if one.rule.kind in OF_PLACES and one.points]
+    end = begun - room_for_waiting(places_of(facility, stays))
+    schedule = scheduled(trials, facility, end)
     outcomes += [_gap(trial.subject.rule, trial.subject.point, gap, trial.subject.state) for trial, gap in schedule.refused]
     hastened = Hastened(clock)
     with Instance(challenged or configuration, folder, hastened) as instance:
         broker, config = instance.broker_kind, instance.configuration.judging_hash
-        outcomes += _by_times(instance, schedule, say)
 
         def findings() -> Findings:
             return _findings(instance)
+
+        # Before all else: what is said of rooms must not make readings be judged again.
+        outcomes += challenge_stays(
+            instance, facility, stays, schedule.states[0][0] if schedule.states else end, tolerance_ns, findings, say
+        )
+        outcomes += _by_times(instance, schedule, say)
+        outcomes += challenge_waiting(instance, facility, stays, findings, say)
 
         silent = [(one.rule, point) for one in chosen if one.rule.kind == "stale" for point in one.points if _driven(one.rule, point)]
         outcomes += challenge_silence(instance, silent, findings, say)
@@ -128,13 +138,16 @@ def _planned(configuration: Configuration, chosen: Sequence[Chosen], tolerance_n
         if not one.points:
             outcomes.append(Outcome(rule.id, "", "rule", "the rule at its points", NOT_APPLICABLE, "no point in use is selected by it"))
             continue
+        if rule.kind in OF_PLACES:
+            continue
         if rule.kind not in DRIVERS and rule.kind not in ON_ARRIVAL:
             reason = f"no test is known for rules of the kind {rule.kind}"
             outcomes += [Outcome(rule.id, point.id, "rule", "the rule at the point", NOT_TESTED, reason) for point in one.points]
             continue
         for point in one.points:
-            if point.derived is not None:
-                outcomes.append(_of_derived(rule, point))
+            if point.derived is not None and rule.kind in OF_INSTRUMENTS:
+                reason = "the point is computed of others, and rules of this kind judge instruments"
+                outcomes.append(Outcome(rule.id, point.id, "rule", "the rule at the point", NOT_APPLICABLE, reason))
             elif not _counts(rule, point):
                 reason = "it counts in periods, and the point declares none: it does not judge the point"
                 outcomes.append(Outcome(rule.id, point.id, "rule", "the rule at the point", NOT_APPLICABLE, reason))
@@ -148,14 +161,6 @@ def _planned(configuration: Configuration, chosen: Sequence[Chosen], tolerance_n
                         else:
                             outcomes.append(_gap(rule, point, test, subject.state))
     return outcomes, trials
-
-
-def _of_derived(rule: Rule, point: Point) -> Outcome:
-    """Nothing can be sent to a point that is computed: its rules are driven by `renrum rules test`, through the points that it is of."""
-    status, reason = NOT_TESTED, "the point is computed of others, so nothing is sent to it: a rule test drives those (docs/rule-tests.md)"
-    if rule.kind in OF_INSTRUMENTS:
-        status, reason = NOT_APPLICABLE, "the point is computed of others, and rules of this kind judge instruments"
-    return Outcome(rule.id, point.id, "rule", "the rule at the point", status, reason)
 
 
 def _measured(points: Sequence[Point]) -> tuple[Point, ...]:
@@ -189,8 +194,10 @@ def _by_times(instance: Instance, schedule: Schedule, say: Callable[[str], None]
         if not count:
             continue
         say(f"{count:,} readings of {len(streams)} points{', late' if late else ''}")
-        for point, readings in streams.items():
-            instance.send(point, readings)
+        # In the order of time, so that what is computed of several points finds them all.
+        parts = [(readings[first].time, point, first) for point, readings in streams.items() for first in range(0, len(readings), BATCH)]
+        for _, point, first in sorted(parts):
+            instance.send(point, streams[point][first : first + BATCH])
         instance.settle()
     findings = _findings(instance)
     return [outcome_of(trial, findings) for trial in schedule.trials]

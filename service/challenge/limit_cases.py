@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from service.challenge.script import Made, Script, inapplicable
-from service.challenge.subject import Side, Subject
+from service.challenge.subject import MANY, Side, Subject
 
 NO_DELAY = "the rule has no on-delay: a single reading raises"
 NO_OFF_DELAY = "the rule has no off-delay: a single reading clears"
@@ -20,8 +20,8 @@ def calm(subject: Subject) -> float:
     if len(found) == 2:
         return (subject.sides[0].limit + subject.sides[1].limit) / 2
     value = found[0] if found else 0.0
-    if subject.point.range is not None:
-        low, high = subject.point.range
+    if subject.range is not None:
+        low, high = subject.range
         value = min(max(value, low), high)
     return value
 
@@ -157,7 +157,7 @@ def _dropout(subject: Subject, breaching: float, normal: float) -> Iterator[Made
 
 def not_judged(subject: Subject) -> Made:
     """In an occupancy in which the rule does not judge, far beyond raises nothing."""
-    low, high = subject.point.range or (-1e6, 1e6)
+    low, high = subject.range or (-MANY, MANY)
     span = subject.on_delay + subject.window + subject.pause
     script = Script(subject).begin()
     for value in (low, high):

@@ -11,6 +11,7 @@ from facility.quantities import QUANTITIES
 from facility.site import Point
 from facility.units import conversion
 from rules.rule import Bound, Rule
+from service.challenge.computed import readings_of
 from service.challenge.subject import Due, Limits, Sample, Subject
 
 BREACHING, RETURNED, NEITHER = "breaching", "returned", "neither"
@@ -92,7 +93,7 @@ def is_bad(point: Point, sample: Sample) -> bool:
 def _stretches(subject: Subject, samples: Sequence[Sample]) -> list[list[Sample]]:
     """The evaluated readings, cut where the gap between two is too long."""
     found: list[list[Sample]] = [[]]
-    for sample in sorted((one for one in samples if not one.point), key=lambda one: one.at):
+    for sample in sorted(_own(subject, samples), key=lambda one: one.at):
         if (subject.rule.kind != "quality" and is_bad(subject.point, sample)) or _passed_over(subject, samples, sample.at):
             continue
         if subject.max_gap is not None and found[-1] and sample.at - found[-1][-1].at > subject.max_gap:
@@ -101,11 +102,20 @@ def _stretches(subject: Subject, samples: Sequence[Sample]) -> list[list[Sample]
     return found
 
 
+def _own(subject: Subject, samples: Sequence[Sample]) -> list[Sample]:
+    """The readings of the point itself, those of a derived point as they are computed."""
+    if subject.point.derived is None:
+        return [one for one in samples if not one.point]
+    origins = {point.id: point for point in subject.origins}
+    there = [one for one in samples if one.point in origins and not is_bad(origins[one.point], one)]
+    return readings_of(subject.point, there)
+
+
 def _passed_over(subject: Subject, samples: Sequence[Sample], at: int) -> bool:
     unless, other = subject.rule.unless, subject.other
     if unless is None or other is None:
         return False
-    good = [one for one in samples if one.point and one.at <= at and one.quality in ("", "good") and not is_bad(other, one)]
+    good = [one for one in samples if one.point == other.id and one.at <= at and one.quality in ("", "good") and not is_bad(other, one)]
     if not good or (other.period_ns is not None and not other.on_change and at - good[-1].at > STALE_PERIODS * other.period_ns):
         return False
     begin = None

@@ -58,13 +58,15 @@ def _late_enough(trials: Sequence[Trial]) -> tuple[list[Trial], list[tuple[Trial
     """Tests whose late readings a point would refuse as too old are no tests of its rules."""
     newest: dict[str, int] = {}
     for trial in trials:
-        newest[trial.subject.point.id] = max(newest.get(trial.subject.point.id, 0), trial.begin + trial.until)
+        for point in trial.points:
+            newest[point] = max(newest.get(point, 0), trial.begin + trial.until)
     fits, refused = [], []
     for trial in trials:
-        point = trial.subject.point
-        oldest = min((trial.begin + sample.at for sample in trial.samples if sample.late), default=None)
-        if oldest is not None and newest[point.id] - oldest > point.max_late_ns:
-            reason = f"the point takes nothing that is more than {point.max_late_ns / SECOND_NS:g} s late"
+        driven = {point.id: point for point in (trial.subject.origins or (trial.subject.point,))}
+        late = [(driven[sample.point or trial.subject.point.id], trial.begin + sample.at) for sample in trial.samples if sample.late]
+        too_late = next((point for point, at in late if newest[point.id] - at > point.max_late_ns), None)
+        if too_late is not None:
+            reason = f"the point takes nothing that is more than {too_late.max_late_ns / SECOND_NS:g} s late"
             refused.append((trial, Gap(trial.case, trial.title, NOT_APPLICABLE, reason)))
         else:
             fits.append(trial)

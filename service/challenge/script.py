@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from service.challenge.meaning import due_of, is_bad
+from service.challenge.origins import through_origins
 from service.challenge.subject import NOT_APPLICABLE, NOT_TESTED, Gap, Sample, Subject, Trial
 
 Made = Trial | Gap
@@ -20,9 +21,12 @@ class Script:
     since: int = 0
     samples: list[Sample] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.now = self.since = self.subject.spread  # what a first sum is of lies before it
+
     def run(self, value: float | Callable[[int], float], span: int = 0, quality: str = "", *, late: bool = False, step: int = 0) -> Script:
         """Readings from now to exactly `span` later, of a value, or of what it gives for 0, 1, …; the next ones follow after a pause."""
-        count = -(-span // (step or self.subject.spacing(span))) if span else 0
+        count = self.subject.pauses(span, step) if span else 0
         for number in range(count + 1):
             at = self.now + (number * span // count if count else 0)
             self.samples.append(Sample(at, value(number) if callable(value) else value, quality, late))
@@ -72,6 +76,10 @@ class Script:
             )
             return Gap(case, title, NOT_APPLICABLE, reason)
         samples = tuple(sorted(self.samples, key=lambda one: one.at))
+        if subject.point.derived is not None:
+            samples, refused = through_origins(subject, samples)
+            if not samples:
+                return Gap(case, title, *refused)
         due = due_of(subject, samples, self.since)
         if excursions is not None and len(due) != excursions:
             reason = f"no readings could be found for it: by the rule's text {len(due)} excursions come of those tried, not {excursions}"

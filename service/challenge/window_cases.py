@@ -139,7 +139,7 @@ def _mean_disturbed(subject: Subject, beyond: float) -> Iterator[Made]:
 
 
 def _spacing(subject: Subject) -> int:
-    widest = subject.pause if subject.point.on_change else max(1, subject.window // max(STEPS, subject.rule.min_readings))
+    widest = subject.pause if subject.point.on_change else max(1, subject.apart, subject.window // max(STEPS, subject.rule.min_readings))
     return widest if subject.max_gap is None else min(widest, subject.max_gap)
 
 
@@ -196,7 +196,7 @@ def rate_cases(subject: Subject) -> Iterator[Made]:
 
 def _room(subject: Subject, amount: float) -> tuple[float, str]:
     """A value with room on both sides."""
-    low, high = subject.point.range or (-math.inf, math.inf)
+    low, high = subject.range or (-math.inf, math.inf)
     for value in (0.0, (low + high) / 2 if math.isfinite(low) else 0.0):
         if low + amount <= value <= high - amount:
             return value, ""
