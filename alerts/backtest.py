@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.clocks import Clocks
 from alerts.outages import Outages, in_service
 from alerts.rewind import BEGINNING
 from alerts.suspensions import passing_along
@@ -18,9 +19,10 @@ from rules.copies import Copying, Deaths, spans_of
 from rules.engine import CLEARED, Finding, advance, open_excursions
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy, occupancy_of
-from rules.plan import NEVER_NS, Pairs, Plan
+from rules.plan import NEVER_NS, SETTLE_NS, Pairs, Plan
 from rules.runs import RunState
 from rules.stale import Heard, Life, StaleState, heard_of, open_silences, silence
+from rules.staying import overstayed, terms_of
 from rules.transition import out_of_service, reconfigured, reconfigured_silence, silence_out_of_service
 
 ENTRIES = 4096
@@ -46,7 +48,7 @@ class Backtest:
         outages: Outages,
         deaths: Deaths,
     ) -> None:
-        self._slices, self._deaths = slices, deaths
+        self._slices, self._deaths, self._states = slices, deaths, states
         passing = passing_along((plan for _, plan in epochs), slices, deaths)
         self._epochs = [
             (BEGINNING if position == 0 else begin, plan, occupancy_of(plan.facility, states, passing))
@@ -63,6 +65,10 @@ class Backtest:
     @property
     def judges_silence(self) -> bool:
         return any(len(plan.stale) for _, plan, _ in self._epochs)
+
+    @property
+    def judges_clocks(self) -> bool:
+        return any(plan.ahead for _, plan, _ in self._epochs)
 
     def judge(self, number: int, slices: Iterable[Readings], clock: int, end: int) -> Iterator[Excursion]:
         """The excursions of one point from slices of its readings in time order, as far as they have settled at the clock.
@@ -114,6 +120,30 @@ class Backtest:
                 yield from _over(found)
         if state is not None:
             yield from open_silences(self._epochs[position][1].stale, state, self._epochs[position][2])
+
+    def stays(self, clock: int) -> Iterator[Excursion]:
+        """The excursions of `state` rules, as far as the clock has settled: of all messages about the places that any plan watches."""
+        judged = [(begin, {watched.key: watched for watched in plan.states}) for begin, plan, _ in self._epochs]
+        places = {key: watched.place.id for _, of_plan in judged for key, watched in of_plan.items()}
+        for key, place in sorted(places.items()):
+            terms = terms_of([(begin, of_plan.get(key)) for begin, of_plan in judged])
+            yield from overstayed(terms, sorted(self._states.get(place, ())), clock - SETTLE_NS)
+
+    def clocks(self, entries: Iterable[Entry]) -> Iterator[Excursion]:
+        """The excursions of `clock_ahead` rules along the journal; nothing was refused before the first of the entries."""
+        clocks, position = Clocks(), -1
+        for stretch in _stretches(entries, ()):
+            first, last = stretch[0], stretch[-1]
+            if position < 0:
+                position = max(index for index, (begin, _, _) in enumerate(self._epochs) if begin <= first.at)
+                clocks.configure(self._epochs[position][1], first.at)
+            ingested = [(entry, ingest_body(entry)) for entry in stretch if entry.kind == INGEST]
+            stored = Readings.concatenate([readings_of(entry, body) for entry, body in ingested])
+            yield from _over(clocks.judge(ingested, stored, self._numbers, last.at))
+            while position + 1 < len(self._epochs) and self._epochs[position + 1][0] <= last.at:
+                position += 1
+                yield from _over(clocks.configure(self._epochs[position][1], last.at))
+        yield from clocks.open()
 
     def _heard_before(self, pairs: Pairs, state: StaleState, at: int) -> None:
         """Points that report on change are not silent from a moment on if they have a reading from before it."""

@@ -12,8 +12,9 @@ from facility.reading import Readings
 from ingest.admission import CLOCK_AHEAD, REASONS
 from ingest.entries import IngestBody
 from ingest.journal import Entry
-from rules.ahead import AheadState, Arrived, Watch, ahead, closed_ahead
+from rules.ahead import AheadState, Arrived, Watch, ahead, closed_ahead, open_ahead
 from rules.engine import Finding
+from rules.excursion import Excursion
 from rules.plan import Plan
 
 
@@ -58,6 +59,14 @@ class Clocks:
         numbers, moments = np.array([row[0] for row in refused], np.uint32), np.array([row[1] for row in refused], np.int64)
         arrived = Arrived((stored.point, stored.received), (numbers, moments))
         return [finding for rule in self._rules.values() for finding in _signed(ahead(rule.watch, rule.state, arrived, clock), rule.config)]
+
+    def open(self) -> list[Excursion]:
+        """The excursions that are open."""
+        return [replace(row, config=rule.config) for rule in self._rules.values() for row in open_ahead(rule.watch, rule.state)]
+
+    def runs(self, point: str) -> dict[str, int]:
+        """By rule since when the readings of a point are refused, where that is no excursion yet; int ns UTC."""
+        return {id: rule.state.runs[point] for id, rule in self._rules.items() if point in rule.state.runs}
 
     @property
     def kept(self) -> str:

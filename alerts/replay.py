@@ -59,6 +59,11 @@ class Replay:
         return self._intake.sums
 
     @property
+    def told_states(self) -> bool:
+        """Whether any state of a room or zone was told."""
+        return bool(self._intake.states)
+
+    @property
     def clock(self) -> int | None:
         """The largest `received` so far, int ns UTC; None before the first row."""
         return self._intake.clock

@@ -28,6 +28,11 @@ class Watched:
     def key(self) -> tuple[str, str]:
         return self.rule.id, self.point.id
 
+    @property
+    def judges(self) -> object:
+        """What must be the same for it to judge alike."""
+        return self.rule.level, self.place.at_most_ns, self.point.room, self.point.zone
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -42,14 +47,11 @@ def terms_of(judges: Sequence[tuple[int, Watched | None]]) -> list[Term]:
     """Terms of who judged a pair from these moments on, the first from the beginning; those that judge alike are one."""
     merged: list[tuple[int, Watched | None]] = []
     for begin, watched in judges:
-        if not merged or _alike(merged[-1][1]) != _alike(watched):
+        before = merged[-1][1] if merged else None
+        if not merged or (before and before.judges) != (watched and watched.judges):
             merged.append((begin if merged else -NEVER_NS, watched))
     ends = [*(begin for begin, _ in merged[1:]), NEVER_NS]
     return [Term(begin, end, watched) for (begin, watched), end in zip(merged, ends, strict=True)]
-
-
-def _alike(watched: Watched | None) -> object:
-    return None if watched is None else (watched.rule.level, watched.place.at_most_ns, watched.point.room, watched.point.zone)
 
 
 def overstayed(terms: Sequence[Term], messages: Sequence[tuple[int, str]], clock: int) -> list[Excursion]:

@@ -5,9 +5,10 @@ A rule of a set is named `SET/RULE`; no id of a rule holds a `/`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from rules.ahead import OURS
 from rules.plan import Plan, Table
 from rules.rule import Bound, Rule
 
@@ -41,15 +42,21 @@ def parted(rule: str) -> tuple[str, str]:
 
 def changed_rules(before: Plan, after: Plan) -> frozenset[str]:
     """The ids of rules that do not judge the same pairs the same way in both plans."""
-    prints = [dict(_fingerprints(plan)) for plan in (before, after)]
+    prints = [fingerprints(plan) for plan in (before, after)]
     keys = prints[0].keys() | prints[1].keys()
     return frozenset(key[0] for key in keys if prints[0].get(key) != prints[1].get(key))
 
 
-def _fingerprints(plan: Plan) -> Iterator[tuple[tuple[str, str], tuple[object, ...]]]:
-    for pairs in (*plan.groups, plan.stale):
-        for row in range(len(pairs)):
-            yield pairs.key(row), plan.fingerprint(pairs, row)
+def fingerprints(plan: Plan) -> dict[tuple[str, str], object]:
+    """What judges each (rule, point) of a plan, of every kind: places by the points of their states, our own clock by its own."""
+    found: dict[tuple[str, str], object] = {
+        pairs.key(row): plan.fingerprint(pairs, row) for pairs in (*plan.groups, plan.stale) for row in range(len(pairs))
+    }
+    found |= {watched.key: watched.judges for watched in plan.states}
+    for rule, points in plan.ahead:
+        found |= {(rule.id, point.id): (rule.level, point.max_ahead_ns) for point in points.values()}
+        found[rule.id, OURS] = (rule.level, frozenset((point.id, point.max_ahead_ns) for point in points.values()))
+    return found
 
 
 def _named(name: str, rule: Rule) -> Rule:

@@ -10,12 +10,13 @@ from itertools import groupby
 from alerts.backtest import Backtest
 from alerts.derivation import ReadingsOf
 from alerts.outages import outages_by_number
-from ingest.journal import JournalReader
+from ingest.journal import Entry, JournalReader
 from ingest.series import SeriesReader
 from rules.copies import Deaths
 from rules.difference import ADDED, MOVED, REMOVED, differences
 from rules.excursion import Excursion
-from rules.plan import SETTLE_NS, Plan, plan_of
+from rules.plan import SETTLE_NS, plan_of
+from rules.trial import fingerprints
 from service.archive import SERIES, Archive
 from service.impact import lead_ns
 from service.judging import Judge
@@ -45,10 +46,11 @@ def consequences(archive: Archive, old: Judge, new: Judge, start: int, progress:
         for point in judge[0].points:
             number_of.setdefault(point.id, len(number_of))
     plans = [plan_of(*judge, number_of) for judge in (old, new)]
-    judged = [_judged(plan) for plan in plans]
+    judged = [fingerprints(plan) for plan in plans]
     changed = {pair for pair in judged[0].keys() | judged[1].keys() if judged[0].get(pair) != judged[1].get(pair)}
     computed = {point.id for judge in (old, new) for point in judge[0].points if point.derived is not None}
     chosen = sorted({point for _, point in changed if point in archive.number_of or point in computed})
+    places = {watched.point.id for plan in plans for watched in plan.states if watched.key in changed}
     clock, first = int(archive.state.get("clock", 0)), start - max(lead_ns(plan) for plan in plans)
     sides: list[list[Excursion]] = [[], []]
     path = archive.journal.path
@@ -65,17 +67,18 @@ def consequences(archive: Archive, old: Judge, new: Judge, start: int, progress:
             for rows, test, own in zip(sides, tests, readings, strict=True):
                 rows += test.judge(number_of[id_], own.slices(number_of[id_], first), clock, clock + 1)
             progress((done + 1) / len(chosen))
+        along: list[Callable[[Backtest, Iterable[Entry]], Iterable[Excursion]]] = []
         if {rule for rule, _ in changed} & {rule.id for plan in plans for rule in plan.stale.rules}:
-            seq = max(archive.before(first), archive.configurations[0][0].seq - 1)
-            for rows, test in zip(sides, tests, strict=True):
-                rows += test.silences(archive.journal.entries(seq, archive.state.get("cursor", 0)))
+            along.append(Backtest.silences)
+        if {rule for rule, _ in changed} & {rule.id for plan in plans for rule, _ in plan.ahead}:
+            along.append(Backtest.clocks)
+        seq = max(archive.before(first), archive.configurations[0][0].seq - 1)
+        for rows, test in zip(sides, tests, strict=True):
+            for judged_along in along:
+                rows += judged_along(test, archive.journal.entries(seq, archive.state.get("cursor", 0)))
+            rows += test.stays(clock)
     wanted = [[row for row in rows if (row.rule, row.point) in changed and (row.ended is None or row.ended > start)] for rows in sides]
-    return _compared(wanted[0], wanted[1], len(chosen))
-
-
-def _judged(plan: Plan) -> dict[tuple[str, str], tuple[object, ...]]:
-    """What judges each (rule, point)."""
-    return {pairs.key(row): plan.fingerprint(pairs, row) for pairs in (*plan.groups, plan.stale) for row in range(len(pairs))}
+    return _compared(wanted[0], wanted[1], len(chosen) + len(places))
 
 
 def _compared(before: list[Excursion], after: list[Excursion], points: int) -> Consequences:

@@ -38,6 +38,7 @@ from rules.excursion import CURRENT, Excursion
 from rules.occupancy import occupancy_of
 from rules.plan import SETTLE_NS, Plan, plan_of
 from rules.recovery import at_rest_since
+from rules.rule import Rule
 from rules.trial import AFTER, BEFORE, RuleSet, changed_rules, parted, side_by_side
 from service.archive import SERIES, Archive
 from service.changing import Change
@@ -184,8 +185,18 @@ def from_recording(
     replay.judge(lambda done: progress(0.5 + done / 2))
     alike = len({rule.id for rule in (*before.rules, *after.rules)} - changed)
     impact = Impact(facility, changed, alike, replay.found(), clock=replay.clock or 0, origin="the recording", delays=_untried(longer))
+    impact.notes += _not_told(replay, [rule for one in both.values() for rule in one.rules])
     impact.tally()
     return impact
+
+
+def _not_told(replay: Replay, rules: Sequence[Rule]) -> Iterator[str]:
+    """What rules need that the recording does not have, so that they find nothing in it."""
+    kinds = {rule.kind for rule in rules}
+    if "clock_ahead" in kinds and not replay.sums.quarantined.get("clock_ahead"):
+        yield "no reading of the recording is ahead of its arrival, as clock_ahead asks: what was refused for that is in no export"
+    if "state" in kinds and not replay.told_states:
+        yield "the recording tells no states of rooms (rows of the point ROOM/occupancy), which is what rules of the kind state judge"
 
 
 def _untried(longer: Mapping[str, RuleSet]) -> dict[tuple[str, str], Delayed]:
@@ -231,12 +242,20 @@ def from_journal(archive: Archive, change: Change, delays: Sequence[str], wanted
         sets = {AFTER: rules.only(changed)} | delay_sets(rules, delays)
         epochs.append((at, _plan(one.facility, side_by_side(sets), archive.number_of, at)))
     found = Found(folder / "found.db")
-    recorded = [row for row in _recorded(archive, changed, start, end) if wanted.points is None or row.point in wanted.points]
+    recorded = [row for row in _recorded(archive, changed, start, end) if _asked_for(wanted, row)]
     found.add(replace(row, rule=f"{BEFORE}/{row.rule}") for row in recorded)
     numbers = {number for id_, number in archive.number_of.items() if wanted.points is None or id_ in wanted.points}
     facility = afters[-1].facility
     first = start - max(lead_ns(plan) for _, plan in epochs)
-    _judge(archive, epochs, numbers, recorded, (first, end, clock), found, progress)
+    _judge(
+        archive,
+        epochs,
+        numbers,
+        recorded,
+        (first, end, clock),
+        lambda rows: found.add(row for row in rows if _asked_for(wanted, row)),
+        progress,
+    )
     alike = len({rule.id for one in (*judged[-1:], *afters[-1:]) for rule in one.rules} - changed)
     origin = f"the journal in {archive.data_dir}"
     impact = Impact(facility, changed, alike, found, start, end, clock, origin, delays=_untried(delay_sets(_rule_set(afters[-1]), delays)))
@@ -273,7 +292,7 @@ def _judge(
     numbers: set[int],
     recorded: list[Excursion],
     period: tuple[int, int, int],
-    found: Found,
+    add: Callable[[Iterable[Excursion]], None],
     progress: Progress,
 ) -> None:
     """Judge each point from before the period, and before what stood on record at its start."""
@@ -298,12 +317,20 @@ def _judge(
         points = [number for number in backtest.points if number in numbers]
         for done, number in enumerate(points):
             begin = earliest.get(names[number], first)
-            found.add(backtest.judge(number, readings.slices(number, begin), clock, end))
-            progress((done + 1) / (len(points) + backtest.judges_silence))
-        if backtest.judges_silence:
-            silent = {parted(rule.id)[1] for _, plan in epochs for rule in plan.stale.rules}
-            since = min([first, *(row.onset - 1 for row in recorded if row.rule in silent)])
-            seq = max(archive.before(since), archive.configurations[0][0].seq - 1)
-            entries = archive.journal.entries(seq, archive.state.get("cursor", 0))
-            found.add(row for row in backtest.silences(entries) if archive.number_of[row.point] in numbers)
+            add(backtest.judge(number, readings.slices(number, begin), clock, end))
+            progress((done + 1) / (len(points) + backtest.judges_silence + backtest.judges_clocks))
+        on_arrival = {rule.id for _, plan in epochs for rule in (*plan.stale.rules, *(rule for rule, _ in plan.ahead))}
+        since = min([first, *(row.onset - 1 for row in recorded if row.rule in {parted(id_)[1] for id_ in on_arrival})])
+        seq = max(archive.before(since), archive.configurations[0][0].seq - 1)
+        for judges, along in ((backtest.judges_silence, backtest.silences), (backtest.judges_clocks, backtest.clocks)):
+            if judges:
+                add(along(archive.journal.entries(seq, archive.state.get("cursor", 0))))
+        add(backtest.stays(clock))
     progress(1.0)
+
+
+def _asked_for(wanted: Wanted, row: Excursion) -> bool:
+    """Whether the points asked for have it; of the states of rooms and zones those of the rooms that hold them."""
+    if wanted.points is None or row.point in wanted.points:
+        return True
+    return row.point.endswith("/occupancy") and row.room in (wanted.places or ())
