@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from facility.durations import Duration
 from facility.problems import Problem
 from facility.site import SECOND_NS, Facility, Point
+from rules.ahead import MINUTE_NS
 from rules.plan import SETTLE_NS, judges, settles
 from rules.rule import Rule
 from rules.rule_checks import Written
@@ -37,6 +38,15 @@ def worst_case(rule: Rule, point: Point, evaluate_every_ns: int) -> tuple[Term, 
     terms.append(Term("evaluation", evaluate_every_ns, "evaluate_every"))
     terms.append(Term("first page", FIRST_PAGE_NS, "pages are looked for once a second"))
     return tuple(terms)
+
+
+def worst_case_of_state(evaluate_every_ns: int) -> tuple[Term, ...]:
+    """The terms of the longest time from when a state has lasted too long until somebody is told, while we listen."""
+    return (
+        Term("settling", SETTLE_NS, "another state may have been said"),
+        Term("evaluation", evaluate_every_ns, "evaluate_every"),
+        Term("first page", FIRST_PAGE_NS, "pages are looked for once a second"),
+    )
 
 
 def total_ns(terms: tuple[Term, ...]) -> int | None:
@@ -77,6 +87,9 @@ def _detection(rule: Rule, point: Point) -> list[Term]:
     period = point.period_ns
     if rule.after is not None:
         return [_span("after", rule, point, "so long nothing must have been received")]
+    if rule.kind == "clock_ahead":
+        sampling = Term("sampling", period, "until the next reading" if period else "the point declares no period")
+        return [sampling, Term("minute", MINUTE_NS, "so long nothing of the point must have been stored")]
     until = "until what it said last is judged again" if point.on_change else "until the next reading"
     if rule.kind == "recovery":
         until = f"from {rule.within or 'clean_up'} after the change to at_rest {until}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from alerts.alarms import Alarms
 from alerts.backtest import Walk
+from alerts.clocks import Clocks
 from alerts.derivation import ReadingsOf
 from alerts.lifecycle import Alarm
 from alerts.outages import Outage, Outages, outages_by_number, outages_of
@@ -17,8 +18,10 @@ from alerts.suspensions import passing_along
 from facility.durations import Duration
 from facility.reading import BAD, Readings, quality_name
 from facility.site import OCCUPANCIES, Point
+from ingest.entries import INGEST, ingest_body, readings_of
 from ingest.journal import JournalReader
 from ingest.series import SeriesReader
+from rules.ahead import MINUTE_NS, OURS
 from rules.copies import Deaths, copied, spans_of, stops
 from rules.engine import RAISED, Finding
 from rules.excursion import SUPERSEDED, Excursion
@@ -63,6 +66,7 @@ class Step:
 
 OPEN, WAITING, INSIDE, UNJUDGED, NOTHING, SILENT, HEARD = "open", "waiting", "inside", "unjudged", "nothing", "silent", "heard"
 RECOVERING, RECOVERED, AT_WORK = "recovering", "recovered", "at_work"
+OUR_CLOCK = "our_clock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Standing:
 
     open: `since` the onset, `until` when it was raised. waiting: out since, and until when the on-delay asks for it. silent, heard:
     the last arrival, and until when the next was due (0: it reports on change). inside, unjudged: `since` the newest reading, with its
-    value. nothing: no reading. Of `recovery`, with the value of the newest reading: recovering: `since` the spell counts, and `until` when
+    value. nothing: no reading. our_clock: its excursion was open, from `since`, raised at `until`. Of `recovery`, with the value of the newest reading: recovering: `since` the spell counts, and `until` when
     the place must be back; recovered: `since` the spell counts, inside at `until`; at_work: in no spell.
     """
 
@@ -150,7 +154,7 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
         known = [epoch for epoch in epochs if point in epoch[1].facility.point_by_id]
         begin, plan, occupancy = next((epoch for epoch in reversed(known) if epoch[0] <= at), known[0])
         the_point = plan.facility.point_by_id[point]
-        recorded = tuple(_recorded(archive, point, at, begin=at - LEAD_NS))
+        recorded = tuple(recorded_of(archive, point, at, begin=at - LEAD_NS))
         start = min([at - LEAD_NS, *(one.excursion.onset - 1 for one in recorded)])
         start = min(start, at_rest_since(plan, occupancy, start).get(number, at) - LEAD_NS)
         spans = spans_of([(begun, plan.on_change) for begun, plan, _ in epochs])
@@ -166,6 +170,7 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
             for pairs in (*plan.groups, plan.stale)
             for row in range(int(pairs.offsets[number]), int(pairs.offsets[number + 1]))
         )
+        clocks = tuple(_of_clocks(archive, plan, number, at, recorded, evaluate_every_ns))
         place = [place.id for place in plan.facility.places].index(the_point.place)
         timeline, moment = occupancy.reported[place], np.array([at])
         since = int(timeline.time[np.searchsorted(timeline.time, at, side="right") - 1])
@@ -177,7 +182,7 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
             state=OCCUPANCIES[timeline.at(moment)[0]],
             state_since=since if since > np.iinfo(np.int64).min else None,
             limits_state=OCCUPANCIES[occupancy.for_limits[place].at(moment)[0]],
-            applied=tuple(sorted(applied, key=lambda one: one.rule.id)),
+            applied=tuple(sorted((*applied, *clocks), key=lambda one: one.rule.id)),
             steps=steps,
             recorded=recorded,
             outage=next(iter(outages_of(archive.state, "point = ? and since <= ? and until > ?", point, at, at)), None),
@@ -321,6 +326,30 @@ def _silence(pairs: Pairs, row: int, readings: Readings, at: int, recorded: Iter
     return {rule: Standing(SILENT if at - last > after else HEARD, last, last + after)}
 
 
+def _of_clocks(
+    archive: Archive, plan: Plan, number: int, at: int, recorded: Iterable[Recorded], evaluate_every_ns: int
+) -> Iterator[Applied]:
+    """How the rules of the kind clock_ahead stood: what is on record, and what of the last minute was refused."""
+    rules = [(rule, points[number]) for rule, points in plan.ahead if number in points]
+    if not rules:
+        return
+    clocks, entries = Clocks(), list(archive.journal.entries(archive.before(at - 2 * MINUTE_NS), archive.before(at + 1), (INGEST,)))
+    clocks.configure(plan, at - 2 * MINUTE_NS)
+    ingested = [(entry, ingest_body(entry)) for entry in entries]
+    stored = Readings.concatenate([readings_of(entry, body) for entry, body in ingested])
+    clocks.judge(ingested, stored, archive.number_of, at + 1)
+    ours = [*recorded_of(archive, OURS, at, at)]
+    for rule, point in rules:
+        standing = Standing(INSIDE)
+        if (begun := clocks.runs(point.id).get(rule.id)) is not None:
+            standing = Standing(WAITING, begun, begun + MINUTE_NS)
+        for what, some in ((OUR_CLOCK, ours), (OPEN, recorded)):
+            for row in (one.excursion for one in some if one.excursion.rule == rule.id):
+                if row.raised <= at and (row.ended is None or at < row.ended):
+                    standing = Standing(what, row.onset, row.raised)
+        yield Applied(rule, (), standing, worst_case(rule, point, evaluate_every_ns))
+
+
 def _limits(pairs: Pairs, row: int) -> Iterator[Limits]:
     """The limits by state, states with the same ones together; none for kinds without limits."""
     names = OCCUPANCIES if pairs.by_occupancy else (RESTING if pairs.kind == "recovery" else "",)
@@ -335,7 +364,7 @@ def _limits(pairs: Pairs, row: int) -> Iterator[Limits]:
         yield Limits(tuple(state for state in states if state), upper, lower)
 
 
-def _recorded(archive: Archive, point: str, at: int, begin: int) -> Iterator[Recorded]:
+def recorded_of(archive: Archive, point: str, at: int, begin: int) -> Iterator[Recorded]:
     """The excursions on record that cover the time, and the last few that were over before it, but after `begin`."""
     where = "point = ? and status <> ? and onset <= ? and (cleared is null or cleared >= ?)"
     newest = {row.id: row for row in archive.state.excursions(where, (point, SUPERSEDED, at, begin))}

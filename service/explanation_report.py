@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from service.explaining import (
     INSIDE,
     NOTHING,
     OPEN,
+    OUR_CLOCK,
     RECOVERED,
     RECOVERING,
     SILENT,
@@ -56,7 +57,7 @@ def lines(told: Explanation, zone: ZoneInfo) -> Iterator[str]:
         yield from _rule(one, told, zone)
     yield ""
     yield from _steps(told, zone)
-    yield from _recorded(told, zone)
+    yield from on_record(told.recorded, told.at, zone, "point")
 
 
 def _rule(one: Applied, told: Explanation, zone: ZoneInfo) -> Iterator[str]:
@@ -74,7 +75,7 @@ def _rule(one: Applied, told: Explanation, zone: ZoneInfo) -> Iterator[str]:
         here = " ← then" if told.limits_state in limits.states and len(one.limits) > 1 else ""
         yield f"  {' or '.join(sides) or 'not judged'}{' in ' if limits.states else ''}{', '.join(limits.states)}{here}"
     yield f"  then: {conclusion(one, told, zone)}"
-    yield f"  worst case from breach to page: {_sum(one.terms)}{_declared(one, told)}"
+    yield f"  worst case from breach to page: {sum_of(one.terms)}{_declared(one, told)}"
 
 
 def conclusion(one: Applied, told: Explanation, zone: ZoneInfo) -> str:
@@ -82,6 +83,8 @@ def conclusion(one: Applied, told: Explanation, zone: ZoneInfo) -> str:
     stood, unit = one.standing, told.point.unit
     value = "" if stood.value is None else f"{stood.value:.6g} {unit}".rstrip()
     since, until = local_time(stood.since, zone), local_time(stood.until, zone)
+    if one.rule.kind == "clock_ahead":  # also of a point that is out of service
+        return _of_clock(one, told, zone)
     if told.outage is not None:
         return "no alarm: the point was out of service"
     if stood.what == OPEN:
@@ -112,7 +115,20 @@ def conclusion(one: Applied, told: Explanation, zone: ZoneInfo) -> str:
     return "no alarm: there is no reading in the day before, and silence alone raises only rules of kind stale"
 
 
-def _sum(terms: tuple[Term, ...]) -> str:
+def _of_clock(one: Applied, told: Explanation, zone: ZoneInfo) -> str:
+    stood = one.standing
+    since, until = local_time(stood.since, zone), local_time(stood.until, zone)
+    if stood.what == OPEN:
+        return f"an excursion was open: its readings were refused as ahead since {since}, raised {until}"
+    if stood.what == OUR_CLOCK:
+        return f"no alarm of the point: our own clock was behind since {since}, told once for all points at {until}"
+    if stood.what == WAITING:
+        return f"no alarm: its readings are refused as ahead since {since}; raised when nothing was stored by {until}"
+    return f"no alarm: no reading was refused as more than {Duration(told.point.max_ahead_ns)} ahead since the last that was stored"
+
+
+def sum_of(terms: tuple[Term, ...]) -> str:
+    """The whole time, and its terms."""
     total = total_ns(terms)
     parts = " + ".join(f"{term.name} {'unknown' if term.ns is None else Duration(term.ns)}" for term in terms)
     return f"{'unknown' if total is None else Duration(total)} = {parts}"
@@ -141,25 +157,26 @@ def _steps(told: Explanation, zone: ZoneInfo) -> Iterator[str]:
     yield from columns(cells, len(cells[0]))
 
 
-def _recorded(told: Explanation, zone: ZoneInfo) -> Iterator[str]:
+def on_record(recorded: Sequence[Recorded], at: int, zone: ZoneInfo, what: str) -> Iterator[str]:
+    """The excursions on record, their alarms and pages."""
     yield ""
-    if not told.recorded:
-        yield "On record: no excursion of this point then, nor in the day before."
-    for one in told.recorded:
+    if not recorded:
+        yield f"On record: no excursion of this {what} then, nor in the day before."
+    for one in recorded:
         row = one.excursion
         ended = "open" if row.ended is None else f"to {local_time(row.ended, zone)}"
         worst = "" if row.peak is None else f", worst {row.peak:.6g} {row.unit}".rstrip()
         late = ", found in late readings" if row.late else ""
         span = f"from {local_time(row.onset, zone)} {ended}, raised {local_time(row.raised, zone)}"
         yield f"On record: {row.id} of {row.rule} {span}{worst}{late}"
-        yield from _alarm(one, told, zone)
+        yield from _alarm(one, at, zone)
 
 
-def _alarm(one: Recorded, told: Explanation, zone: ZoneInfo) -> Iterator[str]:
+def _alarm(one: Recorded, at: int, zone: ZoneInfo) -> Iterator[str]:
     if one.alarm is None:
         return
     alarm = one.alarm
-    known = " (later than the time asked for)" if alarm.raised_at > told.at else ""
+    known = " (later than the time asked for)" if alarm.raised_at > at else ""
     yield f"  alarm {alarm.id} since {local_time(alarm.raised_at, zone)}{known}, now {alarm.state}"
     if alarm.acknowledged_at is not None:
         comment = f": {alarm.comment}" if alarm.comment else ""
@@ -209,7 +226,7 @@ def document(told: Explanation) -> dict[str, Any]:
             for step in told.steps
         ],
         "out_of_service": None if told.outage is None else _outage(told.outage),
-        "excursions": [_document(one) for one in told.recorded],
+        "excursions": [document_of(one) for one in told.recorded],
     }
 
 
@@ -217,7 +234,8 @@ def _outage(outage: Outage) -> dict[str, Any]:
     return {"since": format_time(outage.since), "until": format_time(outage.until), "by": outage.by, "reason": outage.reason}
 
 
-def _document(one: Recorded) -> dict[str, Any]:
+def document_of(one: Recorded) -> dict[str, Any]:
+    """An excursion on record as JSON has it."""
     row, alarm = one.excursion, one.alarm
     times = {name: None if (at := getattr(row, name)) is None else format_time(at) for name in ("onset", "raised", "ended", "cleared")}
     pages = [

@@ -78,6 +78,8 @@ log = logging.getLogger(__name__)
 class Pipeline:
     """A running service; `start`, then `stop`. One at a time on a data folder."""
 
+    measures_itself = True
+
     def __init__(
         self, configuration: Configuration, clock: Clock, load: Callable[[], Configuration] | None = None, limits: Limits | None = None
     ) -> None:
@@ -303,7 +305,8 @@ class Pipeline:
         if self._feeding is not None:
             self._historian = self._thread("historian", partial(self._feeding.run, self.stopping))
         self._thread("nightly", partial(self._nightly.run, self.stopping))
-        self._thread("own readings", partial(self._own.run, self.stopping))
+        if self.measures_itself:
+            self._thread("own readings", partial(self._own.run, self.stopping))
         undelivered = self._signals.undelivered()
         self._thread("undelivered", lambda: undelivered.run(self.stopping))
         self._thread("replies", lambda: self.replying.run(self.stopping))

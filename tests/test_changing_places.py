@@ -175,3 +175,39 @@ def explained(place: Installation, what: str, second: float) -> dict[str, Any]:
     at = format_time(START + round(second * SECOND_NS))
     said = json.loads(run("explain", what, "--config", str(place.config), "--at", at, "--json"))
     return {one["rule"]: one for one in said["rules"]}
+
+
+def test_why_a_room_is_told_of_or_not(place: Installation) -> None:
+    found = {second: explained(place, "cp1", second)["forgotten"] for second in (-5, 60, 119, 120, 399, 400, 850)}
+    assert [one["standing"] for one in found.values()] == ["nothing", "waiting", "waiting", "open", "open", "inside", "open"]
+    assert found[60]["says"] == (
+        "no alarm: cleaning since 2026-11-20 08:00:00, which may last 2m: raised if not over by 2026-11-20 08:02:00"
+    )
+    assert found[399]["says"] == (
+        "an excursion was open: cleaning since 2026-11-20 08:00:00, for longer than 2m, raised 2026-11-20 08:02:00"
+    )
+    assert found[400]["says"] == "no alarm: in_operation since 2026-11-20 08:06:40, and at_most sets no end to that"
+    text = run("explain", "cp1/occupancy", "--config", str(place.config))
+    assert "at_most: cleaning 2m" in text
+    assert "worst case from then to page: 4s = settling 2s + evaluation 1s + first page 1s" in text
+    assert "On record: E" in text
+    assert "alarm A" in text
+    assert [line.split()[-1] for line in text.splitlines() if line.startswith("→")] == ["cleaning"]
+
+
+def test_places_that_no_rule_watches(place: Installation) -> None:
+    assert "No rule of the kind state watches it." in run("explain", "bsc1", "--config", str(place.config))
+    text = run("explain", "cp2", "--config", str(place.config))
+    assert "at_most is not given" in text
+    assert "Nothing was said of it itself." in text
+    done = CliRunner().invoke(main, ["explain", "cp9", "--config", str(place.config)])
+    assert (done.exit_code, "there is no point, room or zone 'cp9'" in done.output) == (2, True)
+
+
+def test_why_a_clock_is_told_of_or_not(place: Installation) -> None:
+    """The messages of a round come a second after one another, so that of a reading at 100 s `received` is a little later."""
+    found = {second: explained(place, "a", second)["clock"] for second in (90, 140, 200, 300, 560)}
+    assert [one["standing"] for one in found.values()] == ["inside", "waiting", "open", "inside", "our_clock"]
+    assert found[140]["says"].startswith("no alarm: its readings are refused as ahead since 2026-11-20 08:0")
+    assert found[560]["says"].startswith("no alarm of the point: our own clock was behind since")
+    assert found[90]["worst_case_ns"] == 72 * SECOND_NS

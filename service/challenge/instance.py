@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,7 @@ from alerts.channels import Local
 from alerts.load import ONE_BY_ONE
 from alerts.oncall import OnCall
 from alerts.store import StateStore
+from facility.own import OWN, without_own
 from facility.wire import Published, encode_readings, encode_state, occupancy_topic, topic_of
 from ingest.broker import mosquitto_binary
 from ingest.entries import INGEST, ingest_body, readings_of
@@ -68,7 +70,7 @@ class Instance:
         self.configuration = own(configuration, folder)
         self.folder, self.clock = folder, clock
         self.broker_kind = "Mosquitto" if mosquitto_binary() else "amqtt (built in)"
-        self.pipeline = Pipeline(self.configuration, clock, limits=ONE_BY_ONE)  # as each is looked for
+        self.pipeline = Pipeline(self.configuration, clock, limits=ONE_BY_ONE, measures_itself=False)  # each is looked for, and all is told
         self.sent = 0
 
     def __enter__(self) -> Self:
@@ -96,14 +98,19 @@ class Instance:
     def state(self, time: int, state: str, places: Sequence[str] | None = None) -> None:
         """Tell rooms and zones (by id; None: every one) their occupancy from `time` on."""
         facility = self.configuration.facility
-        for place in [place.id for place in facility.places] if places is None else places:
+        for place in [place.id for place in without_own(facility).places] if places is None else places:
             self._outlet.publish(occupancy_topic(facility.site.id, place), encode_state(time, state, ORIGIN), 0, retain=True)
             self.sent += 1
         self._outlet.drain()
 
     def send(self, point: str, readings: Sequence[Published]) -> None:
-        """Publish readings of a point in their order."""
-        facility = self.configuration.facility
+        """Publish readings of a point in their order; what the service measures of itself is journalled as if it had."""
+        facility, pipeline = self.configuration.facility, self.pipeline
+        if point.startswith(OWN):
+            number, heard = pipeline.stepper.ledger.number_of[point], pipeline.receiver.heard_ns()
+            times, values = [one.time for one in readings], [nan if one.value is None else one.value for one in readings]
+            pipeline.intake.measured([number] * len(readings), values, times, heard)
+            return
         topic = topic_of(facility.site.id, facility.point_by_id[point])
         for first in range(0, len(readings), BATCH):
             part = readings[first : first + BATCH]

@@ -21,13 +21,22 @@ Said = tuple[str, float | None]
 
 
 def selects(rule: Rule, point: Point) -> bool:
-    """Whether all given attributes of the selection match; `room` means the room's own points, not its zones'."""
+    """Whether all given attributes of the selection match; `room` means the room's own points, not its zones'.
+
+    What starts with `$`, the service's own, is meant only by a point or room that starts so too (docs/operations.md).
+    """
     select = rule.select
+    if point.id.startswith("$") and not select.point and not select.room:
+        return False
     given = (
         (select.point, [point.id]), (select.room, [] if point.zone else [point.room]), (select.zone, [point.zone]),
         (select.grade, [point.grade]), (select.quantity, [point.quantity]), (select.type, [point.type]), (select.tag, point.tags),
     )  # fmt: skip
-    return all(not globs or any(value and fnmatchcase(value, glob) for value in values for glob in globs) for globs, values in given)
+    return all(not globs or any(value and _fits(value, glob) for value in values for glob in globs) for globs, values in given)
+
+
+def _fits(value: str, glob: str) -> bool:
+    return fnmatchcase(value, glob) and (glob.startswith("$") or not value.startswith("$"))
 
 
 def limits_in(rule: Rule, point: Point, tables: dict[str, LimitTable], state: str) -> Limits | None:

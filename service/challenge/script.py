@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from facility.own import OWN
 from service.challenge.meaning import due_of, is_bad
 from service.challenge.origins import through_origins
 from service.challenge.subject import NOT_APPLICABLE, NOT_TESTED, Gap, Sample, Subject, Trial
@@ -75,6 +76,8 @@ class Script:
                 f"{outside[0].value:g} lies outside the point's range [{low:g}, {high:g}]: it would be bad, and not judged by this rule"
             )
             return Gap(case, title, NOT_APPLICABLE, reason)
+        if subject.point.id.startswith(OWN) and any(one.quality for one in self.samples):
+            return Gap(case, title, NOT_APPLICABLE, "the service measures the point itself, and says of no reading that it is bad")
         samples = tuple(sorted(self.samples, key=lambda one: one.at))
         if subject.point.derived is not None:
             samples, refused = through_origins(subject, samples)
