@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from msgspec import structs
@@ -148,26 +148,22 @@ class Intake:
             self.tally.add(messages, batch, sum(arrivals.ignored_keys.values()), received)
         self.appended()
 
-    def measure(self, values: Mapping[int, float], at: int, heard_ns: int) -> None:
-        """Make durable what the service measured of itself at `at`, int ns UTC: values by point number; raises JournalUnavailable."""
-        self.measured(list(values), list(values.values()), [at] * len(values), heard_ns)
-
-    def measured(self, point: Sequence[int], value: Sequence[float], at: Sequence[int], heard_ns: int) -> None:
-        """The same of several times: point numbers, values, times."""
+    def measure(self, values: Collection[tuple[int, float]], at: int | Sequence[int], heard_ns: int) -> None:
+        """Make durable what the service measured of itself: (point number, value) at `at`, int ns UTC; raises JournalUnavailable."""
         with self._lock:
             if self._doubtful:
                 self._recall_after_failure()
             received = max(self._now_ns(), self._journal.head.at)
-            numbers, time = np.array(point, np.uint32), np.array(at, np.int64)
-            values, good = np.array(value, np.float64), np.full(len(point), GOOD, np.uint8)
-            verdict, quality = self._admission.admit(numbers, time, values, good, np.full(len(point), received))
+            point, time = np.array([number for number, _ in values], np.uint32), np.full(len(values), at, np.int64)
+            value, good = np.array([value for _, value in values], np.float64), np.full(len(values), GOOD, np.uint8)
+            verdict, quality = self._admission.admit(point, time, value, good, np.full(len(values), received))
             stored = verdict == STORED  # a clock that was set back may have measured at that very time before
             body = IngestBody(
                 received=int(np.count_nonzero(stored)),
                 duplicates=0,
-                point=numbers[stored].astype("<u4").tobytes(),
+                point=point[stored].astype("<u4").tobytes(),
                 time=time[stored].astype("<i8").tobytes(),
-                value=values[stored].astype("<f8").tobytes(),
+                value=value[stored].astype("<f8").tobytes(),
                 quality=quality[stored].tobytes(),
                 sequence=b"",
                 raw=[],
@@ -176,7 +172,7 @@ class Intake:
                 origin=OWN_READINGS,
             )
             if body.received:
-                self._commit(Rows(numbers, time, np.full(len(point), -1), stored), body, received, heard_ns)
+                self._commit(Rows(point, time, np.full(len(point), -1), stored), body, received, heard_ns)
         self.appended()
 
     def readmit(

@@ -65,7 +65,7 @@ class OwnReadings:
         number_of = self._parts.stepper.ledger.number_of  # those that a configuration brings are there with the step that follows it
         values = {number_of[point]: float(value) for point, value in self._values() if value is not None and point in number_of}
         receiver = self._parts.receiver
-        self._parts.intake.measure(values, self._clock.now_ns(), receiver.heard_ns())
+        self._parts.intake.measure(values.items(), self._clock.now_ns(), receiver.heard_ns())
 
     def _until_next_s(self) -> float:
         """On the full minute, so that the points of all services stand side by side."""

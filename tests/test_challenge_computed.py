@@ -1,4 +1,4 @@
-"""The challenge of rules at derived points, and of states that last too long: right ones pass, wrong ones are found."""
+"""The challenge of rules at points that no instrument sends, and of states that last too long: right ones pass, wrong ones are found."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ rules:
   - {id: average, kind: mean, select: {point: step}, level: alert, below: 9, window: 5m}
   - {id: jump, kind: rate, select: {point: step}, level: technical, change: 4, window: 2m}
   - {id: still, kind: flatline, select: {point: step}, duration: 1h}
+  - {id: disk, kind: limit, select: {point: $disk.free}, level: technical, below: 10, on_delay: 2m}
   - {id: forgotten, kind: state}
 """
 
@@ -94,6 +95,7 @@ def test_what_was_driven(right: Record) -> None:
     assert {("dirty", f"origin/{case}") for case in ("rolls", "gap")} < cases
     assert {(rule, case) for rule in ("reversed", "low", "dirty") for case in ("late/found", "late/taken-back", "uncertain")} < cases
     assert {("often", "above/at-limit"), ("average", "below/beyond"), ("jump", "up/beyond"), ("high.alert", "not-judged")} < cases
+    assert {("disk", f"below/{case}") for case in ("inside", "at-limit", "beyond", "delay-exact")} < cases
     states = {f"{state}/{case}" for state in ("cleaning", "maintenance") for case in ("short", "exact", "long", "again", "late/found")}
     assert {("forgotten", case) for case in {"free", "waiting/before", "waiting/raised", *states}} < cases
     assert {one.point for one in right.outcomes if one.rule == "forgotten"} == {"cp1/occupancy", "bsc1/occupancy"}
@@ -109,6 +111,7 @@ WRONG: dict[str, Callable[[Rule], Rule]] = {
     "often": lambda rule: replace(rule, k=1),
     "average": lambda rule: replace(rule, window=parse_duration("20m")),
     "jump": lambda rule: replace(rule, change=4.2),
+    "disk": lambda rule: replace(rule, below=Bound(9.5)),
     "forgotten": lambda rule: replace(rule, select=Selection(zone=("bsc1",))),
 }
 """What is wrong with each rule of the instance."""

@@ -82,7 +82,7 @@ def test_readings_of_the_service_are_judged_and_received_by_nobody(tmp_path: Pat
     place.step()
     for share in (50.0, 5.0):
         place.at += SECOND_NS
-        place.intake.measure({place.number_of["$disk.free"]: share, place.number_of["$verify.ok"]: 1.0}, place.at, place.at)
+        place.intake.measure({place.number_of["$disk.free"]: share, place.number_of["$verify.ok"]: 1.0}.items(), place.at, place.at)
         place.step()
     found = [row for row in place.store.excursions() if row.rule != "silent"]
     assert [(row.rule, row.point, row.room, row.unit, row.peak) for row in found] == [("disk-full", "$disk.free", "$pipeline", "%", 5.0)]
@@ -109,8 +109,8 @@ def test_the_same_moment_twice_is_stored_once(tmp_path: Path) -> None:
     """A wall clock that was set back can come to the same ns again."""
     place = Installation(tmp_path / "site", measured)
     number = place.number_of["$steps.lag"]
-    place.intake.measure({number: 1.0}, place.at, 0)
-    place.intake.measure({number: 2.0}, place.at, 0)
+    place.intake.measure({number: 1.0}.items(), place.at, 0)
+    place.intake.measure({number: 2.0}.items(), place.at, 0)
     with closing(place.journal.reader()) as reader:
         bodies = [ingest_body(entry) for entry in reader.entries(kinds=(INGEST,))]
     assert [(body.origin, body.received) for body in bodies] == [(OWN_READINGS, 1)]

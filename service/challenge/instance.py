@@ -70,7 +70,8 @@ class Instance:
         self.configuration = own(configuration, folder)
         self.folder, self.clock = folder, clock
         self.broker_kind = "Mosquitto" if mosquitto_binary() else "amqtt (built in)"
-        self.pipeline = Pipeline(self.configuration, clock, limits=ONE_BY_ONE, measures_itself=False)  # each is looked for, and all is told
+        self.pipeline = Pipeline(self.configuration, clock, limits=ONE_BY_ONE)  # as each is looked for
+        self.pipeline.measures_itself = False  # it is told what it measured
         self.sent = 0
 
     def __enter__(self) -> Self:
@@ -108,8 +109,8 @@ class Instance:
         facility, pipeline = self.configuration.facility, self.pipeline
         if point.startswith(OWN):
             number, heard = pipeline.stepper.ledger.number_of[point], pipeline.receiver.heard_ns()
-            times, values = [one.time for one in readings], [nan if one.value is None else one.value for one in readings]
-            pipeline.intake.measured([number] * len(readings), values, times, heard)
+            values = [(number, nan if one.value is None else one.value) for one in readings]
+            pipeline.intake.measure(values, [one.time for one in readings], heard)
             return
         topic = topic_of(facility.site.id, facility.point_by_id[point])
         for first in range(0, len(readings), BATCH):
