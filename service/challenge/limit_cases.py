@@ -60,6 +60,9 @@ def _values(subject: Subject, side: Side) -> Iterator[Made]:
         ("at-limit", "at the limit", side.limit, int(side.bound.inclusive)),
         ("beyond", f"one resolution {beyond} the limit", side.limit + step, 1),
     ):
+        if not excursions and any(other.sign * (value - other.limit) > 0 for other in subject.sides if other is not side):
+            yield inapplicable(f"{side.name}/{case}", words, "the limits are so close that it is beyond the other one")
+            continue
         script = back(at_rest(subject, normal).run(value, long), normal)
         yield script.made(f"{side.name}/{case}", f"{value:g} {subject.point.unit}, {words}", excursions)
 

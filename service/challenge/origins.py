@@ -54,7 +54,7 @@ def _within(point: Point, value: float) -> bool:
 
 
 def _both(one: Sample, said: Sequence[tuple[Point, float]], carrier: int, *, all_late: bool) -> Iterator[Sample]:
-    """What several say at once: bad all of them, uncertain the one that carries the value."""
+    """What several say at once: bad all of them, uncertain the one that carries the value; late all or that one."""
     for number, (point, value) in enumerate(said):
         carries = number == carrier
         quality = one.quality if carries or one.quality == "bad" else ""
@@ -67,9 +67,10 @@ def _difference(subject: Subject, one: Sample, number: int) -> Iterator[Sample]:
     value = one.value
     tried = [(value, 0.0), (0.0, -value), (value / 2, -value / 2), (2 * value, value), (-value, -2 * value)]
     tried += [(base + value, base) for base in (*b.range, sum(b.range) / 2)] if b.range else []
-    for high, low in tried:
+    for form, (high, low) in enumerate(tried):
         if high - low == value and _within(a, high) and _within(b, low):
-            yield from _both(one, [(a, high), (b, low)], number % 2, all_late=False)
+            # Where one of them says nothing but zero, the other carries the value, and comes late alone.
+            yield from _both(one, [(a, high), (b, low)], form % 2, all_late=form > 1)
             return
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from facility.site import Facility
 from rules.rule import Rule
 from service.challenge.conduct import Record, choose, conduct
 from service.challenge.subject import Outcome
@@ -67,12 +68,45 @@ rules:
   - {id: ahead, kind: clock_ahead, select: {point: cp1.dp}}
   - {id: elsewhere, kind: clock_ahead, select: {point: [cp1.temp, cp1.door]}}
 """
+COMPUTED = """
+site: {id: lab, name: Lab, timezone: Europe/Stockholm}
+rooms:
+  - id: cp1
+    grade: B
+    at_most: {cleaning: 4h, maintenance: 30m}
+    points:
+      - {id: dp, quantity: differential_pressure, unit: Pa, period: 2s, range: [-100, 100], resolution: 0.1}
+      - {id: dp2, quantity: differential_pressure, unit: Pa, period: 4s, range: [0, 100], resolution: 0.1}
+      - {id: dp3, quantity: differential_pressure, unit: Pa, period: 2s, range: [-100, 100], resolution: 0.1}
+      - {id: p50, quantity: particles_5_0um, unit: 1/m3, period: 60s}
+      - {id: step, quantity: cascade, derived: {difference: [dp, dp2]}}
+      - {id: lowest, quantity: lowest, derived: {minimum: {room: cp1, quantity: differential_pressure}}}
+      - {id: highest, quantity: highest, derived: {maximum: {room: cp1, quantity: differential_pressure}}}
+      - {id: cubic, quantity: cubic, unit: 1/m3, derived: {sum: p50, volume: 1 m3, sample: 100 L}}
+    zones:
+      - {id: bsc1, grade: A, type: bsc}
+"""
+"""A facility with points that are computed, and rooms whose states may last only so long."""
+OF_COMPUTED = """
+rules:
+  - {id: reversed, kind: limit, select: {point: step}, level: action, below: 5.1, on_delay: 10s, off_delay: 4s, deadband: 1}
+  - {id: low, kind: limit, select: {point: lowest}, level: alert, below: 4, on_delay: 6s, max_gap: 8s}
+  - {id: high, kind: limit, select: {point: highest}, levels: {alert: {above: 30}, action: {above: 40}}, while: [in_operation]}
+  - {id: kept, kind: limit, select: {point: lowest}, level: alert, above: 60, on_delay: 4s}
+  - {id: dirty, kind: limit, select: {point: cubic}, level: action, above: 20, on_delay: 1m}
+  - {id: often, kind: count, select: {point: cubic}, level: alert, above: 3, k: 2, n: 4}
+  - {id: average, kind: mean, select: {point: step}, level: alert, below: 9, window: 5m}
+  - {id: jump, kind: rate, select: {point: step}, level: technical, change: 4, window: 2m}
+  - {id: still, kind: flatline, select: {point: step}, duration: 1h}
+  - {id: disk, kind: limit, select: {point: $disk.free}, level: technical, below: 10, on_delay: 2m}
+  - {id: forgotten, kind: state}
+"""
 
 
-def site(folder: Path, rules: str = RULES) -> Path:
+def site(folder: Path, rules: str = RULES, facility: str = FACILITY) -> Path:
     """Its files; the path of its renrum.yaml."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "facility.yaml").write_text(FACILITY)
+    (folder / "facility.yaml").write_text(facility)
     (folder / "rules.yaml").write_text(rules)
     (folder / "oncall.yaml").write_text("channels: {pager: {kind: webhook, url: 'http://127.0.0.1:9/never'}}\n")
     main = folder / "renrum.yaml"
@@ -83,14 +117,15 @@ def site(folder: Path, rules: str = RULES) -> Path:
     return main
 
 
-def configured(folder: Path, rules: str = RULES) -> Configuration:
-    return load_configuration(site(folder, rules), {})
+def configured(folder: Path, rules: str = RULES, facility: str = FACILITY) -> Configuration:
+    return load_configuration(site(folder, rules, facility), {})
 
 
-def otherwise(configuration: Configuration, rules: Sequence[Rule]) -> Configuration:
-    """The configuration judging by other rules."""
-    hash_ = judging_hash(configuration.facility, tuple(rules), configuration.tables)
-    return replace(configuration, rules=tuple(rules), judging_hash=hash_)
+def otherwise(configuration: Configuration, rules: Sequence[Rule], facility: Facility | None = None) -> Configuration:
+    """The configuration judging by other rules, or another facility."""
+    facility = facility or configuration.facility
+    hash_ = judging_hash(facility, tuple(rules), configuration.tables)
+    return replace(configuration, facility=facility, rules=tuple(rules), judging_hash=hash_)
 
 
 def challenged(configuration: Configuration, folder: Path, instance: Configuration | None = None) -> Record:
