@@ -101,6 +101,8 @@ def _method(record: Record, circumstances: Circumstances) -> list[str]:
         f"its own broker ({record.broker}) on the loopback interface, its own journal, and a local file as the only recipient. The running "
         "system, its broker, its recipients, console and historian were not used. Its environment is validation.",
         f"Driven: {sample}. Readings were published to the broker and went the whole way: broker, ingest, journal, rules, alarms, pages.",
+        "A point that is computed of others was driven through these. What the service measures of itself nobody may publish: for $ points "
+        "readings were put into the journal by the code that puts the measured ones there, and the instance measured nothing itself.",
         "What had to come was computed from the text of each rule by a program that shares nothing with the engine that judges: it is what "
         "docs/rules.md says of the readings that were sent. A test passes when exactly the excursions that had to come are there, each "
         "equal in onset, raised, ended, cleared, peak, limit and number of readings, and when a page of each lies in the recipient's file.",
