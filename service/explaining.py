@@ -75,8 +75,9 @@ class Standing:
 
     open: `since` the onset, `until` when it was raised. waiting: out since, and until when the on-delay asks for it. silent, heard:
     the last arrival, and until when the next was due (0: it reports on change). inside, unjudged: `since` the newest reading, with its
-    value. nothing: no reading. our_clock: its excursion was open, from `since`, raised at `until`. Of `recovery`, with the value of the newest reading: recovering: `since` the spell counts, and `until` when
-    the place must be back; recovered: `since` the spell counts, inside at `until`; at_work: in no spell.
+    value. nothing: no reading. our_clock: its excursion was open, from `since`, raised at `until`. Of `recovery`, with the value of the
+    newest reading: recovering: `since` the spell counts, and `until` when the place must be back; recovered: since
+    when it counts, inside at `until`; at_work: in no spell.
     """
 
     what: str

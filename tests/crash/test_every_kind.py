@@ -21,7 +21,7 @@ from service.clock import SystemClock
 from service.configuration import load_configuration
 from simulators.broker import Broker
 from simulators.outlet import Outlet
-from tests.crash.test_killed import excursions_in, kill_at_random, steps_go_on
+from tests.crash.test_killed import excursions_in, kill_at_random
 from tests.support.every_kind import CLOCKS, MINUTE_NS, MINUTES, QUIET, Told, say, written
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.proof import Proof
@@ -109,7 +109,8 @@ class Hand:
         self._service.until(lambda: self._service.sums.quarantined.get("clock_ahead", 0) >= self._refused)
         self._ahead_s += 120
         self._clock.write_text(str(self._ahead_s))
-        steps_go_on(self._service)
+        stepped = time.time_ns() + (self._ahead_s - 60) * SECOND_NS
+        self._service.until(lambda: self._service.newest(STEP).at > stepped, within_s=60.0)
 
     def _right(self, *points: str) -> None:
         self._say(0, *points)

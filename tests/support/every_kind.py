@@ -70,6 +70,7 @@ rules:
   - {id: dirty, kind: limit, select: {point: cubic}, levels: {alert: {above: 12000}, action: {above: 20000}}}
   - {id: cold, kind: limit, select: {point: coldest}, level: alert, below: 17, on_delay: 2m}
   - {id: hottest, kind: mean, select: {point: warmest}, level: alert, above: 24, window: 10m}
+  - {id: recovers, kind: recovery, select: {point: p05}, level: alert, above: 100, within: 15m}
   - {id: forgotten, kind: state}
   - {id: silent, kind: stale, select: {point: quiet}, after: 5s}
   - {id: ahead, kind: clock_ahead, select: {point: "clock*"}}
