@@ -13,8 +13,9 @@ from facility.limits import LEVELS, LimitTable
 from facility.site import OCCUPANCIES, Facility, Point
 from facility.times import format_time
 from ingest.entries import Changed
-from rules.plan import matches, states_of
+from rules.plan import states_of
 from rules.rule import Bound, Rule, Selection
+from rules.selecting import matches
 from service.judging import Judge
 
 Values = dict[str, dict[str, str]]
