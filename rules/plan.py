@@ -14,6 +14,7 @@ from facility.site import OCCUPANCIES, SECOND_NS, Facility, Point
 from rules.copies import OnChange
 from rules.derived import Derivation
 from rules.passing import Condition
+from rules.ranges import ranges
 from rules.rule import Bound, Rule
 from rules.selecting import Selector, watched, within_ns
 from rules.staying import Watched
@@ -28,15 +29,6 @@ LIMITED = ("limit", "count", "mean", "recovery")
 RESTING = "at_rest"
 STALE_PERIODS = 3
 """A point whose newest good reading is older than so many of its periods cannot suspend a rule."""
-
-
-def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """start, start + 1, … of each length, one after the other."""
-    if len(starts) == 1:
-        return np.arange(int(starts[0]), int(starts[0] + lengths[0]))
-    offset = np.cumsum(lengths) - lengths
-    rows: NDArray[np.int64] = np.arange(int(lengths.sum())) + np.repeat(starts - offset, lengths)
-    return rows
 
 
 class Cell(Protocol):
