@@ -16,13 +16,16 @@ from rules.revise import Revision
 
 def touched_by_states(epochs: Iterable[Epoch], number_of: Mapping[str, int], states: Sequence[tuple[str, int, str]]) -> dict[int, int]:
     """The point numbers that state messages (place, time, state) touch, each with the earliest time from which."""
+    earliest: dict[str, int] = {}
+    for place, time, _ in states:
+        earliest[place] = min(time, earliest.get(place, time))
     touched: dict[int, int] = {}
-    for epoch in epochs:
+    for epoch in epochs if earliest else ():
         for point in epoch.plan.facility.points:
-            times = [time for place, time, _ in states if place in (point.zone, point.room)]
-            if times:
-                number = number_of[point.id]
-                touched[number] = min([touched.get(number, times[0]), *times])
+            for place in filter(None, (point.zone, point.room)):
+                if place in earliest:
+                    number = number_of[point.id]
+                    touched[number] = min(earliest[place], touched.get(number, NEVER_NS))
     return touched
 
 
