@@ -18,7 +18,7 @@ from tests.support.victoria import needs_vmalert
 
 ROOT = Path(__file__).parent.parent
 FIGURES = {
-    "messages": 3, "journal": 3, "judging": 12, "month": 3, "start": 3, "step": 13, "rules": 8, "derived": 3, "flood": 7, "trends": 2,
+    "messages": 3, "journal": 3, "judging": 13, "month": 3, "start": 3, "step": 13, "rules": 8, "derived": 3, "flood": 7, "trends": 2,
     "latency": 1, "historian": 5,
 }  # fmt: skip
 
