@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facility.reading import BAD, Readings
-from rules.derived import BEGINNING, END, SLICE_ROWS, Derivation, First, before
+from rules.computing import Asked, computed
+from rules.derived import BEGINNING, END, SLICE_ROWS, Derivation, First, before, by_point_and_time
 from rules.plan import Plan
 
 Ints = NDArray[np.int64]
+RECENT_ROWS = 1 << 20
+"""So many readings are kept from step to step at most, some 43 MB; else they are looked up each time."""
+FARTHEST_NS = 1 << 60
 
 
 class Memory(Protocol):
@@ -45,65 +49,128 @@ class Derivations:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._spans = Spans(())
-        self._dependants: dict[int, list[tuple[int, int, int]]] = {}
+        self.know([])
 
     def know(self, plans: Sequence[tuple[int, Plan]]) -> None:
         """The configurations so far, each with the time from which it has force."""
         self._spans = Spans(plans)
-        self._dependants = {}
+        self._dependants: dict[int, list[tuple[int, int, int]]] = {}
+        reach: dict[int, int] = {}
         for number in self._spans.numbers:
             for begin, end, derivation in self._spans.of(number, BEGINNING, END):
                 for origin in derivation.origins if derivation else ():
                     self._dependants.setdefault(origin, []).append((number, begin, end))
+                    reach[origin] = max(reach.get(origin, 0), derivation.derived.reach_ns if derivation else 0)
+        self._recent = Recent(self._memory, reach)
 
     def read_all(self, points: Ints, start: Ints, end: Ints, settled: int) -> Readings:
         """Readings of points (ascending), of each with its start <= time < its end, by point and time."""
         derived = np.isin(points, list(self._spans.numbers))
         if not derived.any():
-            return self._stored(points, start, end, settled)
-        parts = [self._stored(points[~derived], start[~derived], end[~derived], settled)]
-        asked = zip(*(column[derived].tolist() for column in (points, start, end)), strict=True)
-        spans = [(number, *span) for number, first, last in asked for span in self._spans.of(number, first, last)]
+            return self._stored(self._memory, points, start, end, settled)
+        parts = [self._stored(self._memory, points[~derived], start[~derived], end[~derived], settled)]
+        parts.append(self._computed(self._memory, points[derived], start[derived], end[derived], settled))
+        both = Readings.concatenate(parts)
+        return both.take(np.lexsort((both.time, both.point)))
+
+    def newest(self, points: Ints, start: Ints, end: Ints, settled: int) -> Readings:
+        """As `read_all` for derived points, of what `news` said: from step to step they are not looked up again."""
+        return self._computed(self._recent, points, start, end, settled)
+
+    def _computed(self, memory: Memory, points: Ints, start: Ints, end: Ints, settled: int) -> Readings:
+        asked: list[Asked] = []
         wanted: dict[int, tuple[int, int]] = {}  # all at once: each look into the memory costs the same
-        for number, low, high, derivation in spans:
-            reach = 0 if derivation is None else derivation.derived.reach_ns
-            for origin in (number,) if derivation is None else derivation.origins:
-                known = wanted.get(origin, (END, BEGINNING))
-                wanted[origin] = min(known[0], before(low, reach)), max(known[1], high)
-        numbers = np.array(sorted(wanted), np.int64)
-        since, until = np.array([wanted[number] for number in numbers.tolist()], np.int64).reshape(-1, 2).T
-        found = self._stored(numbers, since, until, settled)
-        edges = dict(zip(numbers.tolist(), np.searchsorted(found.point, [numbers, numbers + 1]).T.tolist(), strict=True))
-        for number, low, high, derivation in spans:
-            if derivation is None:
-                own = found.take(slice(*edges[number]))
-                parts.append(own.take((own.time >= low) & (own.time < high)))
-            else:
-                parts.append(derivation.of([found.take(slice(*edges[origin])) for origin in derivation.origins], low, high))
+        measured: list[tuple[int, int, int]] = []
+        for number, first, last in zip(*(column.tolist() for column in (points, start, end)), strict=True):
+            for begin, until, derivation in self._spans.of(number, first, last):
+                if derivation is None:
+                    measured.append((number, begin, until))
+                    continue
+                asked.append(derivation.asked(begin, until))
+                earliest = before(begin, derivation.derived.reach_ns)
+                for origin in derivation.origins:
+                    known = wanted.get(origin, (END, BEGINNING))
+                    wanted[origin] = min(known[0], earliest), max(known[1], until)
+        origins, since, end = _columns([(number, *wanted[number]) for number in sorted(wanted)])
+        numbers, low, high = _columns(measured)
+        parts = [computed(asked, self._stored(memory, origins, since, end, settled))]
+        if measured:
+            parts.append(self._stored(self._memory, numbers, low, high, settled))
         both = Readings.concatenate(parts)
         return both.take(np.lexsort((both.time, both.point)))
 
     def news(self, arrived: Readings) -> tuple[dict[int, int], dict[int, int]]:
-        """Derived points that readings may change: from which time on, and the newest time of what they are derived of."""
+        """Derived points that readings may change: from which time on, and the newest time of what they are derived of.
+
+        All readings that settle go through here, in the order in which they do.
+        """
         since: dict[int, int] = {}
         newest: dict[int, int] = {}
         if not self._dependants or not len(arrived):
             return since, newest
-        concerned = arrived.take(np.isin(arrived.point, list(self._dependants)) & (arrived.quality < BAD))
-        for origin in np.unique(concerned.point).tolist():
-            times = concerned.time[concerned.point == origin]
-            first, last = int(times.min()), int(times.max())
+        concerned = arrived.take(self._recent.concerns(arrived.point))
+        self._recent.add(concerned)
+        concerned = concerned.take(concerned.quality < BAD)
+        concerned = concerned.take(np.lexsort((concerned.time, concerned.point)))
+        origins, row = np.unique(concerned.point, return_index=True)
+        first, last = concerned.time[row], concerned.time[np.append(row[1:], len(concerned))[: len(row)] - 1]
+        for origin, early, late in zip(origins.tolist(), first.tolist(), last.tolist(), strict=True):
             for number, begin, end in self._dependants[origin]:
-                if first < end:
-                    since[number] = min(since.get(number, END), max(first, begin))
-                newest[number] = max(newest.get(number, BEGINNING), last)
+                if early < end:
+                    since[number] = min(since.get(number, END), max(early, begin))
+                newest[number] = max(newest.get(number, BEGINNING), late)
         return since, newest
 
-    def _stored(self, points: Ints, start: Ints, end: Ints, settled: int) -> Readings:
-        readings = self._memory.read_all(points, start, end)
+    @staticmethod
+    def _stored(memory: Memory, points: Ints, start: Ints, end: Ints, settled: int) -> Readings:
+        readings = memory.read_all(points, start, end)
         counted = readings.received <= settled
         return readings if counted.all() else readings.take(counted)
+
+
+class Recent:
+    """The newest readings of some points, kept from step to step as far back as they `reach` (int ns): a memory for who goes forward."""
+
+    def __init__(self, memory: Memory, reach: Mapping[int, int]) -> None:
+        self._memory = memory
+        self._points = np.array(sorted(reach), np.int64)
+        self._reach = np.array([min(reach[number], FARTHEST_NS) for number in sorted(reach)], np.int64)
+        self._since = np.full(len(self._points), END)
+        """From when on all readings of a point are kept."""
+        self._kept = Readings.empty()
+
+    def concerns(self, points: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Which of some points are among its own."""
+        return np.isin(points, self._points)
+
+    def add(self, arrived: Readings) -> None:
+        """Readings of its points, which the memory has already."""
+        arrived = arrived.take(arrived.time >= self._since[np.searchsorted(self._points, arrived.point)])
+        if len(arrived):
+            self._kept = by_point_and_time(Readings.concatenate([self._kept, arrived]))
+
+    def read_all(self, points: Ints, start: Ints, end: Ints) -> Readings:
+        """Readings of some of its points (ascending), of each with its start <= time < its end, by point and time."""
+        own = np.searchsorted(self._points, points)
+        since = np.minimum(start, end - self._reach[own])
+        lacking = start < self._since[own]
+        if lacking.any():
+            read = self._memory.read_all(points[lacking], since[lacking], np.full(np.count_nonzero(lacking), END))
+            self._kept = by_point_and_time(Readings.concatenate([self._kept, read]))
+        self._since[own] = np.where(lacking, since, np.maximum(self._since[own], since))
+        low, high = np.full(len(self._points), END), np.full(len(self._points), BEGINNING)
+        low[own], high[own] = start, end
+        row, time = np.searchsorted(self._points, self._kept.point), self._kept.time
+        found, needed = self._kept.take((time >= low[row]) & (time < high[row])), time >= self._since[row]
+        if np.count_nonzero(needed) > RECENT_ROWS:
+            self._since[:], self._kept = END, Readings.empty()
+        elif len(needed) > 2 * np.count_nonzero(needed):
+            self._kept = self._kept.take(needed)
+        return found
+
+
+def _columns(rows: list[tuple[int, int, int]]) -> Ints:
+    return np.array(rows, np.int64).reshape(-1, 3).T
 
 
 class ReadingsOf:

@@ -266,7 +266,7 @@ class Judgement:
         spans = [span for span in spans if span[1] < span[2]]
         if spans:
             numbers, start, end = (np.array(column, np.int64) for column in zip(*spans, strict=True))
-            self.derived = self.derivations.read_all(numbers, start, end, settled)
+            self.derived = self.derivations.newest(numbers, start, end, settled)
         for number, time in upto.items():
             begin = int(begins[number])
             newest[number] = max(int(newest[number]), time, begin - 1 if time < begin else BEGINNING)

@@ -58,7 +58,11 @@ class Stretch:
 
 def earliest_of(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
     """Both, the smaller time of a number that is in both."""
-    return {number: min(times[number] for times in (one, other) if number in times) for number in one.keys() | other.keys()}
+    if not one or not other:
+        return one or other
+    return {number: min(time, one.get(number, time)) for number, time in other.items()} | {
+        number: time for number, time in one.items() if number not in other
+    }
 
 
 def in_order(revisions: list[tuple[int, int, Revision]]) -> list[Revision]:

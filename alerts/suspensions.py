@@ -53,14 +53,17 @@ class Suspensions:
         good = arrived.take(np.isin(arrived.point, numbers) & (arrived.quality == GOOD))
         good = good.take(np.lexsort((good.time, good.point)))
         since = {number: at for number, at in died.items() if number in numbers}
-        for number in np.unique(good.point).tolist():
-            since[number] = min(int(good.time[np.searchsorted(good.point, number)]), since.get(number, NEVER_NS))
+        points, first = np.unique(good.point, return_index=True)
+        ends = [*first[1:].tolist(), len(good)]
+        edges = {number: slice(*edge) for number, *edge in zip(points.tolist(), first.tolist(), ends, strict=False)}
+        for number, edge in edges.items():
+            since[number] = min(int(good.time[edge.start]), since.get(number, NEVER_NS))
         for condition in [condition for condition in self.passing if condition.number in since]:
             passed = self.passing[condition]
             if condition.number in died or since[condition.number] <= (passed.known if passed.time is None else passed.time):
                 self.passing[condition] = Passed.nothing(NEVER_NS)  # not in order, or ended: to be read again
             else:
-                self.passing[condition] = passed.then(condition, good.take(good.point == condition.number), self._deaths)
+                self.passing[condition] = passed.then(condition, good.take(edges[condition.number]), self._deaths)
         return since
 
     def reach(self, conditions: Iterable[Condition], since: int) -> None:

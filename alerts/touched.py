@@ -10,19 +10,22 @@ import numpy as np
 from alerts.rewind import Epoch
 from alerts.stretch import Record, earliest_of
 from facility.site import OCCUPANCIES
-from rules.plan import Pairs
+from rules.plan import NEVER_NS, Pairs
 from rules.revise import Revision
 
 
 def touched_by_states(epochs: Iterable[Epoch], number_of: Mapping[str, int], states: Sequence[tuple[str, int, str]]) -> dict[int, int]:
     """The point numbers that state messages (place, time, state) touch, each with the earliest time from which."""
+    earliest: dict[str, int] = {}
+    for place, time, _ in states:
+        earliest[place] = min(time, earliest.get(place, time))
     touched: dict[int, int] = {}
-    for epoch in epochs:
+    for epoch in epochs if earliest else ():
         for point in epoch.plan.facility.points:
-            times = [time for place, time, _ in states if place in (point.zone, point.room)]
-            if times:
-                number = number_of[point.id]
-                touched[number] = min([touched.get(number, times[0]), *times])
+            for place in filter(None, (point.zone, point.room)):
+                if place in earliest:
+                    number = number_of[point.id]
+                    touched[number] = min(earliest[place], touched.get(number, NEVER_NS))
     return touched
 
 
@@ -30,10 +33,13 @@ def touched_by_conditions(groups: Iterable[Pairs], since: Mapping[int, int]) -> 
     """The points whose readings may be passed over or not as another word counts of some points, each from the earliest time."""
     touched: dict[int, int] = {}
     for pairs in groups if since else ():
-        for number, time in since.items():
-            which = [i for i, condition in enumerate(pairs.conditions) if condition.number == number]
-            points = np.unique(pairs.point[np.isin(pairs.unless, which)]).tolist() if which else []
-            touched = earliest_of(touched, dict.fromkeys(points, time))
+        # The last one is of the pairs without a condition, whose index is -1.
+        of_condition = np.array([*(since.get(condition.number, NEVER_NS) for condition in pairs.conditions), NEVER_NS])
+        times = of_condition[pairs.unless]
+        rows = np.flatnonzero(times < NEVER_NS)
+        points, first = np.unique(pairs.point[rows], return_index=True)
+        if len(rows):
+            touched = earliest_of(touched, dict(zip(points.tolist(), np.minimum.reduceat(times[rows], first).tolist(), strict=True)))
     return touched
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import flood, historian, journal, judging, latency, messages, month, start, step
+from benchmarks import derived, flood, historian, journal, judging, latency, messages, month, ruled, start, step, trends
 from benchmarks.bench import Bench, machine
 from benchmarks.figure import Figure, as_json, table
 
@@ -19,7 +19,10 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "month": month.run,
     "start": start.run,
     "step": step.run,
+    "rules": ruled.run,
+    "derived": derived.run,
     "flood": flood.run,
+    "trends": trends.run,
     "latency": latency.run,
     "historian": historian.run,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -84,14 +85,15 @@ def leave_checkpoint(place: Installation, data_dir: Path) -> None:
 
 
 def built(folder: Path, days: int, points: int, period_s: int, slot_s: int, steps_s: int, newest_s: int) -> Iterator[str]:
-    """Builds the data_dir; says what it took, now and then."""
+    """Builds the data_dir, or what is missing where that was interrupted; says what it took, now and then."""
     configuration = installed(folder, points)
     data_dir = configuration.settings.data_dir
     begun, sealed = time.perf_counter(), 0
     place = Installation.open(data_dir, points, durable=False)
-    place.round = FIRST_MIDNIGHT_S
-    place.configure(configuration)
-    for day in range(days):
+    if not place.ledger.cursor:
+        place.round = FIRST_MIDNIGHT_S
+        place.configure(configuration)
+    for day in range(-(-(place.round - FIRST_MIDNIGHT_S) // DAY_S), days):
         newest = day == days - 1
         if newest:
             leave_checkpoint(place, data_dir)
@@ -131,17 +133,24 @@ def main() -> None:
     parser.add_argument("--steps-every", type=int, default=3600, help="seconds between two steps, but on the newest day one")
     parser.add_argument("--newest", type=int, default=1, help="seconds between two steps of the newest day")
     parser.add_argument("--all", action="store_true", help="also `verify --all`")
-    parser.add_argument("--folder", type=Path, default=Path("build"), help="where it is built; it takes some 23 MB a sealed day")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("build"),
+        help="where it is built, in `year`, and goes on when it was interrupted; it takes some 23 MB a sealed day",
+    )
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="year-", dir=asked.folder) as folder:
-        print(machine(Path(folder)), flush=True)
-        for line in built(Path(folder), asked.days, asked.points, asked.period, asked.entry, asked.steps_every, asked.newest):
-            print(line, flush=True)
-        data_dir = Path(folder) / "data"
-        for more in ((), ("--all",)) if asked.all else ((),):
-            print(json.dumps({"verify": list(more)} | verified(data_dir, *more), indent=2), flush=True)
-        print(json.dumps({"the night, with sealing": verified(data_dir, "--leave-checkpoint", "--seal")}, indent=2), flush=True)
+    folder: Path = asked.folder / "year"
+    folder.mkdir(exist_ok=True)
+    print(machine(folder), flush=True)
+    for line in built(folder, asked.days, asked.points, asked.period, asked.entry, asked.steps_every, asked.newest):
+        print(line, flush=True)
+    data_dir = folder / "data"
+    for more in ((), ("--all",)) if asked.all else ((),):
+        print(json.dumps({"verify": list(more)} | verified(data_dir, *more), indent=2), flush=True)
+    print(json.dumps({"the night, with sealing": verified(data_dir, "--leave-checkpoint", "--seal")}, indent=2), flush=True)
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

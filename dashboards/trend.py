@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dashboards.monitor import LimitInForce
 from facility.reading import BAD, Readings
+from ingest.measured import Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Buckets:
         return _finished(self.start, self.width_ns * by, least, folded(total, 0.0).sum(1), most, count, bad)
 
 
-def bucketed(pieces: Iterable[Readings], start: int, end: int, number: int) -> Buckets:
-    """Readings of one point in time order as `number` buckets over [start, end); no value is left out of the least and the most."""
+def bucketed(pieces: Iterable[Measured | Readings], start: int, end: int, number: int) -> Buckets:
+    """Readings of one point as `number` buckets over [start, end), no value left out of the least and the most; fastest in time order."""
     width = max(1, -(-(end - start) // number))
     least, most, total = np.full(number, np.inf), np.full(number, -np.inf), np.zeros(number)
     count, bad = np.zeros(number, np.int64), np.zeros(number, np.int64)
@@ -56,11 +57,12 @@ def bucketed(pieces: Iterable[Readings], start: int, end: int, number: int) -> B
         bad += np.bincount(row[~fine], minlength=number)
         row, value = row[fine], piece.value[fine]
         if len(row):
-            found, first = np.unique(row, return_index=True)
-            least[found] = np.minimum(least[found], np.minimum.reduceat(value, first))
-            most[found] = np.maximum(most[found], np.maximum.reduceat(value, first))
-            count += np.bincount(row, minlength=number)
-            total += np.bincount(row, value, minlength=number)
+            first = np.append(0, np.flatnonzero(np.diff(row)) + 1)
+            found = row[first]
+            np.minimum.at(least, found, np.minimum.reduceat(value, first))
+            np.maximum.at(most, found, np.maximum.reduceat(value, first))
+            np.add.at(count, found, np.diff(np.append(first, len(row))))
+            np.add.at(total, found, np.add.reduceat(value, first))
     return _finished(start, width, least, total, most, count, bad)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 
 from facility.units import dimension, units_of
 
@@ -56,6 +57,7 @@ def fitting_units(quantity: str, declared: str | None = None) -> tuple[str, ...]
     return (declared,) if measured is None else units_of(measured)
 
 
+@lru_cache(1024)
 def near_quantity(name: str) -> str | None:
     """The known quantity that a name is so close to that it looks misspelt."""
     return next(iter(get_close_matches(name, QUANTITIES, 1, 0.85)), None)

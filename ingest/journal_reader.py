@@ -71,6 +71,12 @@ class JournalReader:
         """The entry with that number, if there is one."""
         return next(iter(self.entries(seq - 1, seq)), None)
 
+    @property
+    def held_after(self) -> int:
+        """The entry after which those are that lie in the files of the journal: others are in sealed days alone."""
+        self._look()
+        return self._files[0].first - 1
+
     def last(self, kind: str, upto: int | None = None) -> Entry | None:
         """The newest entry of that kind up to a number."""
         self._look()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from facility.reading import Readings
 from ingest.journal_entry import read_only
+from ingest.measured import Measured
 
 if TYPE_CHECKING:
     from ingest.sealed import SealedDays
@@ -59,6 +60,12 @@ class SeriesReader:
         except sqlite3.OperationalError:  # a file of an earlier version
             return 0
         return int(row[0]) if row else 0
+
+    def sealed_before(self) -> int:
+        """The time from which on no reading is in a sealed day alone (int ns UTC)."""
+        upto = self.sealed_upto()
+        days = (day.manifest for day in self._sealed(upto).days if day.manifest.first <= upto) if upto else ()
+        return max((day.measured[1] + 1 for day in days if day.measured is not None), default=NO_TIME)
 
     def hold(self) -> None:
         """See the file as it is now until it is closed, whatever is written meanwhile; its log grows so long."""
@@ -191,6 +198,14 @@ class SeriesReader:
                 parts = (_decode(point, readings, body) for readings, body in rows)
                 found.append(next(part.take(part.time == time) for part in parts if time in part.time))
         return Readings.concatenate(found)
+
+    def measured(self, point: int, start: int, end: int, cursor: int) -> Measured:
+        """What parts written up to entry `cursor` have of a point with start <= time < end; sealed days are not looked into."""
+        rows = self._connection.execute(
+            "select readings, body from parts where point = ? and hour >= ? and hour < ? and cursor <= ? order by hour, cursor",
+            (point, start // HOUR_NS, -(-end // HOUR_NS), cursor),
+        )
+        return Measured.unpacked(rows.fetchall(), _READING_BYTES).within(start, end)
 
     def parts(self, upto: int, after: int = 0) -> Iterator[Readings]:
         """What was written up to journal entry `upto`, in writes that ended after entry `after`, in any order; for proofs.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from facility.limits import LimitTable
 from facility.own import without_own
 from facility.site import OCCUPANCIES, Facility, Point
-from rules.plan import judges
 from rules.rule import Rule
+from rules.selecting import Selector
 
 _ENVIRONMENTAL = ("limit", "count", "mean", "rate")
 
@@ -40,17 +40,18 @@ class Coverage:
 
 def coverage_of(facility: Facility, rules: Iterable[Rule], tables: Mapping[str, LimitTable]) -> tuple[Coverage, ...]:
     """The coverage of each point that is not retired, in the order of the facility."""
-    rules = tuple(rules)
-    return tuple(_of(point, rules, tables, facility) for point in without_own(facility).points if point.retired_ns is None)
-
-
-def _of(point: Point, rules: tuple[Rule, ...], tables: Mapping[str, LimitTable], facility: Facility) -> Coverage:
-    found: dict[str, list[str]] = {"alert": [], "action": [], "stale": [], "quality": []}
+    points = [point for point in without_own(facility).points if point.retired_ns is None]
+    found: dict[str, dict[str, list[str]]] = {point.id: {"alert": [], "action": [], "stale": [], "quality": []} for point in points}
+    selector = Selector(points)
     for rule in rules:
-        if judges(rule, point, facility):
+        for point in selector.judged(rule, facility):
             what = rule.level if rule.kind in _ENVIRONMENTAL and _has_limit(rule, point, tables) else rule.kind
-            if what in found:
-                found[what].append(rule.id)
+            if what in found[point.id]:
+                found[point.id][what].append(rule.id)
+    return tuple(_of(point, found[point.id]) for point in points)
+
+
+def _of(point: Point, found: Mapping[str, list[str]]) -> Coverage:
     derived = point.derived is not None
     return Coverage(point.id, unmonitored=point.unmonitored or "", derived=derived, **{what: tuple(ids) for what, ids in found.items()})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,8 @@ class Passed:
         if not len(good):
             return self
         time, beyond = good.time, condition.beyond(good.value)
+        if self.since is None and not beyond.any() and (not len(self.stop) or self.stop[-1] < time[0]):
+            return replace(self, time=int(time[-1]))  # nearly always: nothing begins or ends
         begins = beyond & ~np.append(self.since is not None, beyond[:-1])
         run = np.maximum.accumulate(np.where(begins, np.arange(len(time)), -1))
         began = np.where(run >= 0, time[run], self.since or 0)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facility.own import OWN
-from facility.site import OCCUPANCIES, SECOND_NS, Facility, Place, Point
+from facility.site import OCCUPANCIES, SECOND_NS, Facility, Point
 from rules.copies import OnChange
 from rules.derived import Derivation
 from rules.passing import Condition
-from rules.rule import Bound, Rule, Selection
+from rules.ranges import ranges
+from rules.rule import Bound, Rule
+from rules.selecting import Selector, watched, within_ns
 from rules.staying import Watched
 
 NEVER_NS = np.iinfo(np.int64).max
@@ -24,22 +24,11 @@ SETTLE_NS = 2 * SECOND_NS
 """How long a judgement that needs another stream waits for it (docs/rules.md, Settling)."""
 KINDS = ("limit", "quality", "rate", "flatline", "count", "mean", "recovery")
 """Kinds that are judged on measuring time. Each has two groups in a plan: of rules that wait for no other stream, and of those that do."""
-OF_INSTRUMENTS = ("stale", "quality", "flatline", "clock_ahead")
-"""Kinds that judge instruments; a derived point has none."""
 WINDOWED = ("rate", "flatline", "count", "mean", "recovery")
 LIMITED = ("limit", "count", "mean", "recovery")
 RESTING = "at_rest"
 STALE_PERIODS = 3
 """A point whose newest good reading is older than so many of its periods cannot suspend a rule."""
-
-
-def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """start, start + 1, … of each length, one after the other."""
-    if len(starts) == 1:
-        return np.arange(int(starts[0]), int(starts[0] + lengths[0]))
-    offset = np.cumsum(lengths) - lengths
-    rows: NDArray[np.int64] = np.arange(int(lengths.sum())) + np.repeat(starts - offset, lengths)
-    return rows
 
 
 class Cell(Protocol):
@@ -190,51 +179,9 @@ class Plan:
         return (pairs.kind, pairs.rules[row].level, *own, *numbers, *sides, *others)
 
 
-def matches(select: Selection, point: Point) -> bool:
-    """Whether every given attribute of the selection fits the point; `room` means the room's own points, not its zones'.
-
-    The service's own points are selected by name only (facility/own.py).
-    """
-    if point.id.startswith(OWN) and not (select.point or select.room):
-        return False
-    return (
-        _fits(select.point, point.id)
-        and _fits(select.room, None if point.zone else point.room)
-        and _fits(select.zone, point.zone)
-        and _fits(select.grade, point.grade)
-        and _fits(select.quantity, point.quantity)
-        and _fits(select.type, point.type)
-        and (not select.tag or any(_fits(select.tag, tag) for tag in point.tags))
-    )
-
-
-def judges(rule: Rule, point: Point, facility: Facility) -> bool:
-    """Whether a rule judges a point: it selects it, and the point has a period, an instrument, or a clean-up time where it asks for one."""
-    durations = (rule.on_delay, rule.off_delay, rule.max_gap, rule.after, rule.window, rule.duration, rule.within)
-    by_period = point.period_ns is None and any(duration is not None and duration.periods for duration in durations)
-    no_instrument = point.derived is not None and rule.kind in OF_INSTRUMENTS
-    if rule.kind == "state" or by_period or no_instrument or not matches(rule.select, point):
-        return False
-    return rule.kind != "recovery" or within_ns(rule, point, facility) > 0
-
-
-def within_ns(rule: Rule, point: Point, facility: Facility) -> int:
-    """The time that a rule of the kind recovery gives a point's place: its own, else the place's clean-up time, which may be 0."""
-    return facility.place_by_id[point.place].clean_up_ns if rule.within is None else rule.within.of(point.period_ns)
-
-
 def states_of(rule: Rule) -> tuple[str, ...]:
     """The states whose limits a rule uses."""
     return (RESTING,) if rule.kind == "recovery" else OCCUPANCIES
-
-
-def watched(rule: Rule, facility: Facility) -> list[Place]:
-    """The rooms and zones that a rule of the kind state watches: those that it selects, and where a state may last only so long."""
-    return [place for place in facility.places if place.at_most_ns and matches(rule.select, facility.state_points[place.id])]
-
-
-def _fits(globs: Sequence[str], value: str | None) -> bool:
-    return not globs or (value is not None and any(fnmatchcase(value, glob) for glob in globs if glob[0] == OWN or value[:1] != OWN))
 
 
 def plan_of(
@@ -252,25 +199,25 @@ def plan_of(
     """
     found: dict[tuple[str, bool], list[tuple[int, Rule, Point]]] = {(kind, settles): [] for kind in KINDS for settles in (False, True)}
     found["stale", False] = []
-    points = [(number_of[point.id], point) for point in facility.points if at is None or point.retired_ns is None or point.retired_ns > at]
+    points = [point for point in facility.points if at is None or point.retired_ns is None or point.retired_ns > at]
+    selector = Selector(points)
     ahead: list[tuple[Rule, dict[int, Point]]] = []
     states: list[Watched] = []
     for rule in rules:
         if rule.kind == "clock_ahead":
-            ahead.append((rule, {number: point for number, point in points if judges(rule, point, facility)}))
+            ahead.append((rule, {number_of[point.id]: point for point in selector.judged(rule, facility)}))
             continue
         if rule.kind == "state":
             states += [Watched(rule, facility.state_points[place.id], place) for place in watched(rule, facility)]
             continue
-        for number, point in points:
-            if judges(rule, point, facility):
-                found[rule.kind, settles(rule, point)].append((number, rule, point))
+        for point in selector.judged(rule, facility):
+            found[rule.kind, settles(rule, point)].append((number_of[point.id], rule, point))
     laid = _Laid(facility, tables, number_of)
     groups = {key: laid.pairs(*key, sorted(rows, key=lambda row: row[0])) for key, rows in found.items()}
     stale = groups.pop(("stale", False))
     derived = {
-        number: Derivation(number, point.derived, tuple(number_of[origin.point] for origin in point.derived.origins))
-        for number, point in points
+        number_of[point.id]: Derivation(number_of[point.id], point.derived, tuple(number_of[of.point] for of in point.derived.origins))
+        for point in points
         if point.derived is not None
     }
     on_change = OnChange.of(((number_of[point.id], point) for point in facility.points), max(number_of.values(), default=-1) + 1)

@@ -9,9 +9,10 @@ from facility.durations import Duration
 from facility.problems import Problem
 from facility.site import SECOND_NS, Facility, Point
 from rules.ahead import MINUTE_NS
-from rules.plan import SETTLE_NS, judges, settles
+from rules.plan import SETTLE_NS, settles
 from rules.rule import Rule
 from rules.rule_checks import Written
+from rules.selecting import Selector
 
 FIRST_PAGE_NS = SECOND_NS
 """A courier looks for pages once a second; how long a page then travels is not ours to know."""
@@ -58,14 +59,13 @@ def total_ns(terms: tuple[Term, ...]) -> int | None:
 def late_notices(written: Iterable[Written], facility: Facility, evaluate_every_ns: int) -> list[Problem]:
     """A problem for each rule whose `notify_within` cannot be kept at one of its points: at the one where it takes longest."""
     problems = []
+    selector = Selector(point for point in facility.points if point.retired_ns is None)
     for one in written:
         rule = one.rule
         if rule.notify_within is None:
             continue
         late: list[tuple[int, Point, tuple[Term, ...]]] = []
-        for point in facility.points:
-            if point.retired_ns is not None or not judges(rule, point, facility):
-                continue
+        for point in selector.judged(rule, facility):
             terms = worst_case(rule, point, evaluate_every_ns)
             total = total_ns(terms)
             if total is None:

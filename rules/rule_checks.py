@@ -13,8 +13,9 @@ from facility.limits import LimitTable
 from facility.problems import Problem
 from facility.site import Facility, Point
 from facility.units import UnknownUnit
-from rules.plan import OF_INSTRUMENTS, judges, matches, states_of, watched
+from rules.plan import states_of
 from rules.rule import Bound, Rule, Selection
+from rules.selecting import OF_INSTRUMENTS, Selector, watched
 
 _DURATIONS = ("on_delay", "off_delay", "max_gap", "after", "window", "duration", "within", "unless.at_most", "notify_within")
 
@@ -84,18 +85,17 @@ class _Check:
     def __init__(self, facility: Facility, tables: Mapping[str, LimitTable]) -> None:
         self.facility = facility
         self.tables = tables
-        self.points = [point for point in facility.points if point.retired_ns is None]
+        self.known = {point.id: point for point in facility.points if point.retired_ns is None}
+        self.selector = Selector(self.known.values())
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.unspecified: list[Unspecified] = []
 
     def _selected(self, rule: Rule) -> list[Point]:
-        def fits(rule: Rule, point: Point) -> bool:
-            if rule.pack:  # it fits what it finds
-                return judges(rule, point, self.facility)
-            return matches(rule.select, point) and not (point.derived is not None and rule.kind in OF_INSTRUMENTS)
-
-        return [point for point in self.points if fits(rule, point)]
+        if rule.pack:  # fits what it finds
+            return self.selector.judged(rule, self.facility)
+        of_instruments = rule.kind in OF_INSTRUMENTS
+        return [point for point in self.selector.selected(rule.select) if not (of_instruments and point.derived is not None)]
 
     def rule(self, written: Written) -> None:
         rule = written.rule
@@ -129,15 +129,15 @@ class _Check:
 
     def _unless(self, written: Written, name: str, points: list[Point]) -> None:
         """The point of an `unless` must be there: with {room}, in one of the rooms at least."""
-        known = [point.id for point in self.points]
         rooms = tuple(dict.fromkeys(point.room for point in points))
         plain = name.replace("{room}", "")
         if "{" in plain or "}" in plain:
             allowed = "a point of the facility, in which {room} stands for the room of the judged point"
             self.problems.append(written.problem("unless.point", shown(name), allowed))
-        elif not any(name.replace("{room}", room) in known for room in rooms):
+        elif not any(name.replace("{room}", room) in self.known for room in rooms):
             named = [name.replace("{room}", room) for room in rooms]
             found = f"the unknown point {name!r}" if named == [name] * len(named) else f"{name!r}, which is no point: {one_of(named, 3)}"
+            known = tuple(self.known)
             hint = next((hint for one in named if (hint := did_you_mean(one, known))), "")
             self.problems.append(written.problem("unless.point", found, f"a point of the facility: {one_of(known, 5)}", hint))
         derived = [self.facility.point_by_id.get(name.replace("{room}", room)) for room in rooms]

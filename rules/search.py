@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from facility.reading import Readings
 from rules.block import Block, breaching_of, evaluable, joined, one, sides
 from rules.occupancy import Occupancy
-from rules.plan import NEVER_NS, Pairs, ranges
+from rules.plan import NEVER_NS, Pairs
+from rules.ranges import ranges
 from rules.runs import RunState
 from rules.spoken import spoken
 

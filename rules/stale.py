@@ -13,7 +13,8 @@ from facility.site import OCCUPANCIES
 from rules.engine import CLEARED, RAISED, Finding
 from rules.excursion import Excursion
 from rules.occupancy import Occupancy
-from rules.plan import Pairs, ranges
+from rules.plan import Pairs
+from rules.ranges import ranges
 
 FOREVER_NS = 1 << 61
 """The listening time of a point that reports on change, once it was heard of: what it does not say is no silence."""

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rules.exact import COUNT_MAX, Sums, rounded, split
-from rules.plan import Pairs, ranges
+from rules.plan import Pairs
+from rules.ranges import ranges
 from rules.windows import Flags, Floats, Ints, Windows
 
 STRETCH = 64

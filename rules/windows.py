@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rules.exact import Sums
-from rules.plan import ranges
+from rules.ranges import ranges
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -17,10 +17,11 @@ from facility.own import NEWEST, own_points, with_own
 from facility.problems import ConfigurationError, Problem
 from facility.site import Facility
 from ingest.entries import ConfigurationBody
-from rules.plan import Plan, matches, plan_of
+from rules.plan import Plan, plan_of
 from rules.rule import Bound, Rule
 from rules.rule_checks import Unspecified, Written
 from rules.rules_file import read_rules
+from rules.selecting import Selector
 
 ENTRY_FORMAT = 1
 Judge = tuple[Facility, tuple[Rule, ...], dict[str, LimitTable]]
@@ -82,7 +83,8 @@ def read_judging(
         problems.append(unreadable(("limits",), error))
         tables["limits"] = LimitTable("limits", ())
     read = read_rules(files, rules_names, tables, unreadable)
-    if any(matches(rule.select, point) for rule in read.rules for point in own_points(own)):
+    own_ones = Selector(own_points(own))
+    if any(own_ones.selected(rule.select) for rule in read.rules):
         facility = with_own(facility, own)
     fit = read.fit(facility)
     warnings = fit.warnings if known else ()

@@ -25,7 +25,7 @@ from ingest.entries import FILE as FILE_ENTRY
 from ingest.journal import Journal, JournalReader
 from ingest.journal_files import files_of as files_of_journal
 from ingest.sealing import day_of
-from rules.plan import matches
+from rules.selecting import matches
 from service.archive import JOURNAL
 from service.clock import Clock
 from service.following import Following

@@ -14,7 +14,7 @@ from alerts.duty.rotation import Override
 from facility.document import parse_document
 from facility.files import Files
 from facility.problems import Problem
-from rules.plan import judges
+from rules.selecting import Selector
 from service.configuration import Configuration
 
 DAY_NS = 86_400 * 10**9
@@ -25,10 +25,10 @@ AHEAD_NS = 60 * DAY_NS
 def subjects_of(configuration: Configuration) -> Iterator[Subject]:
     """What routes are asked about every rule at every point that it judges."""
     facility = configuration.facility
+    selector = Selector(point for point in facility.points if point.retired_ns is None)
     for rule in configuration.rules:
-        for point in facility.points:
-            if point.retired_ns is None and judges(rule, point, facility):
-                yield subject_of(rule, point, facility)
+        for point in selector.judged(rule, facility):
+            yield subject_of(rule, point, facility)
 
 
 def warnings_of(configuration: Configuration, at: int) -> list[Problem]:

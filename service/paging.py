@@ -30,8 +30,9 @@ from facility.times import format_time
 from ingest.entries import ConfigurationBody
 from rules.ahead import OURS, as_told
 from rules.excursion import Excursion
-from rules.plan import Plan, judges
+from rules.plan import Plan
 from rules.rule import Rule
+from rules.selecting import judges
 from service.configuration import roster_from_entry
 from service.judging import Judge, Judges
 from service.settings_http import Http

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -21,30 +21,60 @@ from service.archive import JOURNAL, SERIES, Archive
 
 
 @dataclass(frozen=True, slots=True)
-class Seals:
-    """The days in order that are on disk as the journal says; what follows them is to be sealed."""
+class Said:
+    """What the journal says of sealed days: `bodies` by first and last entry, `whole` when all that it ever said is among them.
 
-    days: tuple[SealedDay, ...]
-    journalled: tuple[SealBody, ...]
+    It vouches for the days up to the position `newest`, -1 for none: each manifest has the hash of the one before, so who vouches for a day
+    vouches for all that it follows on.
+    """
 
-    @property
-    def upto(self) -> int:
-        """The last entry of the last of them; 0 for none."""
-        return self.days[-1].manifest.last if self.days else 0
+    bodies: Mapping[tuple[int, int], SealBody]
+    newest: int
+    whole: bool
+
+    def of(self, day: SealedDay) -> SealBody | None:
+        return self.bodies.get((day.manifest.first, day.manifest.last))
+
+    def doubts(self, day: SealedDay) -> bool:
+        """Whether it says something else of a day, or nothing though it says all."""
+        body = self.of(day)
+        return self.whole if body is None else body.sha256 != day.sha256
 
 
-def seals_of(journal: JournalReader, folder: Path) -> Seals:
-    """What the journal vouches for; raises JournalUnavailable."""
-    bodies = [body for entry in journal.entries(kinds=(SEAL,)) if isinstance(body := decode(entry), SealBody)]
-    said = {(body.first, body.last): body.sha256 for body in bodies}  # the newest counts: a restored data_dir seals again
-    days: list[SealedDay] = []
-    for day in sealed_days(folder):
-        manifest, before = day.manifest, days[-1] if days else None
-        follows = manifest.first == (before.manifest.last + 1 if before else 1) and manifest.before == (before.sha256 if before else "")
-        if not follows or said.get((manifest.first, manifest.last)) != day.sha256:
+def said_of(journal: JournalReader, days: Sequence[SealedDay], *, everything: bool = False) -> Said:
+    """What the journal says of the days on disk, in order; raises JournalUnavailable.
+
+    What it said in days that are sealed themselves is read where that is needed, or with `everything`: a night takes no longer after years.
+    """
+    said = Said({}, -1, whole=False)
+    for after in (0,) if everything else dict.fromkeys((journal.held_after, 0)):
+        entries = (decode(entry) for entry in journal.entries(after, kinds=(SEAL,)))
+        # Of two the newest counts: a data_dir that was restored seals again.
+        bodies = {(body.first, body.last): body for body in entries if isinstance(body, SealBody)}
+        known = Said(bodies, -1, whole=False)
+        newest = max((position for position, day in enumerate(days) if known.of(day) and not known.doubts(day)), default=-1)
+        said = Said(bodies, newest, whole=after == 0)
+        if newest >= 0 and all(follows(day, days[position - 1] if position else None) for position, day in enumerate(days[: newest + 1])):
             break
-        days.append(day)
-    return Seals(tuple(days), tuple(bodies))
+    return said
+
+
+def follows(day: SealedDay, before: SealedDay | None) -> bool:
+    """Whether a day follows on another one, or is the first."""
+    first, sha256 = (1, "") if before is None else (before.manifest.last + 1, before.sha256)
+    return day.manifest.first == first and day.manifest.before == sha256
+
+
+def vouched_for(journal: JournalReader, folder: Path) -> list[SealedDay]:
+    """The days in order that are on disk as the journal says; what follows them is to be sealed. Raises JournalUnavailable."""
+    days = sealed_days(folder)
+    said = said_of(journal, days)
+    found: list[SealedDay] = []
+    for day in days[: said.newest + 1]:
+        if not follows(day, found[-1] if found else None) or said.doubts(day):
+            break
+        found.append(day)
+    return found
 
 
 def seal_what_is_due(data_dir: Path, now: int | None = None, progress: Progress = unwatched, days_at_most: int = 1 << 30) -> list[SealBody]:
@@ -59,7 +89,7 @@ def seal_what_is_due(data_dir: Path, now: int | None = None, progress: Progress 
         facilities = [archive.facility_of(body) for _, body in archive.configurations]
         max_late_ns = max((point.max_late_ns for facility in facilities for point in facility.points), default=0)
         horizon = (archive.head.at if now is None else now) - max_late_ns
-        before = (seals_of(journal, folder).days or (None,))[-1]
+        before = (vouched_for(journal, folder) or (None,))[-1]
         ids = {number: point for point, number in archive.number_of.items()}
         while len(found) < days_at_most:
             first = journal.entry(before.manifest.last + 1 if before else 1)
@@ -90,9 +120,10 @@ def let_go(data_dir: Path, pause: Callable[[], bool]) -> int:
     says whether to stop. Raises JournalUnavailable, SeriesUnavailable, OSError.
     """
     with closing(JournalReader(data_dir / JOURNAL)) as journal:
-        upto = seals_of(journal, data_dir / FOLDER).upto
-    if not upto:
+        sealed = vouched_for(journal, data_dir / FOLDER)
+    if not sealed:
         return 0
+    upto = sealed[-1].manifest.last
     with closing(Series(data_dir / SERIES)) as series:
         if series.cursor() >= upto:
             while series.let_go(upto) and not pause():

@@ -14,7 +14,7 @@ from alerts.signals import Beacon, Standing
 from alerts.store import StateStore, StateUnavailable
 from facility.own import DELIVERIES_FAILING, own_points
 from facility.secret import Secret
-from rules.plan import matches
+from rules.selecting import matches
 from service.beacon import Publisher
 from service.clock import Clock
 from service.outbox import Outbox

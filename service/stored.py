@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 from facility.reading import Readings
 from ingest.entries import INGEST, ingest_body
 from ingest.journal import Entry, JournalReader
-from ingest.series import SeriesReader
+from ingest.measured import Measured
+from ingest.series import HOUR_NS, SeriesReader
 from service.readers import Readers
 
 SLICE_ROWS = 65_536
 """So many readings of a point are given at a time."""
+LOOK_NS = 3 * 24 * HOUR_NS
+LOOK_ROWS = 262_144
+"""So long a time, and of sealed days so many readings, are looked at at a time."""
 SLICE = 4096
 """So many entries are decoded at once."""
 _NO_SEQUENCE = b"\xff" * 8
@@ -70,6 +74,23 @@ class StoredReadings:
         # What was written to the series after its cursor was read stands in both; no two readings of a point have one time.
         _, unique = np.unique(both.time, return_index=True)
         return both.take(unique[:count])
+
+    def measured(self, point: int, start: int, end: int) -> Iterator[Measured]:
+        """What was measured of a point with start <= time < end, some days at a time and each time once."""
+        with self._series.borrowed() as series:
+            cursor, sealed = series.cursor(), min(end, max(start, series.sealed_before()))
+        while start < sealed and len(readings := self.first(point, LOOK_ROWS, start, sealed)):
+            yield Measured.of(readings)
+            start = int(readings.time[-1]) + 1
+        for first in range(max(start, sealed), end, LOOK_NS):
+            with self._series.borrowed() as series:
+                yield series.measured(point, first, min(first + LOOK_NS, end), cursor)
+        with self._lock:
+            self._catch_up(cursor)
+            pieces = [piece.after(cursor) for piece in self._pieces]
+        for piece in pieces:
+            own = piece.readings.take(np.flatnonzero(piece.readings.point == point))
+            yield Measured.of(own.take(np.argsort(own.time))).within(max(start, sealed), end)
 
     def slices(self, point: int, start: int | None = None) -> Iterator[Readings]:
         """All readings of a point number from `start` on in time order, SLICE_ROWS at a time."""

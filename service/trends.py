@@ -36,7 +36,9 @@ class StoredTrends:
                 continue
             # of a slow point no more buckets than readings, or there would be holes
             most = (end - start) // point.period_ns if point.period_ns else number
-            buckets = bucketed(_slices(readings, shown.number_of[id], start, end), start, end, int(np.clip(most, 1, number)))
+            of = shown.number_of[id]
+            pieces = self._stored.measured(of, start, end) if point.derived is None else _slices(readings, of, start, end)
+            buckets = bucketed(pieces, start, end, int(np.clip(most, 1, number)))
             spans = _spans(occupancy.for_limits[shown.row_of[point.place]], start, end)
             limits = (LimitSpan(low, high, shown.limits.of(id, code)) for low, high, code in spans)
             found.append(PointTrend(id, buckets, tuple(limits)))

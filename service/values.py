@@ -10,11 +10,12 @@ from typing import Any
 from facility.document import parse_document
 from facility.durations import Duration
 from facility.limits import LEVELS, LimitTable
-from facility.site import OCCUPANCIES, Facility, Point
+from facility.site import OCCUPANCIES, Point
 from facility.times import format_time
 from ingest.entries import Changed
-from rules.plan import matches, states_of
+from rules.plan import states_of
 from rules.rule import Bound, Rule, Selection
+from rules.selecting import matches
 from service.judging import Judge
 
 Values = dict[str, dict[str, str]]
@@ -34,8 +35,11 @@ def values_of(entry: Mapping[str, Any], judge: Judge) -> Values:
         found[f"system {system.id}"] = _fields(system)
     for place in facility.places:
         found[f"{'zone' if place.parent else 'room'} {place.id}"] = _fields(place)
+    units: dict[str, set[str]] = {}
+    for point in facility.points:
+        units.setdefault(point.quantity, set()).add(point.unit)
     for rule in rules:
-        found[f"rule {rule.id}"] = rule_values(rule, facility)
+        found[f"rule {rule.id}"] = rule_values(rule, units)
     for point in facility.points:
         found[point.id] = _fields(point) | (table_values(tables["limits"], point) if "limits" in tables else {})
     main = document(entry, str(entry["main"]))
@@ -90,10 +94,10 @@ def line_of(changed: Changed) -> str:
     return f"{what}: new: {new}" if new else f"{what}: gone, was: {old}"
 
 
-def rule_values(rule: Rule, facility: Facility) -> dict[str, str]:
-    """The values of a rule; its limits with their unit where all points of their quantity have the same one."""
+def rule_values(rule: Rule, units_of: Mapping[str, set[str]]) -> dict[str, str]:
+    """The values of a rule; its limits with their unit where all points of their quantity have the same one, by `units_of`."""
     found = _fields(rule)
-    units = {point.unit for point in facility.points if point.quantity in rule.select.quantity} if rule.select.quantity else set()
+    units = set().union(*(units_of.get(quantity, set()) for quantity in rule.select.quantity))
     if len(units) != 1 or units == {"1"}:
         return found
     for side in ("above", "below", "deadband"):

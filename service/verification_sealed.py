@@ -13,7 +13,7 @@ import numpy as np
 
 from facility.reading import Readings
 from ingest.conservation import totals
-from ingest.entries import INGEST, SEAL, SealBody, decode, ingest_body, readings_of
+from ingest.entries import INGEST, ingest_body, readings_of
 from ingest.flaw import Flaw, Flaws, Progress
 from ingest.journal_entry import Head, JournalUnavailable
 from ingest.journal_files import files_of
@@ -21,6 +21,7 @@ from ingest.journal_reader import JournalReader
 from ingest.sealed import FOLDER, SealedDay, SealedDays, sealed_days
 from ingest.sealing import CannotSeal, read_again
 from service.archive import JOURNAL
+from service.sealing import Said, said_of
 
 
 @dataclass(slots=True)
@@ -41,18 +42,17 @@ def inspect_sealed(data_dir: Path, everything: bool, progress: Progress) -> Seal
     report = SealedReport()
     try:
         with closing(JournalReader(data_dir / JOURNAL)) as journal:
-            bodies = [body for entry in journal.entries(kinds=(SEAL,)) if isinstance(body := decode(entry), SealBody)]
-            said = {(body.first, body.last): body for body in bodies}
             days = sealed_days(data_dir / FOLDER)
+            said = said_of(journal, days, everything=everything)
             _compare(journal, days, said, report)
     except (JournalUnavailable, OSError) as error:
         report.flaws.add(Flaw(str(error), file=FOLDER))
         return report
-    if not days and not said:
+    if not days and not said.bodies:
         return None
     files = files_of(data_dir / JOURNAL)
     there = {(day.manifest.first, day.manifest.last) for day in days}
-    for body in said.values():
+    for body in said.bodies.values():
         if (body.first, body.last) not in there:
             if not files or body.first < files[0][0]:
                 report.flaws.add(Flaw("its manifest is not there, and its entries are in no file of the journal", file=f"{body.day}.json"))
@@ -64,12 +64,12 @@ def inspect_sealed(data_dir: Path, everything: bool, progress: Progress) -> Seal
     return report
 
 
-def _compare(journal: JournalReader, days: list[SealedDay], said: dict[tuple[int, int], SealBody], report: SealedReport) -> None:
+def _compare(journal: JournalReader, days: list[SealedDay], said: Said, report: SealedReport) -> None:
     """Manifests against the journal's entries, and against each other."""
     for position, day in enumerate(days):
-        manifest, name = day.manifest, f"{FOLDER}/{day.manifest.day}.json"
-        body = said.get((manifest.first, manifest.last))
-        if body is None and position < len(days) - 1:
+        name = f"{FOLDER}/{day.manifest.day}.json"
+        body, sure = said.of(day), -1 if said.whole else said.newest
+        if body is None and sure < position < len(days) - 1:
             report.flaws.add(Flaw("the journal does not say that this day was sealed", file=name))
         elif body is not None and body.sha256 != day.sha256:
             report.flaws.add(Flaw(f"its hash is {day.sha256[:16]}…, the journal says {body.sha256[:16]}…: it was altered", file=name))

@@ -15,8 +15,8 @@ from facility.problems import ConfigurationError
 from ingest.entries import INGEST, ingest_body, readings_of
 from ingest.message import Message
 from ingest.sums import OWN_READINGS
-from rules.plan import matches
 from rules.rule import Selection
+from rules.selecting import matches
 from service.clock import SystemClock
 from service.configuration import Configuration, load_configuration
 from service.judging import judging_from_entry

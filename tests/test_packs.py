@@ -14,7 +14,7 @@ from facility.own import own_points
 from facility.problems import ConfigurationError
 from rules.coverage import coverage_of
 from rules.packs import PREFIX, pack_text, packs
-from rules.plan import judges
+from rules.selecting import judges
 from service.cli import main
 from service.configuration import Configuration, load_configuration
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -18,23 +19,28 @@ from facility.times import format_time
 from ingest.entries import FILE, INGEST, SEAL, FileBody, encode
 from ingest.journal import Entry, JournalReader
 from ingest.journal_files import file_from, files_of
-from ingest.sealed import FOLDER, sealed_days
+from ingest.sealed import FOLDER, SealedDays, sealed_days
 from ingest.series import SeriesReader
 from service.cli import main
 from service.continuity.restore import restore, write_series
-from service.sealing import let_go, seal_what_is_due, seals_of
+from service.sealing import let_go, said_of, seal_what_is_due, vouched_for
 from tests.support.archive_data import SECOND_NS, START
 from tests.support.installation import Paging
-from tests.support.verifying import flip, report
+from tests.support.verifying import flip, report, verify
 
 DAY_NS = 86_400 * SECOND_NS
 
 
 def days(folder: Path, count: int, *, files: bool = True, seed: int = 1) -> Paging:
     """Some readings a day, some of them late, for so many days; a journal file for each."""
-    chance = random.Random(seed)
     place = Paging(folder)
-    for day in range(count):
+    go_on(place, range(count), files=files, chance=random.Random(seed))
+    return place
+
+
+def go_on(place: Paging, numbers: range, *, files: bool = True, chance: random.Random) -> None:
+    """Further days."""
+    for day in numbers:
         place.at = max(place.at, START + day * DAY_NS)
         if day and files:
             assert place.journal.begin_file(FILE, lambda before: encode(FileBody(before)), place.at)
@@ -53,7 +59,6 @@ def days(folder: Path, count: int, *, files: bool = True, seed: int = 1) -> Pagi
             place.write_series()
     place.step()
     place.write_series()
-    return place
 
 
 def seal(place: Paging, now: int | None = None) -> int:
@@ -201,6 +206,33 @@ def test_a_sealed_day_that_was_changed_is_named(place: Paging, what: str) -> Non
     assert any(words in str(flaw) for flaw in document["sealed"]["flaws"])
 
 
+def test_seals_that_are_sealed_themselves_are_vouched_for_by_the_chain(place: Paging, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert seal(place) == 3
+    let_go(place.data_dir, lambda: False)
+    go_on(place, range(39, 77), chance=random.Random(2))
+    assert seal(place) == 38
+    let_go(place.data_dir, lambda: False)
+    with closing(JournalReader(place.data_dir / "journal.db")) as reader:
+        assert reader.held_after > 0
+        whole = said_of(reader, sealed_days(place.data_dir / FOLDER), everything=True)
+
+        def unread(*asked: object) -> None:
+            raise AssertionError("a night looks into no sealed day for that")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SealedDays, "entries", unread)
+            found = vouched_for(reader, place.data_dir / FOLDER)
+        assert len(found) == len(whole.bodies) == 41
+        assert whole.newest == 40
+    assert report(place.data_dir)["ok"]
+    assert json.loads(verify(place.data_dir, "--all", "--json").stdout)["ok"]
+    first = place.data_dir / FOLDER / f"{found[0].manifest.day}.json"
+    first.write_text(first.read_text().replace('"readings": ', '"readings": 1'))
+    with closing(JournalReader(place.data_dir / "journal.db")) as reader:
+        assert not vouched_for(reader, place.data_dir / FOLDER)
+    assert not report(place.data_dir)["ok"]
+
+
 def test_a_backup_goes_over_the_boundary_and_what_is_restored_is_sealed_again(place: Paging, tmp_path: Path) -> None:
     seal(place)
     let_go(place.data_dir, lambda: False)
@@ -210,7 +242,7 @@ def test_a_backup_goes_over_the_boundary_and_what_is_restored_is_sealed_again(pl
     assert entries_of(tmp_path / "restored") == before
     assert "3 days not there whose entries are in the journal" in run("verify", "--data-dir", str(tmp_path / "restored"))
     with closing(JournalReader(tmp_path / "restored" / "journal.db")) as reader:
-        assert not seals_of(reader, tmp_path / "restored" / FOLDER).days
+        assert not vouched_for(reader, tmp_path / "restored" / FOLDER)
     assert len(seal_what_is_due(tmp_path / "restored", place.at)) == 3
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from facility.facility_file import load_facility
 from facility.limits import shipped
 from facility.site import Design, Facility, Place, Point, Site
-from rules.plan import matches
 from rules.rule import Rule
 from rules.rules_file import load_rules
+from rules.selecting import matches
 from simulators.chunk import COLUMNS, DUPLICATE, GARBLED, READING, Chunk
 from simulators.cleanroom import Simulation
 from simulators.scenario import Measuring, Scenario, load_scenario, parse_scenario

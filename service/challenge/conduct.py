@@ -9,8 +9,8 @@ from pathlib import Path
 from facility.reading import QUALITIES
 from facility.site import SECOND_NS, Point
 from facility.wire import Published
-from rules.plan import OF_INSTRUMENTS, watched, within_ns
 from rules.rule import Rule
+from rules.selecting import OF_INSTRUMENTS, watched, within_ns
 from service.challenge.ahead import challenge_ahead
 from service.challenge.compared import Findings, outcome_of
 from service.challenge.drivers import DRIVERS, OF_PLACES, ON_ARRIVAL, made, subjects

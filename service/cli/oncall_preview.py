@@ -20,8 +20,9 @@ from facility.document import did_you_mean, one_of
 from facility.site import OCCUPANCIES, Point
 from facility.times import format_time
 from rules.excursion import Excursion
-from rules.plan import judges, plan_of
+from rules.plan import plan_of
 from rules.rule import Rule
+from rules.selecting import judges
 from service import records
 from service.cli.listing import local_time
 from service.cli.lookups import span_of, time_of

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from rules.plan import judges, watched
 from rules.rule import Bound, Rule
+from rules.selecting import Selector, watched
 from service.cli.listing import Column, Listing, out_option
 from service.cli.options import config_option, json_option
 from service.configuration import Configuration, load_configuration
@@ -56,9 +56,10 @@ def list_rules(config: Path, language: str, out: Path | None, as_json: bool) -> 
 
 
 def _rows(configuration: Configuration, language: str) -> Iterator[tuple[Any, ...]]:
+    facility = configuration.facility
+    selector = Selector(point for point in facility.points if point.retired_ns is None)
     for rule in configuration.rules:
-        facility = configuration.facility
-        points = [point.id for point in facility.points if point.retired_ns is None and judges(rule, point, facility)]
+        points = [point.id for point in selector.judged(rule, facility)]
         if rule.kind == "state":
             points = [facility.state_points[place.id].id for place in watched(rule, facility)]
         texts = (texts.get(language) or texts.get("en", "") for texts in (rule.cause, rule.consequence, rule.text))
