@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from alerts.audit import SYSTEM
-from alerts.escalation import QUEUE, Escalation
-from alerts.flags import ACCEPTED, ALREADY, REFUSED, UNKNOWN, Answer, Flags
-from alerts.group_page import headed, lead
-from alerts.groups import GROUPS, Group, Groups, groups_of
-from alerts.levels import RANK
-from alerts.lifecycle import (
+from alerts.duty.load import LimitsAt
+from alerts.escalation.escalation import QUEUE, Escalation
+from alerts.lifecycle.flags import ACCEPTED, ALREADY, REFUSED, UNKNOWN, Answer, Flags
+from alerts.lifecycle.group_page import headed, lead
+from alerts.lifecycle.groups import GROUPS, Group, Groups, groups_of
+from alerts.lifecycle.levels import RANK
+from alerts.lifecycle.lifecycle import (
     ACKNOWLEDGE,
     FALL,
     LATCH,
@@ -27,11 +27,11 @@ from alerts.lifecycle import (
     UNSHELVE,
     Alarm,
 )  # fmt: skip
-from alerts.load import LimitsAt
-from alerts.page import Page, encode
-from alerts.standing import Moment, Standing
-from alerts.store import StateStore
-from ingest.entries import ActionBody, DeliveryBody
+from alerts.lifecycle.standing import Moment, Standing
+from alerts.pages.page import Page, encode
+from alerts.record.audit import SYSTEM
+from alerts.record.store import StateStore
+from ingest.journal.entries import ActionBody, DeliveryBody
 from rules.excursion import Excursion
 from rules.rule import Rule
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alerts.record.store import StateStore
 from alerts.resumption import KEY
-from alerts.store import StateStore
 from facility.times import format_time
-from ingest.flaw import Flaw, Flaws
-from ingest.journal import read_only
+from ingest.journal.flaw import Flaw, Flaws
+from ingest.journal.journal import read_only
 
 DIFFERENCES_MAX = 500
 _OWN = ("format", "newest", "newest_cursor", "under_way", "sums", KEY)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 
 from alerts.alarms import Answer
-from alerts.audit import SYSTEM, AuditTrail
-from alerts.drills import DRILL, SWAP, TESTS, drills
-from alerts.lifecycle import ACKNOWLEDGE
-from alerts.replies import hear
-from alerts.store import StateStore
+from alerts.duty.replies import hear
+from alerts.escalation.drills import DRILL, SWAP, TESTS, drills
+from alerts.lifecycle.lifecycle import ACKNOWLEDGE
+from alerts.record.audit import SYSTEM, AuditTrail
+from alerts.record.store import StateStore
 from facility.times import format_time
-from ingest.entries import ActionBody
-from ingest.journal import Entry
+from ingest.journal.entries import ActionBody
+from ingest.journal.journal import Entry
 
 MISSED = "on-call test missed"
 

@@ -8,25 +8,27 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from alerts import checkpoint
 from alerts.alarms import Alarms, Answer
-from alerts.audit import SYSTEM, AuditTrail
-from alerts.clocks import Clocks
 from alerts.duties import Duties
-from alerts.judgement import Judgement
-from alerts.kept import lives_from, lives_text, sums_from, sums_text
-from alerts.lifecycle import PUT_BACK, TAKE_OUT
-from alerts.outages import outages_by_number
+from alerts.judging import checkpoint
+from alerts.judging.clocks import Clocks
+from alerts.judging.judgement import Judgement
+from alerts.judging.outages import outages_by_number
+from alerts.judging.rewind import BEGINNING
+from alerts.judging.stays import Stays
+from alerts.judging.stretch import Stretch
+from alerts.lifecycle.lifecycle import PUT_BACK, TAKE_OUT
+from alerts.lifecycle.standing import Moment
+from alerts.lifecycle.surroundings import Site
+from alerts.record.audit import SYSTEM, AuditTrail
+from alerts.record.kept import lives_from, lives_text, sums_from, sums_text
+from alerts.record.signing import reasons_of
+from alerts.record.store import StateStore, StateUnavailable
 from alerts.remarks import Remarks
-from alerts.rewind import BEGINNING
-from alerts.signing import reasons_of
-from alerts.standing import Moment
-from alerts.stays import Stays
-from alerts.store import StateStore, StateUnavailable
-from alerts.stretch import Stretch
-from alerts.surroundings import Site
 from facility.reading import Readings
-from ingest.entries import (
+from ingest.admission.intake import Sums
+from ingest.admission.readmission import READMITTED
+from ingest.journal.entries import (
     ACTION,
     CHECKPOINT,
     CONFIGURATION,
@@ -50,11 +52,9 @@ from ingest.entries import (
     ingest_body,
     readings_of,
 )  # fmt: skip
-from ingest.intake import Sums
-from ingest.journal import Entry, JournalReader
+from ingest.journal.journal import Entry, JournalReader
 from ingest.lives import BORN, DIED, GAP, Lives
-from ingest.readmission import READMITTED
-from ingest.recollection import Recollection
+from ingest.series.recollection import Recollection
 from rules.ahead import as_told
 from rules.engine import RAISED, Finding
 from rules.excursion import CURRENT, Excursion

@@ -12,19 +12,19 @@ from pathlib import Path
 import msgspec
 
 from alerts.alarms import Alarms
-from alerts.audit import broken_rows
 from alerts.comparison import AUDIT, Reworded, both_of, compare_pages, compare_progress, compare_table, compare_tables
 from alerts.ledger import Ledger, PlanOf
+from alerts.record.audit import broken_rows
+from alerts.record.signing import is_signed_over
+from alerts.record.store import StateStore, StateUnavailable
 from alerts.resumption import Checkpoint, Proven, leave
-from alerts.signing import is_signed_over
-from alerts.store import StateStore, StateUnavailable
 from facility.problems import ConfigurationError
-from ingest.entries import CONFIGURATION, STEP, decode
-from ingest.flaw import Flaw, Flaws, Progress, unwatched
-from ingest.journal import Entry, JournalReader, read_only
-from ingest.recollection import Recollection
-from ingest.resumed import ResumedSeries
-from ingest.series import Series, SeriesReader
+from ingest.journal.entries import CONFIGURATION, STEP, decode
+from ingest.journal.flaw import Flaw, Flaws, Progress, unwatched
+from ingest.journal.journal import Entry, JournalReader, read_only
+from ingest.series.recollection import Recollection
+from ingest.series.resumed import ResumedSeries
+from ingest.series.series import Series, SeriesReader
 
 
 @dataclass(slots=True)

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from alerts.alarms import Answer
-from alerts.audit import AuditTrail
-from alerts.signing import as_signed
-from alerts.store import StateStore
-from ingest.entries import RecordBody
-from ingest.journal import Entry
+from alerts.record.audit import AuditTrail
+from alerts.record.signing import as_signed
+from alerts.record.store import StateStore
+from ingest.journal.entries import RecordBody
+from ingest.journal.journal import Entry
 from rules.excursion import CURRENT, Excursion
 
 COMMENT, ASSESS, CLOSE, REOPEN, REVIEW = "comment", "assess", "close", "reopen", "review audit"

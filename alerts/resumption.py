@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from alerts.store import StateStore, StateUnavailable
-from ingest.entries import CHECKPOINT, INGEST, CheckpointBody, decode
-from ingest.flaw import Flaw, Flaws
-from ingest.journal import Entry, JournalReader, read_only
+from alerts.record.store import StateStore, StateUnavailable
+from ingest.journal.entries import CHECKPOINT, INGEST, CheckpointBody, decode
+from ingest.journal.flaw import Flaw, Flaws
+from ingest.journal.journal import Entry, JournalReader, read_only
 
 FOLDER = "checkpoints"
 _NAME = re.compile(r"(\d{12})\.db")

@@ -11,7 +11,7 @@ from benchmarks.bench import Bench
 from benchmarks.figure import Figure, Limit, ratio, spread
 from benchmarks.history import Installation
 from benchmarks.plant import ROOM_POINTS, site
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 
 STEP_MS_MAX = 15.0
 DERIVED = 100

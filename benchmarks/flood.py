@@ -14,10 +14,10 @@ from benchmarks.history import Installation
 from benchmarks.plant import DELAY_S, site
 from dashboards.monitor import AlarmQuery
 from facility.site import Facility
-from ingest.entries import ACTION, ActionBody, encode
-from service import records
-from service.judging import Judges
-from service.paging import Paging
+from ingest.journal.entries import ACTION, ActionBody, encode
+from service.configuration.judging import Judges
+from service.pages.paging import Paging
+from service.stored import records
 
 STORM_S_MAX = 10.0
 LIST_MS_MAX = 200.0

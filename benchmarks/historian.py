@@ -24,10 +24,10 @@ from historian.influx import Influx
 from historian.progress import FILE, Progress
 from historian.sender import Writes
 from historian.target import Target
-from ingest.broker import mosquitto_binary
+from ingest.mqtt.broker import mosquitto_binary
 from service.clock import SystemClock
-from service.configuration import Configuration, load_configuration
-from service.feeding import DataDir, side_by_side
+from service.configuration.configuration import Configuration, load_configuration
+from service.historian.feeding import DataDir, side_by_side
 from service.pipeline import Pipeline
 from tests.support.influx import BINARY
 from tests.support.influx import Influx as Server

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from alerts.alarms import Alarms
 from alerts.ledger import NEWEST_EVERY, Applied, Ledger
-from alerts.store import StateStore
+from alerts.record.store import StateStore
 from benchmarks.plant import SECOND_NS, rounds, severely
-from ingest.entries import CONFIGURATION, INGEST, STEP, ConfigurationBody, IngestBody, StepBody, encode
-from ingest.journal import Journal
-from ingest.recollection import Recollection
-from ingest.series import Series
+from ingest.journal.entries import CONFIGURATION, INGEST, STEP, ConfigurationBody, IngestBody, StepBody, encode
+from ingest.journal.journal import Journal
+from ingest.series.recollection import Recollection
+from ingest.series.series import Series
 from service.clock import SystemClock
-from service.configuration import Configuration
-from service.judging import plan_from_entry
+from service.configuration.configuration import Configuration
+from service.configuration.judging import plan_from_entry
 from service.stepping import Stepper
 
 START_NS = 1_700_000_000 * SECOND_NS

@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmarks.bench import Bench
 from benchmarks.figure import Figure, spread
-from ingest.entries import INGEST, IngestBody, encode, ingest_body, readings_of
-from ingest.journal import Journal
+from ingest.journal.entries import INGEST, IngestBody, encode, ingest_body, readings_of
+from ingest.journal.journal import Journal
 
 SIZES = (1, 10, 1000)
 

@@ -16,9 +16,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from benchmarks.bench import Bench
 from benchmarks.figure import Figure, Limit
 from facility.wire import Published, encode_reading, topic_of
-from ingest.broker import mosquitto_binary
+from ingest.mqtt.broker import mosquitto_binary
 from service.clock import SystemClock
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 from service.pipeline import Pipeline
 from tests.support.webhook import webhook_server
 

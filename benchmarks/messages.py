@@ -18,13 +18,13 @@ from benchmarks.bench import Bench
 from benchmarks.figure import Figure, Limit, number, ratio, spread
 from benchmarks.plant import rounds, site
 from facility.wire import Published, encode_reading, encode_readings, topic_of
-from ingest.broker import EmbeddedBroker, mosquitto_binary
-from ingest.intake import Intake
-from ingest.journal import Journal
-from ingest.link import Connection
-from ingest.series import Series
-from ingest.session import Session
-from service.configuration import Configuration
+from ingest.admission.intake import Intake
+from ingest.journal.journal import Journal
+from ingest.mqtt.broker import EmbeddedBroker, mosquitto_binary
+from ingest.mqtt.link import Connection
+from ingest.mqtt.session import Session
+from ingest.series.series import Series
+from service.configuration.configuration import Configuration
 
 SHARE_MIN = 0.8
 TOPICS = "renrum/bench/r0/+"

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from alerts.excursion_file import read_excursions
+from alerts.judging.excursion_file import read_excursions
 from benchmarks.bench import Bench
 from benchmarks.figure import Figure, Limit, spread
 from benchmarks.plant import DELAY_S, KINDS, SECOND_NS, raised_by_limits, rounds

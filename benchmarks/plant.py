@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facility.reading import BAD
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 
 SECOND_NS = 10**9
 PERIOD_NS = SECOND_NS

@@ -19,7 +19,7 @@ from benchmarks.history import Installation, lived
 from benchmarks.plant import DELAY_S, KINDS, ROOM_POINTS, raised_by_limits, site
 from benchmarks.step import STEP_MS_MAX, installation, long_history
 from rules.plan import plan_of
-from service.configuration import Configuration, judging_from_entry, load_configuration
+from service.configuration.configuration import Configuration, judging_from_entry, load_configuration
 
 ROOM_RULES = 30
 READS_MAX = 3.0

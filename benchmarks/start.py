@@ -13,7 +13,7 @@ from benchmarks.bench import Bench
 from benchmarks.figure import Figure, Limit, spread
 from benchmarks.step import installation, long_history
 from service.clock import SystemClock
-from service.configuration import load_configuration
+from service.configuration.configuration import load_configuration
 from service.pipeline import Pipeline
 
 START_S_MAX = 30.0

@@ -10,7 +10,7 @@ from benchmarks.bench import Bench
 from benchmarks.figure import Figure, Limit, spread
 from benchmarks.history import Installation, lived
 from benchmarks.plant import DELAY_S, raised_by_limits, site
-from service.configuration import Configuration
+from service.configuration.configuration import Configuration
 
 STEP_MS_MAX = 50.0
 GROWTH_MAX = 1.2

@@ -18,10 +18,10 @@ from benchmarks.plant import SECOND_NS, rounds
 from dashboards.console.room_page import BUCKETS
 from dashboards.trend import bucketed
 from facility.reading import Readings
-from ingest.journal import Journal, JournalReader
-from ingest.series import HOUR_NS, PACKED_FROM_BYTES, Series, SeriesReader
-from service.readers import Readers
-from service.stored import StoredReadings
+from ingest.journal.journal import Journal, JournalReader
+from ingest.series.series import HOUR_NS, PACKED_FROM_BYTES, Series, SeriesReader
+from service.stored.readers import Readers
+from service.stored.readings import StoredReadings
 
 POINTS = 10
 START_NS = 1_700_000_400 * SECOND_NS // HOUR_NS * HOUR_NS

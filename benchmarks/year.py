@@ -23,9 +23,9 @@ from alerts.resumption import FOLDER, Proven, leave
 from benchmarks.bench import machine
 from benchmarks.history import START_NS, Installation, ingest_body_of
 from benchmarks.plant import SECOND_NS, rounds, site
-from ingest.entries import CHECKPOINT, FILE, INGEST, SEAL, CheckpointBody, FileBody, encode
-from service.configuration import Configuration, load_configuration
-from service.sealing import let_go, seal_what_is_due
+from ingest.journal.entries import CHECKPOINT, FILE, INGEST, SEAL, CheckpointBody, FileBody, encode
+from service.configuration.configuration import Configuration, load_configuration
+from service.proof.sealing import let_go, seal_what_is_due
 
 DAY_S = 86_400
 FIRST_MIDNIGHT_S = -START_NS // SECOND_NS % DAY_S

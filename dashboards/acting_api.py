@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from alerts import lifecycle
+from alerts.lifecycle import lifecycle
 from alerts.people.permissions import ACKNOWLEDGE, OCCUPANCY, OUT_OF_SERVICE, RESET, SHELVE
 from dashboards import answers
 from dashboards.asked import AcknowledgeBody, AlarmAsked, Asked, By, Instant, plain_text

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
-from alerts.kpis import Kpis
+from alerts.lifecycle.kpis import Kpis
 from dashboards import monitor as m
 from dashboards.asked import AlarmState
 from facility.times import format_time

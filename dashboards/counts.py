@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from alerts.kpis import Kpis
+from alerts.lifecycle.kpis import Kpis
 from historian.vitals import HistorianVitals
 from ingest.histogram import Distribution
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from starlette.requests import Request
 
 from alerts.alarms import Answer as Outcome
-from alerts.drills import Drill
+from alerts.escalation.drills import Drill
 from alerts.people.permissions import ACKNOWLEDGE, DRILL, READ, SWAP
 from dashboards.answers import Answer, Time, time_text
 from dashboards.asked import AcknowledgeBody, Asked, By, Instant, plain_text

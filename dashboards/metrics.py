@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from alerts.kpis import Kpis
+from alerts.lifecycle.kpis import Kpis
 from dashboards.counts import (
     Counts,
     IngestCounts,
@@ -28,7 +28,7 @@ from dashboards.counts import (
 from dashboards.monitor import POINT_STATES, STANDING, Identity, Monitor
 from dashboards.traffic import Traffic
 from historian.vitals import HistorianVitals
-from ingest.admission import REASONS
+from ingest.admission.admission import REASONS
 from ingest.arrivals import Reason
 from ingest.histogram import Distribution
 

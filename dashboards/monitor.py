@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from alerts.kpis import Kpis
-from alerts.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, RETURNED, UNACKNOWLEDGED
+from alerts.lifecycle.kpis import Kpis
+from alerts.lifecycle.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, RETURNED, UNACKNOWLEDGED
 from dashboards.counts import Counts
 from dashboards.verdict import Verdict
-from ingest.readmission import Readmitted, Wanted
+from ingest.admission.readmission import Readmitted, Wanted
 from rules.excursion import Excursion
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dashboards.asked import By, Instant, Nothing, plain_text
 from dashboards.monitor import Monitor
 from dashboards.operation import PREFIX, Operation
 from dashboards.problems_json import ProblemError
-from ingest.readmission import DUPLICATE, REFUSED, STORED, TERMS, Outcome, Readmitted, wanted_of
+from ingest.admission.readmission import DUPLICATE, REFUSED, STORED, TERMS, Outcome, Readmitted, wanted_of
 
 SHOWN = 1000
 """So many records are named in an answer; the counts are of all."""

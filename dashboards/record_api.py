@@ -25,7 +25,7 @@ from dashboards.people_bodies import Password
 from dashboards.problems_json import ProblemError
 from facility.secret import Secret
 from facility.times import format_time
-from ingest.entries import RecordBody
+from ingest.journal.entries import RecordBody
 from rules.excursion import Excursion
 
 Meaning = Literal["authorship", "review", "approval", "responsibility"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dashboards.monitor import LimitInForce
 from facility.reading import BAD, Readings
-from ingest.measured import Measured
+from ingest.series.measured import Measured
 
 
 @dataclass(frozen=True, slots=True)

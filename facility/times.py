@@ -83,6 +83,11 @@ def format_time(time: int) -> str:
     return f"{whole:%Y-%m-%dT%H:%M:%S}{decimals}Z"
 
 
+def local_time(time: int, zone: ZoneInfo) -> str:
+    """A time (ns UTC) as people of a zone write it, to the second."""
+    return f"{datetime.fromtimestamp(time // 10**9, UTC).astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+
 def epoch_ns(number: int | float | Decimal) -> int:
     """An epoch time as int ns UTC, its unit known by magnitude: below 1e11 s, 1e14 ms, 1e17 µs, else ns.
 

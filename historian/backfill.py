@@ -17,8 +17,8 @@ from historian.register import Register
 from historian.sender import Sender
 from historian.stretches import KINDS
 from historian.windows import HOUR_NS, MINUTE_NS, Windows, summed_up, window_batches
-from ingest.entries import CONFIGURATION, gathered, ingest_body
-from ingest.journal import Entry
+from ingest.journal.entries import CONFIGURATION, gathered, ingest_body
+from ingest.journal.journal import Entry
 
 ENTRIES = 512
 DAY_NS = 24 * HOUR_NS

@@ -12,8 +12,8 @@ from facility.reading import SPOILT, Readings
 from facility.recording.chunk import Chunk, StateRow
 from facility.site import Facility
 from historian.wanted import Wanted
-from ingest.entries import CONFIGURATION, ConfigurationBody, State, decode, ingest_body, readings_of
-from ingest.journal import Entry
+from ingest.journal.entries import CONFIGURATION, ConfigurationBody, State, decode, ingest_body, readings_of
+from ingest.journal.journal import Entry
 
 CHUNK_ROWS = 65_536
 RECEIVED_QUALITY = SPOILT - 1

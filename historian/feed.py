@@ -20,9 +20,9 @@ from historian.register import Register
 from historian.sender import Sender, Writes
 from historian.stretches import Stretch, Stretches
 from historian.windows import MINUTE_NS
-from ingest.entries import INGEST, ConfigurationBody, gathered, ingest_body
-from ingest.journal import Entry, JournalReader
-from ingest.series import SeriesReader
+from ingest.journal.entries import INGEST, ConfigurationBody, gathered, ingest_body
+from ingest.journal.journal import Entry, JournalReader
+from ingest.series.series import SeriesReader
 
 FORMAT = 1
 """Of what is written: a version that writes other lines from the same journal gets another number, and writes all of them again."""

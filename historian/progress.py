@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingest.journal import read_only
+from ingest.journal.journal import read_only
 
 FILE = "historian.db"
 _SCHEMA = """

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from facility.reading import Readings
 from historian.windows import MINUTE_NS
-from ingest.entries import INGEST, ingest_body, readings_of
-from ingest.journal import JournalReader
-from ingest.series import NO_TIME, SeriesReader, SeriesUnavailable
+from ingest.journal.entries import INGEST, ingest_body, readings_of
+from ingest.journal.journal import JournalReader
+from ingest.series.series import NO_TIME, SeriesReader, SeriesUnavailable
 
 KEPT_NS = 2 * MINUTE_NS
 """Readings that came in so long are kept in memory even when the series has them: minutes are then summed up without it."""

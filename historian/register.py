@@ -10,8 +10,8 @@ import pyarrow as pa
 from facility.site import Facility
 from historian.lines import heads, line
 from historian.schema import HOUR, MINUTE, POINT_INFO, READING, ROOM_STATE
-from ingest.entries import CONFIGURATION, ConfigurationBody, State, decode
-from ingest.journal import Entry
+from ingest.journal.entries import CONFIGURATION, ConfigurationBody, State, decode
+from ingest.journal.journal import Entry
 
 FacilityOf = Callable[[ConfigurationBody], Facility]
 

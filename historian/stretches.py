@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from facility.reading import Readings
 from historian.lines import BATCH_LINES, Batch, batches
 from historian.register import Register
-from ingest.entries import CONFIGURATION, INGEST, gathered, ingest_body
-from ingest.journal import Entry, JournalReader
+from ingest.journal.entries import CONFIGURATION, INGEST, gathered, ingest_body
+from ingest.journal.journal import Entry, JournalReader
 
 KINDS = (CONFIGURATION, INGEST)
 

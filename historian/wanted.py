@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingest.entries import CONFIGURATION, INGEST
+from ingest.journal.entries import CONFIGURATION, INGEST
 
 KINDS = (CONFIGURATION, INGEST)
 """The kinds of entries that an export is made of."""

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from facility.reading import Readings
 from facility.times import format_time
-from ingest.entries import CONFIGURATION, INGEST, ConfigurationBody, IngestBody, decode, ingest_body, readings_of
-from ingest.flaw import Flaw, Flaws, Progress, unwatched
-from ingest.inspection import unreadable
-from ingest.intake import OWN_READINGS, Sums
-from ingest.journal import Entry, JournalReader
-from ingest.series import HOUR_NS, NO_TIME, SeriesReader
+from ingest.admission.intake import OWN_READINGS, Sums
+from ingest.journal.entries import CONFIGURATION, INGEST, ConfigurationBody, IngestBody, decode, ingest_body, readings_of
+from ingest.journal.flaw import Flaw, Flaws, Progress, unwatched
+from ingest.journal.inspection import unreadable
+from ingest.journal.journal import Entry, JournalReader
+from ingest.series.series import HOUR_NS, NO_TIME, SeriesReader
 
 BUCKETS = 1 << 16
 NAMED_BUCKETS = 64

@@ -9,15 +9,15 @@ import msgspec
 
 from facility.site import OCCUPANCIES, Facility
 from facility.sources.source import Source
-from ingest import fields
 from ingest.arrivals import Arrivals, Quarantined, Raw, Reason, StateArrival
-from ingest.fields import Fields
-from ingest.instant import Instants
-from ingest.mapped import MappedDecoder
+from ingest.decoding import fields
+from ingest.decoding.fields import Fields
+from ingest.decoding.instant import Instants
+from ingest.decoding.mapped import MappedDecoder
+from ingest.decoding.topics import Addressed, NotUnderstood, Topics
 from ingest.message import Message
 from ingest.sparkplug.again import Again
 from ingest.sparkplug.host import Host
-from ingest.topics import Addressed, NotUnderstood, Topics
 
 LARGEST_PAYLOAD_BYTES = 1024 * 1024
 READING_KEYS = ("time", "value", "unit", "quality", "seq", "count", "volume_l", "origin")

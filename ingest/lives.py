@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ingest.entries import SourceBody
+from ingest.journal.entries import SourceBody
 
 BORN, DIED, GAP = "born", "died", "gap"
 

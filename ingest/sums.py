@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ingest.entries import IngestBody
-from ingest.journal import Entry
+from ingest.journal.entries import IngestBody
+from ingest.journal.journal import Entry
 
 OWN_READINGS = "own"
 """The origin of what the service measures of itself: its entries are received by nobody, and are in no sum of conservation."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from facility.reading import Readings
 from ingest.histogram import LONG_S, Histogram
 from ingest.message import Message
-from ingest.series import NO_TIME
+from ingest.series.series import NO_TIME
 
 SECOND_NS = 10**9
 

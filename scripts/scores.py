@@ -9,15 +9,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
-from alerts.replay import Replay
+from alerts.judging.replay import Replay
 from facility.durations import parse_duration
 from facility.files import Files
 from facility.times import parse_time
 from rules.excursion import Excursion
 from rules.plan import Plan, plan_of
-from service.judging_files import JudgingFiles
-from service.score_picture import picture
-from service.score_report import cells, false_alarms, missed
+from service.configuration.judging_files import JudgingFiles
+from service.score.picture import picture
+from service.score.report import cells, false_alarms, missed
 from simulators.cleanroom import Simulation
 from simulators.record import recorded
 from simulators.scenario import load_scenario

@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from alerts.record.store import StateStore, StateUnavailable
 from alerts.resumption import FOLDER, Checkpoint, newest
-from alerts.store import StateStore, StateUnavailable
 from facility.files import Files, Unreadable
 from facility.problems import ConfigurationError
-from ingest.entries import CONFIGURATION, Changed, ConfigurationBody, decode
-from ingest.flaw import Flaws
-from ingest.journal import Entry, JournalReader, JournalUnavailable
-from ingest.journal_files import there_is
-from service.archive import JOURNAL, STATE
-from service.configuration import Configuration, load_configuration
-from service.judging import judging_from_entry
-from service.settings_sections import REQUIRED
-from service.values import changes_between, document
+from ingest.journal.entries import CONFIGURATION, Changed, ConfigurationBody, decode
+from ingest.journal.files import there_is
+from ingest.journal.flaw import Flaws
+from ingest.journal.journal import Entry, JournalReader, JournalUnavailable
+from service.configuration.configuration import Configuration, load_configuration
+from service.configuration.judging import judging_from_entry
+from service.configuration.values import changes_between, document
+from service.settings.sections import REQUIRED
+from service.stored.archive import JOURNAL, STATE
 
 SIGNED = "signed"
 HOW = "`renrum apply --reason TEXT` puts them in force"

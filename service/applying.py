@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from alerts.people.register import FILE, Register
-from alerts.signing import digest_of, signed
+from alerts.record.signing import digest_of, signed
 from dashboards.monitor import APPLIED, MOVED_ON, REFUSED, SHOWN, UNCHANGED, UNSIGNED, ApplyAnswered, ApplyAsked
 from facility.problems import ConfigurationError
 from facility.sources.source import subscriptions
 from facility.sources.sparkplug import SparkplugSource
-from ingest.entries import CONFIGURATION, Changed, ConfigurationBody, encode
-from ingest.journal import Journal
-from ingest.journal_files import there_is
-from ingest.prepared import Prepared
+from ingest.admission.prepared import Prepared
+from ingest.journal.entries import CONFIGURATION, Changed, ConfigurationBody, encode
+from ingest.journal.files import there_is
+from ingest.journal.journal import Journal
 from service.applied import Journalled, at_restart, changes_of, has_users, is_signed, journalled
-from service.archive import JOURNAL, ArchiveUnavailable
 from service.clock import Clock
-from service.configuration import Configuration
-from service.judging import Judges
+from service.configuration.configuration import Configuration
+from service.configuration.judging import Judges
+from service.configuration.values import changes_between
+from service.console.shown import Shown
 from service.lock import DataDirLock
-from service.shown import Shown
-from service.values import changes_between
+from service.stored.archive import JOURNAL, ArchiveUnavailable
 
 SEMANTICS = 1
 """The number of docs/rules.md that this version judges by."""

@@ -10,15 +10,15 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from alerts.alarms import Answer
-from alerts.audit import SYSTEM
 from alerts.people.office import Office
 from alerts.people.people import People
 from alerts.people.register import FILE, Event, NoRegister, PeopleUnavailable, Register
-from alerts.store import StateUnavailable
+from alerts.record.audit import SYSTEM
+from alerts.record.store import StateUnavailable
 from facility.secret import Secret
-from ingest.entries import PEOPLE, Body, PeopleBody
-from ingest.journal import JournalUnavailable
-from service.settings_http import Http
+from ingest.journal.entries import PEOPLE, Body, PeopleBody
+from ingest.journal.journal import JournalUnavailable
+from service.settings.http import Http
 
 EVERY_S = 1.0
 ANSWER_S = 30.0

@@ -6,11 +6,11 @@ import json
 import threading
 from contextlib import suppress
 
-from alerts.store import StateStore
+from alerts.record.store import StateStore
 from dashboards.monitor import ConfigurationView, MonitorUnavailable
-from ingest.journal import JournalReader
+from ingest.journal.journal import JournalReader
 from service.applied import Journalled, journalled
-from service.readers import Readers
+from service.stored.readers import Readers
 
 
 class Chronicle:

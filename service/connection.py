@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal, cast
 
-from ingest.broker import EmbeddedBroker
-from ingest.link import Connection
-from service.settings import Mqtt, Tls
+from ingest.mqtt.broker import EmbeddedBroker
+from ingest.mqtt.link import Connection
+from service.settings.settings import Mqtt, Tls
 
 
 def connection_of(mqtt: Mqtt) -> Connection:

@@ -8,21 +8,21 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from alerts.ledger import Applied
-from alerts.page import Letterhead
+from alerts.pages.page import Letterhead
 from facility.sources.source import subscriptions
-from ingest.entries import CONFIGURATION, ConfigurationBody, encode
-from ingest.journal import Entry, JournalUnavailable
-from ingest.prepared import Prepared
+from ingest.admission.prepared import Prepared
+from ingest.journal.entries import CONFIGURATION, ConfigurationBody, encode
+from ingest.journal.journal import Entry, JournalUnavailable
 from ingest.sparkplug.host import Host, host_of
 from service.applied import Journalled, NotInForce, changed_files, is_signed, journalled
 from service.applying import Applying, Next, body_of, listens_otherwise, register
 from service.clock import Clock, Onward
-from service.configuration import Configuration
-from service.judging import Judges
-from service.outbox import ANSWER_S
-from service.paging import Paging, letterhead_of
+from service.configuration.configuration import Configuration
+from service.configuration.judging import Judges
+from service.configuration.values import changes_between
+from service.pages.outbox import ANSWER_S
+from service.pages.paging import Paging, letterhead_of
 from service.stepping import StepsEnded
-from service.values import changes_between
 
 if TYPE_CHECKING:
     from service.pipeline import Pipeline

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ingest.entries import Changed
+from ingest.journal.entries import Changed
 from service.applied import Journalled
-from service.judging import Judges
-from service.values import differences, judging_values
+from service.configuration.judging import Judges
+from service.configuration.values import differences, judging_values
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,17 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
-from alerts.store import StateStore, StateUnavailable
+from alerts.record.store import StateStore, StateUnavailable
 from facility.own import PERIOD_NS, PLACE, TESTS_MISSED
 from historian.vitals import HistorianVitals
-from ingest.journal import JournalUnavailable
-from service.archive import Archive, ArchiveUnavailable
+from ingest.journal.journal import JournalUnavailable
 from service.clock import Clock
-from service.diagnosis_data import bytes_a_day
+from service.doctor.data import bytes_a_day
 from service.following import Following
-from service.kernel_clock import kernel_clock
+from service.health.kernel_clock import kernel_clock
+from service.health.vitals import Parts
+from service.stored.archive import Archive, ArchiveUnavailable
 from service.verified import Verified, verified_last
-from service.vitals import Parts
 
 SECOND_NS, DAY_NS = 10**9, 86_400 * 10**9
 GROWTH_EVERY_NS = 3600 * SECOND_NS

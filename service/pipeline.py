@@ -18,54 +18,54 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from alerts.alarms import Answer
-from alerts.delivery import OutboxItem
-from alerts.emergency import Emergency
+from alerts.channels.delivery import OutboxItem
+from alerts.channels.emergency import Emergency
+from alerts.duty.load import Limits
 from alerts.ledger import Applied, Ledger
-from alerts.load import Limits
+from alerts.lifecycle.surroundings import stays_of
 from alerts.people.people import People
-from alerts.store import StateStore, StateUnavailable
-from alerts.surroundings import stays_of
+from alerts.record.store import StateStore, StateUnavailable
 from dashboards.app import build_app
 from facility.secret import Secret
 from facility.sources.source import subscriptions
 from historian.vitals import HistorianVitals
-from ingest.broker import BrokerFailed, EmbeddedBroker
-from ingest.entries import ACTION, RECORD, SERVICE, Body, ServiceBody, encode
-from ingest.intake import Intake
-from ingest.journal import JournalUnavailable
-from ingest.link import Connection
-from ingest.recollection import Recollection
-from ingest.series import SeriesUnavailable
-from ingest.session import LinkEvent, Session
+from ingest.admission.intake import Intake
+from ingest.journal.entries import ACTION, RECORD, SERVICE, Body, ServiceBody, encode
+from ingest.journal.journal import JournalUnavailable
+from ingest.mqtt.broker import BrokerFailed, EmbeddedBroker
+from ingest.mqtt.link import Connection
+from ingest.mqtt.session import LinkEvent, Session
+from ingest.series.recollection import Recollection
+from ingest.series.series import SeriesUnavailable
 from service.applied import NotInForce
 from service.attendance import Attendance, first_administrator, open_people
 from service.clock import Clock, Onward
-from service.computed import open_series, open_state
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 from service.connection import connection_of, connection_to
+from service.console.monitor import ServiceMonitor
+from service.console.occupying import Occupying
 from service.continuity.guard import alone
 from service.continuity.presence import Presence
-from service.couriers import STRANDED, Couriers
-from service.drilling import Drilling
+from service.duty.drilling import Drilling
+from service.duty.reachable import Reachable
 from service.following import Following, letterhead, prepared_of
+from service.health.timing import TimedJournal
+from service.health.vitals import Parts, Vitals
+from service.health.watch import STEP_AGE_NS, Watchdog
 from service.lock import DataDirInUse, DataDirLock
-from service.monitor import ServiceMonitor
-from service.nightly import nightly_of
-from service.occupying import Occupying
 from service.opening import listening, note_start
-from service.outbox import ANSWER_S, Outbox
 from service.own_readings import OwnReadings
-from service.reachable import Reachable
+from service.pages.couriers import STRANDED, Couriers
+from service.pages.outbox import ANSWER_S, Outbox
+from service.pages.signals import Signals
+from service.proof.nightly import nightly_of
 from service.readmitting import Readmitting
 from service.receiving import Ballast, Receiver
-from service.signals import Signals
 from service.stepping import Stepper
-from service.timing import TimedJournal
-from service.vitals import Parts, Vitals
-from service.watch import STEP_AGE_NS, Watchdog
+from service.stored.computed import open_series, open_state
 
 if TYPE_CHECKING:
-    from service.feeding import Feeding
+    from service.historian.feeding import Feeding
 
 CANNOT_START = (
     DataDirInUse, NotInForce, JournalUnavailable, StateUnavailable, SeriesUnavailable, BrokerFailed, OSError, sqlite3.Error,
@@ -396,6 +396,6 @@ def _feeding(configuration: Configuration, clock: Clock) -> Feeding | None:
     target = configuration.settings.historian
     if target is None:
         return None
-    from service.feeding import Feeding  # its client takes half a second to load
+    from service.historian.feeding import Feeding  # its client takes half a second to load
 
     return Feeding(target, configuration.settings.data_dir, configuration, clock)

@@ -8,19 +8,19 @@ from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
 
-from alerts.store import StateStore
-from ingest.entries import CONFIGURATION, ConfigurationBody, ReadmissionNote, decode
-from ingest.intake import Intake, Sums
-from ingest.journal import Journal, JournalReader
-from ingest.journal_files import there_is
-from ingest.readmission import READMITTED, Readmitted, Wanted, chunks, records, taken_before
-from ingest.series import SeriesReader
+from alerts.record.store import StateStore
+from ingest.admission.intake import Intake, Sums
+from ingest.admission.readmission import READMITTED, Readmitted, Wanted, chunks, records, taken_before
+from ingest.journal.entries import CONFIGURATION, ConfigurationBody, ReadmissionNote, decode
+from ingest.journal.files import there_is
+from ingest.journal.journal import Journal, JournalReader
+from ingest.series.series import SeriesReader
 from service.applied import is_signed
-from service.archive import JOURNAL, SERIES, STATE, ArchiveUnavailable
 from service.clock import Clock
-from service.configuration import Configuration, sources_from_entry
-from service.judging import judging_from_entry
+from service.configuration.configuration import Configuration, sources_from_entry
+from service.configuration.judging import judging_from_entry
 from service.lock import DataDirLock
+from service.stored.archive import JOURNAL, SERIES, STATE, ArchiveUnavailable
 
 AT_ONCE, AT_ONCE_BYTES = 2_000, 16 << 20
 """So many records make one entry: ingest waits meanwhile, some tenths of a second."""

@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ingest.admission.intake import Intake
 from ingest.histogram import Histogram
-from ingest.intake import Intake
-from ingest.journal import JournalUnavailable
+from ingest.journal.journal import JournalUnavailable
 from ingest.message import Message
-from ingest.session import LinkEvent, Session
+from ingest.mqtt.session import LinkEvent, Session
 from service.clock import Clock
 
 BALLAST_BYTES = 8 << 20

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from facility.secret import Secret
-from service.settings import Settings
+from service.settings.settings import Settings
 
 _PATIENCE_S = 600.0
 """A large readmission takes its time; what it did is durable whether we hear of it or not."""

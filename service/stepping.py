@@ -17,12 +17,12 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from alerts.alarms import Answer
 from alerts.ledger import Applied, Ledger
-from alerts.store import StateUnavailable
-from ingest.entries import ACTION, CLOCK, CONFIGURATION, DELIVERY, INGEST, LINK, SERVICE, STEP, Body, ClockBody, StepBody, encode
+from alerts.record.store import StateUnavailable
 from ingest.histogram import Histogram
-from ingest.journal import Entry, Journal, JournalReader, JournalUnavailable
-from ingest.recollection import Recollection
-from ingest.series import SeriesUnavailable
+from ingest.journal.entries import ACTION, CLOCK, CONFIGURATION, DELIVERY, INGEST, LINK, SERVICE, STEP, Body, ClockBody, StepBody, encode
+from ingest.journal.journal import Entry, Journal, JournalReader, JournalUnavailable
+from ingest.series.recollection import Recollection
+from ingest.series.series import SeriesUnavailable
 from service.clock import Clock
 
 SECOND_NS = 10**9

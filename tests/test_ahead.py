@@ -1,4 +1,4 @@
-"""Clocks that are ahead: the kind clock_ahead, from stories worked out by hand to the alarm (rules/ahead.py, alerts/clocks.py).
+"""Clocks that are ahead: the kind clock_ahead, from stories worked out by hand to the alarm (rules/ahead.py, alerts/judging/clocks.py).
 
 Times of stories are in seconds; the points p0, p1, … accept what is up to 60 s ahead.
 """

@@ -1,4 +1,4 @@
-"""The levels of a rule at one point are one alarm: it rises, is told anew, falls, and is over (alerts/levels.py, alerts/alarms.py).
+"""The levels of a rule at one point are one alarm: it rises, is told anew, falls, and is over (alerts/lifecycle/levels.py).
 
 The pressure of cp1 alerts below 12 Pa and needs action below 10 Pa; a reading and a step each second.
 """
@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
+from alerts.lifecycle.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
 from dashboards.app import build_app
 from dashboards.monitor import AlarmView
-from service.judged import JudgedStore
+from service.historian.judged import JudgedStore
 from tests.support.verifying import verify
 from tests.support.watched import SECOND, START, Watched, fall
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from alerts.signing import digest_of
+from alerts.record.signing import digest_of
 from facility.problems import ConfigurationError
-from ingest.entries import CONFIGURATION, Changed, ConfigurationBody, decode, encode
-from ingest.journal import Journal, JournalReader
+from ingest.journal.entries import CONFIGURATION, Changed, ConfigurationBody, decode, encode
+from ingest.journal.journal import Journal, JournalReader
 from service.applied import NotInForce, in_force, is_signed, starting
 from service.clock import SystemClock
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 from service.pipeline import Pipeline
 from tests.support.changing import POINT, RULES, Place, edited, loaded, run, written
 

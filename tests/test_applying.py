@@ -11,15 +11,15 @@ import pytest
 
 from dashboards.monitor import APPLIED, MOVED_ON, UNCHANGED, ApplyAsked, MonitorUnavailable
 from facility.times import format_time
-from ingest.entries import CONFIGURATION
-from ingest.journal import JournalUnavailable
+from ingest.admission.prepared import Prepared
+from ingest.journal.entries import CONFIGURATION
+from ingest.journal.journal import JournalUnavailable
 from ingest.message import Message
-from ingest.prepared import Prepared
 from service.applied import in_force
 from service.applying import apply_stopped
-from service.archive import ArchiveUnavailable
 from service.clock import SystemClock
 from service.pipeline import Pipeline
+from service.stored.archive import ArchiveUnavailable
 from tests.support.archive_data import START
 from tests.support.changing import ASKED, POINT, Place, edited, loaded, run, written
 from tests.support.verifying import wrong

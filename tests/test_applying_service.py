@@ -16,8 +16,8 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from facility.times import format_time, parse_time
-from ingest.entries import CONFIGURATION
-from ingest.journal import JournalReader
+from ingest.journal.entries import CONFIGURATION
+from ingest.journal.journal import JournalReader
 from service.applied import in_force
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.service import Service, renrum

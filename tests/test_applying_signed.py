@@ -17,12 +17,12 @@ from msgspec import structs
 from alerts.people.office import Office, On
 from alerts.people.people import People
 from alerts.people.register import Register
-from alerts.signing import applied_digest, digest_of, is_signed_over, signed
-from alerts.store import StateStore
+from alerts.record.signing import applied_digest, digest_of, is_signed_over, signed
+from alerts.record.store import StateStore
 from dashboards.monitor import UNCHANGED, UNSIGNED, ApplyAnswered, ApplyAsked
 from facility.secret import Secret
-from ingest.entries import CONFIGURATION, Changed, ConfigurationBody, encode
-from ingest.journal import Journal
+from ingest.journal.entries import CONFIGURATION, Changed, ConfigurationBody, encode
+from ingest.journal.journal import Journal
 from service.applied import in_force
 from service.clock import SystemClock
 from service.running import Running

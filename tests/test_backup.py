@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alerts.people.register import Register
-from service.diagnosis_backup import backups
+from service.doctor.backup import backups
 from tests.support.continuity import command, copied, manifest_of
 from tests.support.installation import Paging, installation
 from tests.support.verifying import change, rows_of

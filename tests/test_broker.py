@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ingest import broker as broker_module
-from ingest.broker import BrokerFailed, EmbeddedBroker
-from ingest.link import Connection
+from ingest.mqtt import broker as broker_module
+from ingest.mqtt.broker import BrokerFailed, EmbeddedBroker
+from ingest.mqtt.link import Connection
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.mqtt import Recorder, eventually, numbered, publisher, running
 
@@ -52,7 +52,9 @@ def test_readings_pass_through_the_embedded_broker(tmp_path: Path, kind: Literal
 def test_a_session_falls_back_to_mqtt_3_with_amqtt_and_finds_that_it_keeps_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.session.HANDSHAKE_NS", 10**9)  # amqtt does not answer an MQTT 5 CONNECT; a second is enough to see that
+    monkeypatch.setattr(
+        "ingest.mqtt.session.HANDSHAKE_NS", 10**9
+    )  # amqtt does not answer an MQTT 5 CONNECT; a second is enough to see that
     sink = Recorder()
     with EmbeddedBroker(tmp_path, kind="amqtt") as broker, running(settings_for(broker, "auto"), sink, check_queue=True) as session:
         eventually(lambda: "queue_not_kept" in sink.kinds)

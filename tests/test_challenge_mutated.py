@@ -14,7 +14,7 @@ from facility.site import SECOND_NS, Facility, Place
 from rules.rule import Bound, Rule, Selection
 from service.challenge import stays
 from service.challenge.subject import FAIL
-from service.configuration import Configuration
+from service.configuration.configuration import Configuration
 from tests.support.challenged import COMPUTED, OF_COMPUTED, challenged, configured, lines, otherwise
 
 WRONG: dict[str, Callable[[Rule], Rule]] = {

@@ -19,7 +19,7 @@ from service.challenge.requirements import load_requirements
 from service.challenge.shown import html, pdf, words
 from service.cli import main
 from service.cli.challenge import applied
-from service.configuration import Configuration
+from service.configuration.configuration import Configuration
 from tests.support.challenged import site
 
 REQUIREMENTS = """id,text,rules

@@ -11,7 +11,7 @@ from facility.site import Point
 from rules.rule import Bound, Rule
 from service.challenge.meaning import due_of
 from service.challenge.subject import FAIL, NOT_APPLICABLE, NOT_TESTED, PASS, Due, Limits, Sample, Subject
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 from tests.support.challenged import challenged, lines, otherwise, site
 
 S = 10**9

@@ -15,12 +15,12 @@ from facility.times import format_time
 from historian.wanted import Wanted
 from rules.ahead import OURS
 from rules.excursion import CURRENT, Excursion
-from service.archive import Archive
-from service.changing import Change, Setting
 from service.cli import main
-from service.configuration import Configuration, load_configuration
-from service.consequences import consequences
-from service.impact import from_journal
+from service.configuration.changing import Change, Setting
+from service.configuration.configuration import Configuration, load_configuration
+from service.impact.consequences import consequences
+from service.impact.impact import from_journal
+from service.stored.archive import Archive
 from tests.support.archive_data import START, Installation, example_configuration
 
 SECOND_NS = 10**9

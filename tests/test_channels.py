@@ -12,7 +12,7 @@ import pytest
 from alerts.channels import DeliveryError, Email, Local, Webhook, redacted
 from alerts.channels.apprise import Apprise
 from alerts.channels.post import retry_after_ns
-from alerts.page import LATE, Page
+from alerts.pages.page import LATE, Page
 from facility.secret import Secret
 from tests.support.pages import page
 from tests.support.smtp import certificate, smtp_server

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from alerts.comparison import AUDIT, OUTBOX, TABLES
-from ingest.entries import SERVICE, ActionBody, ServiceBody, encode
-from service.configuration import load_configuration
+from ingest.journal.entries import SERVICE, ActionBody, ServiceBody, encode
+from service.configuration.configuration import load_configuration
 from tests.support.night import FILES, Night
 from tests.support.verifying import change, report, wrong
 

@@ -1,4 +1,4 @@
-"""service/configuration.py and judging.py: all files together, and the hash of what judges."""
+"""service/configuration/configuration.py and judging.py: all files together, and the hash of what judges."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from facility.problems import ConfigurationError
 from service.cli.init import example_files
-from service.configuration import Configuration, judging_from_entry, load_configuration
+from service.configuration.configuration import Configuration, judging_from_entry, load_configuration
 
 SECRET = "hunter2-is-secret"
 FILES = {

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from starlette.testclient import TestClient
 
-from alerts.lifecycle import ACKNOWLEDGED, UNACKNOWLEDGED
+from alerts.lifecycle.lifecycle import ACKNOWLEDGED, UNACKNOWLEDGED
 from dashboards.app import build_app
 from dashboards.console.view import in_order, tiles, value_text
 from dashboards.events import EventHub

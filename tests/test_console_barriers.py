@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from alerts.lifecycle import LATCHED_ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, UNACKNOWLEDGED
+from alerts.lifecycle.lifecycle import LATCHED_ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, UNACKNOWLEDGED
 from dashboards.monitor import OutOfService, Shelf
 from tests.support.axe import barriers, needs_axe
 from tests.support.browser import Server, browser, needs_chromium

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from alerts.lifecycle import UNACKNOWLEDGED
+from alerts.lifecycle.lifecycle import UNACKNOWLEDGED
 from alerts.people.permissions import OPEN, PERSON, ROLES, may
 from dashboards.access import Gate
 from dashboards.console import frame

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.backtest import Backtest
-from alerts.outages import Outages
+from alerts.judging.backtest import Backtest
+from alerts.judging.outages import Outages
 from facility.durations import parse_duration
 from facility.site import OCCUPANCIES, Facility
 from rules.copies import Deaths

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from alerts.oncall import load_oncall
+from alerts.duty.oncall import load_oncall
 from facility.problems import ConfigurationError
-from ingest.entries import CHECKPOINT, CheckpointBody, encode
+from ingest.journal.entries import CHECKPOINT, CheckpointBody, encode
 from tests.support.night import Night, with_oncall
 
 DAILY = 'daily: {at: "07:00", to: sink}\n'

@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from alerts.replay import Replay
+from alerts.judging.replay import Replay
 from facility.files import Files
 from facility.times import format_time, parse_time
 from rules.excursion import CURRENT, Excursion
 from rules.plan import plan_of
 from scripts.scores import EXAMPLE, PACKS
-from service.judging_files import JudgingFiles
+from service.configuration.judging_files import JudgingFiles
 from simulators.chunk import Chunk
 from simulators.cleanroom import Simulation
 from simulators.record import recorded

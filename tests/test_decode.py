@@ -18,9 +18,9 @@ from facility.site import Facility, Place, Point, Site
 from facility.times import format_time, parse_time
 from ingest.arrivals import Arrivals, Raw, Reason, StateArrival
 from ingest.decode import LARGEST_PAYLOAD_BYTES, Decoder
-from ingest.instant import Instants
+from ingest.decoding.instant import Instants
+from ingest.decoding.topics import Addressed
 from ingest.message import Message
-from ingest.topics import Addressed
 
 TIME = "2026-11-21T07:41:10.250Z"
 TIME_NS = parse_time(TIME)

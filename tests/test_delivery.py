@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.channels import Channel, DeliveryError, Webhook
-from alerts.delivery import Courier, DeliveryResult, OutboxItem, backoff_ns, deliver, is_due
-from alerts.emergency import MINIMUM_GAP_NS, Emergency, Telling, may_tell
-from alerts.page import Page
+from alerts.channels.delivery import Courier, DeliveryResult, OutboxItem, backoff_ns, deliver, is_due
+from alerts.channels.emergency import MINIMUM_GAP_NS, Emergency, Telling, may_tell
+from alerts.pages.page import Page
 from tests.support.pages import LETTERHEAD, SECOND_NS, page
 from tests.support.webhook import Answer, Hook, webhook_server
 

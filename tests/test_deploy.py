@@ -14,8 +14,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from dashboards.grafana.target import GRAFANA_VERSION
-from service.diagnosis_live import SHIPPED_QUEUE
-from service.settings_sections import HttpSection
+from service.doctor.live import SHIPPED_QUEUE
+from service.settings.sections import HttpSection
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"

@@ -1,4 +1,4 @@
-"""alerts/derivation.py, rules/computing.py: what is kept from step to step is what the memory has; many are computed as each alone."""
+"""Origins kept from step to step are what the memory has; many derived points are computed as each alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.derivation import Recent
+from alerts.judging.derivation import Recent
 from facility.derived import Derived, Origin
 from facility.reading import Readings
 from rules.computing import Asked, computed
@@ -41,7 +41,7 @@ def test_what_is_kept_is_what_the_memory_has(told: list[Row], data: st.DataObjec
     reach = {origin: data.draw(st.integers(0, 20)) for origin in ORIGINS}
     recent = Recent(memory, reach)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("alerts.derivation.RECENT_ROWS", data.draw(st.sampled_from((2, 8, 1000))))
+        patch.setattr("alerts.judging.derivation.RECENT_ROWS", data.draw(st.sampled_from((2, 8, 1000))))
         while told:
             count = data.draw(st.integers(1, 4))
             arrived, told = readings_of(told[:count]), told[count:]

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from alerts.derivation import ReadingsOf, newest_derived
-from alerts.store import StateStore
+from alerts.judging.derivation import ReadingsOf, newest_derived
+from alerts.record.store import StateStore
 from facility.times import format_time
-from ingest.journal import JournalReader
-from ingest.series import SeriesReader
+from ingest.journal.journal import JournalReader
+from ingest.series.series import SeriesReader
 from rules.excursion import CURRENT
 from service.cli import main
-from service.configuration import Configuration, load_configuration
-from service.readers import Readers
-from service.stored import StoredReadings
+from service.configuration.configuration import Configuration, load_configuration
+from service.stored.readers import Readers
+from service.stored.readings import StoredReadings
 from tests.support.archive_data import START, Installation, example_configuration
 
 SECOND_NS = 10**9

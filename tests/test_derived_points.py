@@ -12,10 +12,10 @@ from facility.derived import Derived, Origin
 from facility.facility_file import load_facility
 from facility.problems import ConfigurationError
 from facility.site import SECOND_NS, Facility
-from ingest.topics import Topics
+from ingest.decoding.topics import Topics
 from rules.coverage import coverage_of
 from service.cli import main
-from service.rule_tests import judged, read_rule_tests
+from service.rule_tests.files import judged, read_rule_tests
 
 SITE = """
 site: {id: karo}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from alerts.excursion_file import read_excursions
+from alerts.judging.excursion_file import read_excursions
 from facility.times import format_time
 from service.cli import main
 from tests.support.prometheus import needs_promtool, promtool

@@ -17,12 +17,14 @@ import pytest
 from click.testing import CliRunner
 
 from facility.times import format_time
-from ingest.journal import JournalReader
-from service import diagnosis, diagnosis_data, diagnosis_live
-from service.archive import Archive
+from ingest.journal.journal import JournalReader
 from service.cli import main
-from service.diagnosis import Finding
+from service.doctor import data as diagnosis_data
+from service.doctor import installation as diagnosis
+from service.doctor import live as diagnosis_live
+from service.doctor.installation import Finding
 from service.lock import DataDirLock
+from service.stored.archive import Archive
 from tests.support.archive_data import SECOND_NS, START, Installation, example_configuration, lived
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 
@@ -148,7 +150,9 @@ def test_production_needs_more_than_the_example(tmp_path: Path) -> None:
 def test_a_foreign_package_of_our_name_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = tmp_path / "rules" / "__init__.py"
     real = importlib.util.find_spec
-    monkeypatch.setattr("service.diagnosis.find_spec", lambda name: SimpleNamespace(origin=str(foreign)) if name == "rules" else real(name))
+    monkeypatch.setattr(
+        "service.doctor.installation.find_spec", lambda name: SimpleNamespace(origin=str(foreign)) if name == "rules" else real(name)
+    )
     found = next(iter(diagnosis.installation()))
     assert found.verdict == "problem"
     assert f"rules from {foreign.parent}" in found.words

@@ -14,21 +14,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.channels.emergency import Emergency
+from alerts.channels.emergency_words import SWEDISH, said
 from alerts.duty.calendar import WorkingHours, moment, shown
 from alerts.duty.course import Course, Notice, go_on, next_way
 from alerts.duty.gaps import gaps
 from alerts.duty.roster import NOBODY, Person, Policy, Roster, Route, Step, Subject, Way
 from alerts.duty.rotation import Cycle, Override, Rotation, Shifts, Turn, duties, who
-from alerts.emergency import Emergency
-from alerts.emergency_words import SWEDISH, said
-from alerts.page import Letterhead, Page
-from alerts.store import StateStore, StateUnavailable
+from alerts.pages.page import Letterhead, Page
+from alerts.record.store import StateStore, StateUnavailable
 from facility.site import Site
 from facility.times import parse_time
-from service import nightly, undelivered, watch
 from service.continuity import watching
-from service.reachable import Reachable
-from service.watch import JOURNAL
+from service.duty.reachable import Reachable
+from service.health import watch
+from service.health.watch import JOURNAL
+from service.pages import undelivered
+from service.proof import nightly
 
 HERE = ZoneInfo("Europe/Stockholm")
 MINUTE = 60 * 10**9

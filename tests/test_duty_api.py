@@ -15,8 +15,8 @@ from alerts.alarms import Answer as Outcome
 from alerts.duty.roster import Roster, Schedule
 from alerts.duty.rotation import Cycle
 from dashboards.app import build_app
-from ingest.entries import ActionBody, Body
-from service.drilling import Drilling
+from ingest.journal.entries import ActionBody, Body
+from service.duty.drilling import Drilling
 from tests.support.monitor import FakeMonitor
 from tests.support.people import HERE, Staff, client_of, signed_in, staff_in
 from tests.support.verifying import verify

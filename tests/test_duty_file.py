@@ -11,9 +11,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from alerts.duty.feed import read_feed
+from alerts.duty.load import Limits
+from alerts.duty.oncall import OnCall, read_oncall, read_roster
 from alerts.duty.rotation import Shifts, who
-from alerts.load import Limits
-from alerts.oncall import OnCall, read_oncall, read_roster
 from facility.files import Files
 from facility.problems import Problem
 from facility.times import parse_time

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.entries import ActionBody
-from service.configuration import load_configuration
+from ingest.journal.entries import ActionBody
+from service.configuration.configuration import load_configuration
 from tests.support.night import FILES, PEOPLE, Night, with_oncall
 from tests.support.signed import signed_over
 

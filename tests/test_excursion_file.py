@@ -1,4 +1,4 @@
-"""Excursion files: the columns of docs/rules.md, exact both ways, whole or not there (alerts/excursion_file.py, facility/whole_file.py)."""
+"""Excursion files: the columns of docs/rules.md, exact both ways, whole or not there (alerts/judging/excursion_file.py)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.excursion_file import NoExcursionFile, read_excursions, rows_of, write_excursions
+from alerts.judging.excursion_file import NoExcursionFile, read_excursions, rows_of, write_excursions
 from facility.whole_file import whole_file
 from rules.excursion import COLUMNS, Excursion
 

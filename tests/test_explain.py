@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from facility.times import format_time
 from service.cli import main
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 from tests.support.archive_data import START, Installation, example_configuration
 
 SECOND_NS = 10**9

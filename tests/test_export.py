@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from alerts.excursion_file import read_excursions
+from alerts.judging.excursion_file import read_excursions
 from facility.reading import QUALITIES, SPOILT
 from facility.recording.chunk import Chunk
 from facility.recording.reader import read_recording
 from historian.export import CHUNK_ROWS, exported
 from historian.wanted import KINDS, Wanted
-from ingest.entries import INGEST, IngestBody, encode, ingest_body, readings_of
+from ingest.journal.entries import INGEST, IngestBody, encode, ingest_body, readings_of
 from rules.excursion import COLUMNS, Excursion
-from service.archive import Archive
 from service.cli import main
-from service.configuration import load_configuration
+from service.configuration.configuration import load_configuration
+from service.stored.archive import Archive
 from tests.support.archive_data import SECOND_NS, START, Installation, lived
 
 Row = tuple[str, int, float | str, int, str]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from alerts.duty.calendar import shown
 from alerts.duty.feed import read_feed
+from alerts.duty.oncall import read_oncall
 from alerts.duty.recurrence import Repeats
 from alerts.duty.rotation import Cycle, Rotation, Shifts, who
-from alerts.oncall import read_oncall
 from facility.files import Files
 from facility.times import parse_time
 

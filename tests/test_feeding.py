@@ -16,12 +16,12 @@ from facility.secret import Secret
 from historian.influx import Influx as Connection
 from historian.influx import InfluxFault, InfluxMisconfigured, InfluxUnavailable, LinesRefused, TooMuch, fault_of
 from historian.target import Target
-from service import feeding
 from service.clock import SystemClock
-from service.diagnosis_historian import historian
-from service.feeding import Feeding
-from service.health import health_of
-from service.vitals import Vitals
+from service.doctor.historian import historian
+from service.health.health import health_of
+from service.health.vitals import Vitals
+from service.historian import feeding
+from service.historian.feeding import Feeding
 from tests.support.archive_data import Installation, lived
 from tests.support.fed import target_of
 from tests.support.influx import Influx, influx, needs_influxd

@@ -24,7 +24,7 @@ from historian.queries.flux import pattern, text
 from historian.schema import MEASUREMENTS
 from rules.plan import plan_of
 from service.cli.dashboards import dashboards as command
-from service.views import LimitsInForce
+from service.console.views import LimitsInForce
 from tests.support import grafana
 from tests.support.computed import View
 from tests.support.metrics import documented

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from alerts.lifecycle import ACKNOWLEDGED
-from alerts.load import Limits
+from alerts.duty.load import Limits
+from alerts.lifecycle.lifecycle import ACKNOWLEDGED
 from facility.site import SECOND_NS, Facility, Place, Point, Site, System
 from rules.rule import Bound, Rule
 from tests.support.admitted import Row

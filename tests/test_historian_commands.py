@@ -21,8 +21,8 @@ from historian.progress import FILE, Progress
 from historian.target import Target
 from service.cli import main
 from service.clock import SystemClock
-from service.configuration import load_configuration
-from service.feeding import DataDir
+from service.configuration.configuration import load_configuration
+from service.historian.feeding import DataDir
 from tests.support.archive_data import Installation, example_configuration, lived
 from tests.support.influx import Influx, influx, influx_server
 

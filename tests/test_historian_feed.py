@@ -23,8 +23,8 @@ from historian.lines import Batch
 from historian.progress import FILE, Progress
 from historian.sender import Sender, Writes
 from historian.windows import HOUR_NS, MINUTE_NS, Windows, summed_up
-from ingest.entries import State
-from ingest.series import SeriesReader, SeriesUnavailable
+from ingest.journal.entries import State
+from ingest.series.series import SeriesReader, SeriesUnavailable
 from tests.support.fed import SECOND_NS, SITE, START, Installed, drain, readings_of, target_of
 from tests.support.influx import Influx, influx, influx_server, needs_influxd
 

@@ -17,11 +17,11 @@ from historian.target import Target
 from historian.vitals import HistorianVitals
 from service.cli import main
 from service.clock import SystemClock
-from service.configuration import Configuration
-from service.diagnosis_historian import historian
-from service.health import health_of
+from service.configuration.configuration import Configuration
+from service.doctor.historian import historian
+from service.health.health import health_of
+from service.health.vitals import Vitals
 from service.pipeline import Pipeline
-from service.vitals import Vitals
 from tests.support.archive_data import example_configuration
 from tests.support.fed import target_of
 from tests.support.influx import Influx, influx_server

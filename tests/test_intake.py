@@ -13,11 +13,11 @@ import pytest
 from facility.reading import SPOILT
 from facility.site import Facility, Place, Point, Site
 from facility.sources.sparkplug import Metric, SparkplugSource
-from ingest.entries import INGEST, SOURCE, SourceBody, decode, ingest_body, readings_of
-from ingest.intake import Intake, Sums
-from ingest.journal import Journal, JournalUnavailable
+from ingest.admission.intake import Intake, Sums
+from ingest.journal.entries import INGEST, SOURCE, SourceBody, decode, ingest_body, readings_of
+from ingest.journal.journal import Journal, JournalUnavailable
 from ingest.message import Message
-from ingest.series import Series
+from ingest.series.series import Series
 from ingest.sparkplug.host import host_of
 from tests.support.edge import metric, payload
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import journal_copy
-from ingest.journal import Entry, Journal, JournalReader
-from ingest.journal_copy import ChainBroken, CopyEnd, JournalCopy, files_of, read_copy
+from ingest.journal import copy as journal_copy
+from ingest.journal.copy import ChainBroken, CopyEnd, JournalCopy, files_of, read_copy
+from ingest.journal.journal import Entry, Journal, JournalReader
 
 FILE_BYTES = 2000
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from ingest.entries import IngestBody, StepBody, encode
-from ingest.flaw import Flaws
-from ingest.inspection import inspect_chain
-from ingest.journal import Journal, JournalReader, JournalUnavailable
-from ingest.journal_file import inspect_file
-from ingest.page_digests import digests_file, recorded
-from ingest.pages import INTERIOR, misspelt_record, spelt, varint
-from ingest.snapshot import FilePages, read_log
+from ingest.journal.entries import IngestBody, StepBody, encode
+from ingest.journal.file import inspect_file
+from ingest.journal.flaw import Flaws
+from ingest.journal.inspection import inspect_chain
+from ingest.journal.journal import Journal, JournalReader, JournalUnavailable
+from ingest.journal.page_digests import digests_file, recorded
+from ingest.journal.pages import INTERIOR, misspelt_record, spelt, varint
+from ingest.journal.snapshot import FilePages, read_log
 from tests.support.verifying import flip, killed, named, stopped, verify, wrong
 
 
@@ -259,7 +259,7 @@ def test_what_cannot_be_recorded_keeps_the_log(tmp_path: Path, monkeypatch: pyte
     journal = deep(path)
     journal.checkpoint()
     full = OSError(28, "No space left on device")
-    monkeypatch.setattr("ingest.journal.record_logged", lambda *_, **__: (_ for _ in ()).throw(full))
+    monkeypatch.setattr("ingest.journal.journal.record_logged", lambda *_, **__: (_ for _ in ()).throw(full))
     for at in range(4000, 4500):
         journal.append("step", encode(StepBody(at)), at)
     with pytest.raises(JournalUnavailable, match="No space left"):

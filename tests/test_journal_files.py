@@ -1,4 +1,4 @@
-"""ingest/journal.py, journal_reader.py: a journal that goes on in new files is one row of entries."""
+"""ingest/journal/journal.py, journal_reader.py: a journal that goes on in new files is one row of entries."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.entries import FILE, FileBody, LinkBody, StepBody, decode, encode
-from ingest.inspection import inspect_chain
-from ingest.journal import Entry, Journal, JournalReader, JournalUnavailable, read_only
-from ingest.journal_file import inspect_file
-from ingest.journal_files import file_from, files_of
+from ingest.journal.entries import FILE, FileBody, LinkBody, StepBody, decode, encode
+from ingest.journal.file import inspect_file
+from ingest.journal.files import file_from, files_of
+from ingest.journal.inspection import inspect_chain
+from ingest.journal.journal import Entry, Journal, JournalReader, JournalUnavailable, read_only
 from tests.support.verifying import change, flip
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from alerts.store import StateStore
-from service.judged import JudgedStore
+from alerts.record.store import StateStore
+from service.historian.judged import JudgedStore
 
 AT = 1_763_700_000_000_000_000
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.judgement import Judgement
+from alerts.judging.judgement import Judgement
 from facility.reading import QUALITIES, Readings
 from rules.copies import Copying, Deaths, spans_of
 from rules.engine import CLEARED, Finding, advance, open_excursions
@@ -42,10 +42,10 @@ def looking_back_little(data: st.DataObject) -> Iterator[None]:
     near_ns = data.draw(st.sampled_from((1, SECOND_NS, 3 * SECOND_NS, 300 * SECOND_NS)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Judgement, "_near_ns", lambda judgement, which: near_ns)
-        patch.setattr("alerts.rewind.LOOKBACK_ROWS", data.draw(st.sampled_from((1, 40, 1_000_000))))
-        patch.setattr("alerts.suspensions.HOUR_NS", near_ns)
-        patch.setattr("alerts.lasting.HOUR_NS", near_ns)
-        patch.setattr("alerts.lasting.PIECE_ROWS", data.draw(st.sampled_from((3, 1_000_000, 1_000_000))))
+        patch.setattr("alerts.judging.rewind.LOOKBACK_ROWS", data.draw(st.sampled_from((1, 40, 1_000_000))))
+        patch.setattr("alerts.judging.suspensions.HOUR_NS", near_ns)
+        patch.setattr("alerts.judging.lasting.HOUR_NS", near_ns)
+        patch.setattr("alerts.judging.lasting.PIECE_ROWS", data.draw(st.sampled_from((3, 1_000_000, 1_000_000))))
         yield
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.kpis import DAY_NS, HOUR_NS, MINUTE_NS, TEN_MINUTES_NS, Annunciations, flood_ns, kpis_of, kpis_on_record
+from alerts.lifecycle.kpis import DAY_NS, HOUR_NS, MINUTE_NS, TEN_MINUTES_NS, Annunciations, flood_ns, kpis_of, kpis_on_record
 from tests.support.archive_data import START, Installation
 
 SECOND_NS = 10**9

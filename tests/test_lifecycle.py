@@ -1,4 +1,4 @@
-"""The life of an alarm, told as stories whose titles are the transitions that they walk (alerts/lifecycle.py).
+"""The life of an alarm, told as stories whose titles are the transitions that they walk (alerts/lifecycle/lifecycle.py).
 
 Above 10 degC is too warm; a second and a step for each happening. Whatever nobody expects to be told of is an error.
 """
@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from alerts.flags import SHELF_MAX_NS
+from alerts.lifecycle.flags import SHELF_MAX_NS
 from facility.site import SECOND_NS
 from rules.rule import Bound
 from tests.support.attended import Attended, rule_of

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.lifecycle import NORMAL, PUT_BACK, REVEAL, SHELVE, SUPPRESS, TAKE_OUT, TRANSITIONS, UNSHELVE
+from alerts.lifecycle.lifecycle import NORMAL, PUT_BACK, REVEAL, SHELVE, SUPPRESS, TAKE_OUT, TRANSITIONS, UNSHELVE
 from facility.site import SECOND_NS
 from tests.support.alarm_model import Model
 from tests.support.attended import ONE_BY_ONE, Attended, rule_of

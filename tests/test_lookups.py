@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from alerts.excursion_file import read_excursions
+from alerts.judging.excursion_file import read_excursions
 from facility.times import format_time
 from rules.excursion import COLUMNS
 from service.cli import main

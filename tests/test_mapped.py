@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facility.times import format_time, parse_time
+from ingest.admission.readmission import merged
 from ingest.arrivals import Arrivals, Reason
 from ingest.decode import Decoder
 from ingest.message import Message
-from ingest.readmission import merged
 from tests.support.shapes import BMS, COUNTERS, FLAT, LORAWAN, MESSAGES, PRESSURE, READINGS, SAMPLE, TAGS, UPLINK, decoder, messages, site
 
 RECEIVED = parse_time("2026-11-21T08:00:00Z")

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
+from alerts.lifecycle.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
 from dashboards.app import build_app
 from dashboards.counts import Counts, LinkCounts, StepCounts, TargetCounts
 from dashboards.events import Event
 from dashboards.monitor import AlarmQuery, LimitInForce
-from service import records
-from service.board import Board
+from service.console.board import Board
+from service.stored import records
 from tests.support.watched import MINUTE, SECOND, START, Watched, fall, point
 
 ALL = (UNACKNOWLEDGED, ACKNOWLEDGED, RETURNED, NORMAL)

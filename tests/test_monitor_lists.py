@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
-from alerts.store import StateStore, StateUnavailable
+from alerts.lifecycle.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
+from alerts.record.store import StateStore, StateUnavailable
 from dashboards.console.view import in_order
 from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, AlarmQuery, AuditEntry, ExcursionQuery, MonitorUnavailable
-from ingest.journal import JournalUnavailable
-from ingest.series import SeriesReader
-from service import stored
+from ingest.journal.journal import JournalUnavailable
+from ingest.series.series import SeriesReader
+from service.stored import readings as stored
 from tests.support.watched import FILES, MINUTE, SECOND, START, Watched, fall
 
 ALL = (UNACKNOWLEDGED, ACKNOWLEDGED, RETURNED, NORMAL)

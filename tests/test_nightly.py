@@ -1,4 +1,4 @@
-"""service/nightly.py: when it is time, a verify in a process of its own, what it leaves, what is told."""
+"""service/proof/nightly.py: when it is time, a verify in a process of its own, what it leaves, what is told."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import pytest
 from alerts.alarms import Answer
 from alerts.resumption import FOLDER, files_of
 from facility.times import format_time, parse_time
-from ingest.entries import CHECKPOINT, SEAL, Body, encode
-from ingest.journal import Journal
-from ingest.journal_files import files_of as files_of_journal
-from ingest.sealed import sealed_days
+from ingest.journal.entries import CHECKPOINT, SEAL, Body, encode
+from ingest.journal.files import files_of as files_of_journal
+from ingest.journal.journal import Journal
+from ingest.journal.sealed import sealed_days
 from service.clock import SystemClock
-from service.diagnosis_data import holdings
-from service.nightly import BROKEN, NO_FILE, WRONG, Nightly, last_due, nightly_of
-from service.settings import Nightly as Settings
+from service.doctor.data import holdings
+from service.proof.nightly import BROKEN, NO_FILE, WRONG, Nightly, last_due, nightly_of
+from service.settings.settings import Nightly as Settings
 from service.verified import FILE, Verified, keep, verdict_of, verified_last, verified_newest
 from tests.support.archive_data import SECOND_NS, START
 from tests.support.challenged import configured
@@ -38,7 +38,7 @@ STOCKHOLM = ZoneInfo("Europe/Stockholm")
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test waits for its verify; a service has until the morning."""
-    monkeypatch.setattr("service.nightly.NICE", 0)
+    monkeypatch.setattr("service.proof.nightly.NICE", 0)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""alerts/oncall.py: oncall.yaml."""
+"""alerts/duty/oncall.py: oncall.yaml."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from alerts.channels import Email, Local, Webhook
+from alerts.duty.oncall import OnCall, load_oncall, read_oncall
 from alerts.duty.roster import Person, Way
-from alerts.oncall import OnCall, load_oncall, read_oncall
 from facility.files import Files
 from facility.problems import ConfigurationError, Problem
 from facility.secret import Secret

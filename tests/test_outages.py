@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.backtest import Backtest
-from alerts.outages import outages_by_number
-from ingest.entries import ACTION, ActionBody
+from alerts.judging.backtest import Backtest
+from alerts.judging.outages import outages_by_number
+from ingest.journal.entries import ACTION, ActionBody
 from rules.copies import Deaths
 from rules.excursion import Excursion
 from tests.support.living import Life

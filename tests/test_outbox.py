@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from alerts.alarms import Answer
-from alerts.delivery import DeliveryResult
-from alerts.store import StateUnavailable
-from ingest.entries import Body, DeliveryBody
-from service.outbox import Outbox
+from alerts.channels.delivery import DeliveryResult
+from alerts.record.store import StateUnavailable
+from ingest.journal.entries import Body, DeliveryBody
+from service.pages.outbox import Outbox
 from tests.support.watched import SECOND, START, Watched, fall
 
 

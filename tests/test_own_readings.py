@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from alerts.store import StateStore
+from alerts.record.store import StateStore
 from dashboards.monitor import ApplyAsked
 from facility.own import NEWEST, OWN, PLACE, own_points, without_own
 from facility.problems import ConfigurationError
-from ingest.entries import INGEST, ingest_body, readings_of
+from ingest.journal.entries import INGEST, ingest_body, readings_of
 from ingest.message import Message
 from ingest.sums import OWN_READINGS
 from rules.rule import Selection
 from rules.selecting import matches
 from service.clock import SystemClock
-from service.configuration import Configuration, load_configuration
-from service.judging import judging_from_entry
+from service.configuration.configuration import Configuration, load_configuration
+from service.configuration.judging import judging_from_entry
 from service.own_readings import FAILING
 from service.pipeline import Pipeline
 from tests.support.archive_data import SECOND_NS, Installation, example_configuration

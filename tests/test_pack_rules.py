@@ -16,7 +16,7 @@ from rules.packs import packs
 from rules.plan import Plan, plan_of
 from rules.rule import Bound, Rule
 from service.cli import main
-from service.rule_tests import Outcome, judged, read_rule_tests, shipped_tests
+from service.rule_tests.files import Outcome, judged, read_rule_tests, shipped_tests
 
 NARROWER = 0.05
 """How much nearer a limit is to what is normal, in its unit, for a rule that is a little more eager."""

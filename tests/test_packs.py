@@ -16,7 +16,7 @@ from rules.coverage import coverage_of
 from rules.packs import PREFIX, pack_text, packs
 from rules.selecting import judges
 from service.cli import main
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 
 MAIN = """
 environment: demo

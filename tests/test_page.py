@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from alerts.page import LATE, RETURNED, SERVICE, TEST, Letterhead, Page, decode, encode, notice, page_id, render
-from alerts.wording import GSM_ALPHABET, WORDS, distinct, span
+from alerts.pages.page import LATE, RETURNED, SERVICE, TEST, Letterhead, Page, decode, encode, notice, page_id, render
+from alerts.pages.wording import GSM_ALPHABET, WORDS, distinct, span
 from facility.site import Facility, Place, Point
 from rules.ahead import OURS
 from rules.excursion import Excursion

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 
 from alerts.channels import Local
-from ingest.entries import ConfigurationBody
+from ingest.journal.entries import ConfigurationBody
 from rules.excursion import Excursion
-from service.configuration import Configuration
-from service.judging import Judges
-from service.paging import Paging
+from service.configuration.configuration import Configuration
+from service.configuration.judging import Judges
+from service.pages.paging import Paging
 from tests.support.archive_data import example_configuration
 from tests.support.challenged import configured
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from alerts.store import FORMAT, StateStore
-from ingest.broker import BrokerFailed, EmbeddedBroker
-from ingest.entries import CONFIGURATION, SERVICE, decode
-from ingest.journal import JournalReader
+from alerts.record.store import FORMAT, StateStore
+from ingest.journal.entries import CONFIGURATION, SERVICE, decode
+from ingest.journal.journal import JournalReader
+from ingest.mqtt.broker import BrokerFailed, EmbeddedBroker
 from service.clock import SystemClock
-from service.configuration import Configuration
+from service.configuration.configuration import Configuration
 from service.lock import holder_of
 from service.pipeline import CANNOT_START, Pipeline
 from tests.support.archive_data import Installation, example_configuration, lived

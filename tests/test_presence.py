@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ingest.entries import LINK, LinkBody, decode
-from ingest.journal import JournalReader
+from ingest.journal.entries import LINK, LinkBody, decode
+from ingest.journal.journal import JournalReader
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.pump import Pump, messages_of
 from tests.support.recordings import SOLARCAST

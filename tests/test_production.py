@@ -22,7 +22,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from facility.secret import exposed
 from service.cli import main
-from service.diagnosis_tls import in_file
+from service.doctor.tls import in_file
 from service.production.authority import Authority, certificate_pem, new_key
 from tests.support.mosquitto import needs_mosquitto
 from tests.support.production import Installed, ProductionBroker, init, instrument, trusting

@@ -13,21 +13,21 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alerts.audit import broken_rows
-from alerts.kept import sums_from, sums_text
 from alerts.ledger import Ledger
-from alerts.store import StateStore
+from alerts.record.audit import broken_rows
+from alerts.record.kept import sums_from, sums_text
+from alerts.record.store import StateStore
 from facility.times import format_time
-from ingest.intake import Intake, Sums
-from ingest.journal import Journal
+from ingest.admission.intake import Intake, Sums
+from ingest.admission.readmission import READMITTED, Readmitted, wanted_of
+from ingest.journal.journal import Journal
 from ingest.message import Message
-from ingest.readmission import READMITTED, Readmitted, wanted_of
-from ingest.recollection import Recollection
-from ingest.series import Series
+from ingest.series.recollection import Recollection
+from ingest.series.series import Series
 from service.cli import main
-from service.configuration import load_configuration
-from service.judging import Judges
-from service.paging import Paging
+from service.configuration.configuration import load_configuration
+from service.configuration.judging import Judges
+from service.pages.paging import Paging
 from service.readmitting import Readmitting
 from tests.support.archive_data import SECOND_NS, START, Installation
 from tests.support.nursery import nursery

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest import recollection
-from ingest.recollection import Recollection
-from ingest.series import Series, SeriesUnavailable
+from ingest.series import recollection
+from ingest.series.recollection import Recollection
+from ingest.series.series import Series, SeriesUnavailable
 from tests.support.fed import SECOND_NS, START, Installed, readings_of
 
 POINT = 1

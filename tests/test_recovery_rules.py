@@ -17,7 +17,7 @@ from facility.site import OCCUPANCIES, SECOND_NS, Facility, Place
 from rules.plan import plan_of
 from rules.rule import Bound, Rule, Unless
 from service.cli.rules_list import breaching
-from service.views import LimitsInForce
+from service.console.views import LimitsInForce
 from tests.support.admitted import Row
 from tests.support.living import Life
 from tests.support.reference import evaluate

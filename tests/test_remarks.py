@@ -18,9 +18,9 @@ import pytest
 from click.testing import CliRunner
 from starlette.testclient import TestClient
 
-from alerts.audit import broken_rows
+from alerts.record.audit import broken_rows
+from alerts.record.store import StateStore
 from alerts.remarks import Remarks
-from alerts.store import StateStore
 from facility.times import parse_time
 from service.cli import main
 from tests.support.people import PASSWORD, Staff, client_of, signed_in, staff_in

@@ -1,4 +1,4 @@
-"""A recording judged offline: what the rules define, whatever the files, the order of rows, the size of the pieces (alerts/replay.py)."""
+"""A recording judged offline: what the rules define, whatever the files, the order, the pieces (alerts/judging/replay.py)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.excursion_file import write_excursions
-from alerts.replay import Replay
+from alerts.judging.excursion_file import write_excursions
+from alerts.judging.replay import Replay
 from facility.durations import Duration
 from facility.recording import Chunk, RecordingError, chunk_of
 from facility.site import SECOND_NS, Facility, Place, Point, Site

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from alerts.excursion_file import read_excursions
+from alerts.judging.excursion_file import read_excursions
 from facility.times import format_time, parse_time
-from ingest import held
-from ingest.series import Series, SeriesUnavailable
+from ingest.series import held
+from ingest.series.series import Series, SeriesUnavailable
 from service.cli import main
-from service.configuration import load_configuration
+from service.configuration.configuration import load_configuration
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.mqtt import eventually
 from tests.test_playback import listening

@@ -16,15 +16,15 @@ from click.testing import CliRunner
 
 from alerts.alarms import Answer
 from alerts.channels.email import compose
-from alerts.oncall import load_oncall
-from alerts.page import Page, decode
+from alerts.duty.oncall import load_oncall
+from alerts.duty.replies import Mailbox, read_reply
+from alerts.pages.page import Page, decode
 from alerts.people.passwords import Passwords
-from alerts.replies import Mailbox, read_reply
 from facility.problems import ConfigurationError
 from facility.secret import Secret
-from ingest.entries import ActionBody, Body
+from ingest.journal.entries import ActionBody, Body
 from service.cli import main
-from service.replying import WRONG_MAX, Replying
+from service.pages.replying import WRONG_MAX, Replying
 from tests.support.dovecot import Dovecot, needs_dovecot
 from tests.support.night import Night
 from tests.support.smtp import certificate

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from alerts.audit import SYSTEM
+from alerts.record.audit import SYSTEM
 from facility.times import format_time, parse_time
 from historian.schema import ALARM, READING, ROOM_STATE
-from ingest.entries import INGEST, SERVICE, ServiceBody, decode, ingest_body
-from ingest.journal import JournalReader
+from ingest.journal.entries import INGEST, SERVICE, ServiceBody, decode, ingest_body
+from ingest.journal.journal import JournalReader
 from service.clock import SystemClock
-from service.configuration import load_configuration
-from service.diagnosis_backup import backups
+from service.configuration.configuration import load_configuration
+from service.doctor.backup import backups
 from service.pipeline import CANNOT_START, Pipeline
-from service.settings_historian import TOKEN
+from service.settings.historian import TOKEN
 from tests.support.archive_data import SECOND_NS
 from tests.support.continuity import command, copied
 from tests.support.influx import Influx, influx, needs_influx

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from alerts.resumption import FOLDER, files_of, journalled, newest, thin
-from ingest.entries import CHECKPOINT, CheckpointBody, encode
-from ingest.flaw import Flaws
+from ingest.journal.entries import CHECKPOINT, CheckpointBody, encode
+from ingest.journal.flaw import Flaws
 from service.clock import SystemClock
-from service.verification import Check, verify, verify_and_leave
+from service.proof.verification import Check, verify, verify_and_leave
 from tests.support.archive_data import SECOND_NS, Installation
 from tests.support.installation import Paging, installation
 from tests.support.verifying import change, flip
@@ -114,7 +114,7 @@ def test_one_of_another_version_counts_for_nothing_and_is_nothing_wrong(tmp_path
     flaws = Flaws()
     with closing(place.journal.reader()) as reader:
         assert newest(place.data_dir / FOLDER, reader, place.journal.head.seq, flaws) is not None
-        monkeypatch.setattr("alerts.store.FORMAT", 1_000)
+        monkeypatch.setattr("alerts.record.store.FORMAT", 1_000)
         assert newest(place.data_dir / FOLDER, reader, place.journal.head.seq, flaws) is None
     assert not list(flaws)
     place.close()

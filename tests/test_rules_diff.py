@@ -15,11 +15,11 @@ from facility.times import format_time
 from historian.wanted import Wanted
 from rules.difference import ADDED, KEPT, MOVED, REMOVED, differences, hidden_ns, most_within_an_hour
 from rules.excursion import CURRENT, Excursion
-from service.archive import Archive
-from service.changing import Change, Setting
 from service.cli import main
-from service.configuration import load_configuration
-from service.impact import from_journal
+from service.configuration.changing import Change, Setting
+from service.configuration.configuration import load_configuration
+from service.impact.impact import from_journal
+from service.stored.archive import Archive
 from tests.support.archive_data import START, Installation
 
 SECOND_NS = 10**9

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from facility.site import Facility, Place, Point, Site
 from service.cli import main
 from service.cli.init import example_files
-from service.rule_tables import WrongTable, expectations, happenings, span_ns
+from service.rule_tests.tables import WrongTable, expectations, happenings, span_ns
 
 FACILITY = """facility:
   site: {id: lab, name: Laboratory, timezone: Europe/Stockholm}

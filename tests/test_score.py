@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.excursion_file import write_excursions
+from alerts.judging.excursion_file import write_excursions
 from rules.excursion import Excursion
 from service.cli import main
 from simulators.record import TruthWriter, read_truth

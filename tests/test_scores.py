@@ -8,9 +8,9 @@ import pytest
 
 from scripts import scores
 from scripts.scores import DURATIONS, ROOT, SEED, Scene
-from service.score_gate import CEILINGS, FLOORS, Demand, breaches
-from service.score_picture import picture
-from service.score_report import missed
+from service.score.gate import CEILINGS, FLOORS, Demand, breaches
+from service.score.picture import picture
+from service.score.report import missed
 from simulators.scenario import load_scenario, shipped_scenarios
 
 FLOORS_STATED = (

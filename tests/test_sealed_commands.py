@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from facility.times import format_time
-from ingest.sealed import sealed_days
+from ingest.journal.sealed import sealed_days
 from service.applied import in_force
 from service.applying import apply_stopped
 from service.clock import SystemClock
-from service.machine import machine_of
-from service.sealing import let_go, seal_what_is_due
+from service.health.machine import machine_of
+from service.proof.sealing import let_go, seal_what_is_due
 from tests.support.archive_data import START
 from tests.support.changing import ASKED, edited, run
 from tests.support.influx import Influx, influx, influx_server

@@ -1,4 +1,4 @@
-"""ingest/sealing.py, ingest/sealed.py, service/sealing.py: days sealed, read over the boundary, verified, and gone from the databases."""
+"""ingest/journal/sealing.py, service/proof/sealing.py: days sealed, read over the boundary, verified, and gone from the databases."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from click.testing import CliRunner
 
 from facility.reading import Readings
 from facility.times import format_time
-from ingest.entries import FILE, INGEST, SEAL, FileBody, encode
-from ingest.journal import Entry, JournalReader
-from ingest.journal_files import file_from, files_of
-from ingest.sealed import FOLDER, SealedDays, sealed_days
-from ingest.series import SeriesReader
+from ingest.journal.entries import FILE, INGEST, SEAL, FileBody, encode
+from ingest.journal.files import file_from, files_of
+from ingest.journal.journal import Entry, JournalReader
+from ingest.journal.sealed import FOLDER, SealedDays, sealed_days
+from ingest.series.series import SeriesReader
 from service.cli import main
 from service.continuity.restore import restore, write_series
-from service.sealing import let_go, said_of, seal_what_is_due, vouched_for
+from service.proof.sealing import let_go, said_of, seal_what_is_due, vouched_for
 from tests.support.archive_data import SECOND_NS, START
 from tests.support.installation import Paging
 from tests.support.verifying import flip, report, verify

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from ingest.link import Connection, Link
 from ingest.listening import REACH_NS, SECOND_NS, Listening
-from ingest.marker import INTERVAL_NS, PATIENCE_NS, Marker
-from ingest.probe import broker_keeps_queue
-from ingest.session import Session
+from ingest.mqtt.link import Connection, Link
+from ingest.mqtt.marker import INTERVAL_NS, PATIENCE_NS, Marker
+from ingest.mqtt.probe import broker_keeps_queue
+from ingest.mqtt.session import Session
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.mqtt import TOPIC, Recorder, eventually, numbered, publisher, running
 
@@ -34,7 +34,7 @@ def settings_for(port: int, protocol: Literal["auto", "5", "3.1.1"] = "auto") ->
 
 @pytest.fixture(autouse=True)
 def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.session.STORE_AGAIN_NS", SECOND_NS // 5)
+    monkeypatch.setattr("ingest.mqtt.session.STORE_AGAIN_NS", SECOND_NS // 5)
 
 
 @pytest.fixture
@@ -294,7 +294,7 @@ def test_a_refused_subscription_is_told(tmp_path: Path) -> None:
 def test_a_broker_that_does_not_bring_the_marker_back_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: Protocol, told: str
 ) -> None:
-    monkeypatch.setattr("ingest.marker.PATIENCE_NS", SECOND_NS // 5)
+    monkeypatch.setattr("ingest.mqtt.marker.PATIENCE_NS", SECOND_NS // 5)
     (tmp_path / "acl").write_text("topic read renrum/#\n")
     with Mosquitto(tmp_path / "mosquitto", more=f"acl_file {tmp_path / 'acl'}") as broker:
         sink = Recorder()

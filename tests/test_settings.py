@@ -1,4 +1,4 @@
-"""service/settings.py: renrum.yaml."""
+"""service/settings/settings.py: renrum.yaml."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from facility.files import Files
 from facility.problems import Problem
 from facility.secret import Secret
-from service.settings import Mqtt, SettingsRead, Tls, read_settings
-from service.settings_http import Http
+from service.settings.http import Http
+from service.settings.settings import Mqtt, SettingsRead, Tls, read_settings
 
 SECRET = "hunter2-is-secret"
 NAMES = "environment: demo\nfacility: facility.yaml\nrules: rules.yaml\noncall: oncall.yaml\n"

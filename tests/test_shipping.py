@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from ingest.journal import Entry, JournalReader
-from ingest.journal_copy import CopyEnd, read_copy
+from ingest.journal.copy import CopyEnd, read_copy
+from ingest.journal.journal import Entry, JournalReader
 from service.clock import SystemClock
 from service.continuity.backup import Source
 from service.continuity.manifest import BackupUnusable
 from service.continuity.shipping import AWAY, SHIPPED, Follower, standings
-from service.diagnosis_backup import FOLLOWED_NS, backups
+from service.doctor.backup import FOLLOWED_NS, backups
 from tests.support.continuity import command, copied
 from tests.support.installation import Paging, installation
 from tests.support.mosquitto import Mosquitto, needs_mosquitto

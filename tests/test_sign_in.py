@@ -23,15 +23,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from playwright.sync_api import Browser, expect
 
-from alerts.store import StateStore
+from alerts.record.store import StateStore
 from dashboards import events
 from dashboards.app import build_app
-from ingest.entries import PEOPLE, decode
-from ingest.journal import JournalReader
+from ingest.journal.entries import PEOPLE, decode
+from ingest.journal.journal import JournalReader
 from service.attendance import Attendance
 from service.cli import main
 from service.clock import SystemClock
-from service.configuration import load_configuration
+from service.configuration.configuration import load_configuration
 from service.pipeline import Pipeline
 from tests.support.archive_data import lived
 from tests.support.browser import Server, browser, needs_chromium

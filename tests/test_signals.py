@@ -18,15 +18,15 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from alerts.channels import DeliveryError
-from alerts.oncall import DEADMAN, load_oncall
+from alerts.duty.oncall import DEADMAN, load_oncall
 from alerts.signals import Alertmanager, Beacon, Deadman, Signal, Standing
 from facility.problems import ConfigurationError
-from ingest.link import Connection
-from service.beacon import Publisher
+from ingest.mqtt.link import Connection
 from service.clock import SystemClock
-from service.configuration import load_configuration
+from service.configuration.configuration import load_configuration
+from service.pages.beacon import Publisher
+from service.pages.signalling import FAILING_AFTER_NS, Showing, standing_in
 from service.pipeline import Pipeline
-from service.signalling import FAILING_AFTER_NS, Showing, standing_in
 from tests.support.alertmanager import RealAlertmanager, needs_alertmanager
 from tests.support.archive_data import example_configuration
 from tests.support.mosquitto import Mosquitto, needs_mosquitto

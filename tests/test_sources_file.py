@@ -18,7 +18,7 @@ from facility.sources.source import subscriptions
 from facility.sources.source_file import SourcesRead, read_sources
 from ingest.decode import Decoder
 from service.cli.schema import schema_of
-from service.configuration import sources_from_entry
+from service.configuration.configuration import sources_from_entry
 from tests.support.shapes import FACILITY, READINGS, SOURCES, messages, written
 
 READING, TAG_X = "sources[0].readings[0]", "sources[0].points.X"

@@ -12,10 +12,10 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from facility.times import format_time, parse_time
-from ingest.entries import INGEST, ingest_body, readings_of
-from ingest.journal import JournalReader
-from ingest.readmission import READMITTED
-from service.archive import Archive
+from ingest.admission.readmission import READMITTED
+from ingest.journal.entries import INGEST, ingest_body, readings_of
+from ingest.journal.journal import JournalReader
+from service.stored.archive import Archive
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.service import Service, renrum
 from tests.support.shapes import BMS, FACILITY, FLAT, MESSAGES, PRESSURE, READINGS, RULES, SOURCES, TAGS

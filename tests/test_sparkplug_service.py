@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from facility.reading import Readings
-from ingest.entries import CONFIGURATION, INGEST, SOURCE, ConfigurationBody, SourceBody, decode, ingest_body, readings_of
-from ingest.journal import JournalReader
+from ingest.journal.entries import CONFIGURATION, INGEST, SOURCE, ConfigurationBody, SourceBody, decode, ingest_body, readings_of
+from ingest.journal.journal import JournalReader
 from tests.support.edge import EdgeNode, now_ms, until
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.service import Service, renrum

@@ -1,4 +1,4 @@
-"""States of rooms that last longer than they may (rules/staying.py, alerts/stays.py)."""
+"""States of rooms that last longer than they may (rules/staying.py, alerts/judging/stays.py)."""
 
 from __future__ import annotations
 

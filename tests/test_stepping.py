@@ -11,8 +11,8 @@ import pytest
 
 from alerts.alarms import Alarms
 from alerts.ledger import Applied, Ledger
-from alerts.store import StateStore, StateUnavailable
-from ingest.entries import (
+from alerts.record.store import StateStore, StateUnavailable
+from ingest.journal.entries import (
     ACTION,
     CLOCK,
     CONFIGURATION,
@@ -25,9 +25,9 @@ from ingest.entries import (
     decode,
     encode,
 )
-from ingest.journal import Journal, JournalUnavailable
-from ingest.recollection import Recollection
-from ingest.series import Series, SeriesUnavailable
+from ingest.journal.journal import Journal, JournalUnavailable
+from ingest.series.recollection import Recollection
+from ingest.series.series import Series, SeriesUnavailable
 from rules.plan import Plan
 from service.clock import Onward
 from service.stepping import Stepper, StepsEnded

@@ -1,4 +1,4 @@
-"""service/stored.py, ingest/measured.py: what is measured is the same by columns as by readings, in series, sealed days and tail."""
+"""service/stored/readings.py: what is measured is the same by columns as by readings, in series, sealed days and tail."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest.journal import JournalReader
-from ingest.measured import Measured
-from ingest.series import PACKED_FROM_BYTES, SeriesReader
-from service.readers import Readers
-from service.sealing import let_go
-from service.stored import StoredReadings
+from ingest.journal.journal import JournalReader
+from ingest.series.measured import Measured
+from ingest.series.series import PACKED_FROM_BYTES, SeriesReader
+from service.proof.sealing import let_go
+from service.stored.readers import Readers
+from service.stored.readings import StoredReadings
 from tests.support.archive_data import SECOND_NS, START
 from tests.support.installation import Paging
 from tests.test_sealing import DAY_NS, days, seal
@@ -58,7 +58,7 @@ def agree(place: Paging, stored: StoredReadings, chance: random.Random) -> int:
 
 def test_columns_and_readings_agree_wherever_they_lie(place: Paging, stored: StoredReadings, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(4)
-    monkeypatch.setattr("service.stored.LOOK_ROWS", 3)
+    monkeypatch.setattr("service.stored.readings.LOOK_ROWS", 3)
     written = agree(place, stored, chance)
     for second in range(5):
         place.read("inc1.temp", 37.0 + second, (place.at - START) / SECOND_NS + 1)

@@ -1,4 +1,4 @@
-"""service/computed.py: a state.db that was lost is taken up from what the nightly verify evaluated, and is the one that was there."""
+"""A state.db that was lost is taken up from what the nightly verify evaluated, and is the one that was there."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 
 from alerts.ledger import Ledger
-from alerts.store import StateOfOtherFormat
-from ingest.entries import CHECKPOINT, STEP, CheckpointBody, encode
-from ingest.journal import Journal
-from ingest.recollection import Recollection
+from alerts.record.store import StateOfOtherFormat
+from ingest.journal.entries import CHECKPOINT, STEP, CheckpointBody, encode
+from ingest.journal.journal import Journal
+from ingest.series.recollection import Recollection
 from service.applied import in_force
 from service.clock import SystemClock
-from service.computed import open_series, open_state
-from service.configuration import load_configuration
-from service.judging import Judges
-from service.paging import Paging
+from service.configuration.configuration import load_configuration
+from service.configuration.judging import Judges
+from service.pages.paging import Paging
 from service.pipeline import Pipeline
-from service.verification import verify_and_leave
+from service.proof.verification import verify_and_leave
+from service.stored.computed import open_series, open_state
 from tests.support.archive_data import SECOND_NS, Installation
 from tests.support.installation import Paging as PagingInstallation
 from tests.support.installation import installation
@@ -144,11 +144,11 @@ def test_one_of_an_older_format_is_computed_from_the_first_step(tmp_path: Path, 
     checkpoint(place)
     steps = int(place.store.get("steps"))
     stop(place)
-    monkeypatch.setattr("alerts.store.FORMAT", 1_000)
+    monkeypatch.setattr("alerts.record.store.FORMAT", 1_000)
     started = Started(place)
     assert started.stepped == steps
     started.close()
-    monkeypatch.setattr("alerts.store.FORMAT", 999)
+    monkeypatch.setattr("alerts.record.store.FORMAT", 999)
     with pytest.raises(StateOfOtherFormat):
         open_state(place.data_dir, place.journal.reader)
     place.journal.close()

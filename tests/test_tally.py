@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facility.site import Facility, Place, Point, Site
-from ingest.entries import ingest_body, readings_of
+from ingest.admission.intake import Intake, Sums
 from ingest.histogram import Distribution, Histogram
-from ingest.intake import Intake, Sums
-from ingest.journal import Journal
+from ingest.journal.entries import ingest_body, readings_of
+from ingest.journal.journal import Journal
 from ingest.message import Message
-from ingest.series import Series
+from ingest.series.series import Series
 from ingest.tally import Rows, Sequences
 
 SECOND_NS = 10**9

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from alerts.channels import Email, Local
-from alerts.page import Page
-from alerts.trend import HEIGHT, WIDTH, Picture, Trend, picture
+from alerts.pages.page import Page
+from alerts.pages.trend import HEIGHT, WIDTH, Picture, Trend, picture
 from dashboards.monitor import Columns
-from service import trend_pictures as trends
-from service.trend_pictures import Trends
+from service.pages import trend_pictures as trends
+from service.pages.trend_pictures import Trends
 from tests.support.pages import ONSET_NS, SECOND_NS, page
 from tests.support.smtp import smtp_server
 from tests.support.watched import HandClock

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from dashboards.app import build_app
 from dashboards.trend_links import CASCADE, CLIMATE, PARTICLES, ROOM, STORAGE, TrendLinks
 from facility.files import Files
-from service.settings import read_settings
+from service.settings.settings import read_settings
 from tests.support.monitor import ALARMS, PLACES, POINTS, FakeMonitor
 
 HERE, GRAFANA = "http://127.0.0.1:8480", "https://grafana.example.org"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from alerts.emergency import Emergency
-from alerts.page import Letterhead, Page
+from alerts.channels.emergency import Emergency
+from alerts.pages.page import Letterhead, Page
 from facility.site import Site
-from service.outbox import Outbox
-from service.undelivered import REASON, Undelivered
+from service.pages.outbox import Outbox
+from service.pages.undelivered import REASON, Undelivered
 from tests.support import night as nights
 from tests.support.night import Night
 from tests.support.watched import HandClock

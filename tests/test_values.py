@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.values import differences
+from service.configuration.values import differences
 from tests.support.changing import edited, loaded, told, written
 
 # In words

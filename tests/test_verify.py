@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ingest.entries import CONFIGURATION, STEP, ConfigurationBody, StepBody, decode, encode
-from ingest.inspection import inspect_chain
-from ingest.journal import Entry, Journal
+from ingest.journal.entries import CONFIGURATION, STEP, ConfigurationBody, StepBody, decode, encode
+from ingest.journal.inspection import inspect_chain
+from ingest.journal.journal import Entry, Journal
 from service.cli import main
 from tests.support.installation import installation
 from tests.support.verifying import change, killed, put, rehashed, report, rows_of, stopped, verify, wrong

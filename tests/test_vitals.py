@@ -17,10 +17,10 @@ from dashboards.monitor import MonitorUnavailable
 from dashboards.traffic import Traffic
 from ingest.message import Message
 from service.clock import SystemClock
-from service.machine import machine_of
+from service.health.machine import machine_of
+from service.health.watch import ENDED
 from service.pipeline import Pipeline
 from service.receiving import BALLAST_BYTES
-from service.watch import ENDED
 from tests.support.archive_data import example_configuration
 from tests.support.watched import FILES, Watched
 from tests.test_pipeline import on_port

@@ -11,13 +11,13 @@ from typing import Any, cast
 
 import pytest
 
-from ingest.intake import Intake
-from ingest.journal import JournalUnavailable
+from ingest.admission.intake import Intake
+from ingest.journal.journal import JournalUnavailable
 from ingest.message import Message
-from ingest.session import LinkEvent, Session
+from ingest.mqtt.session import LinkEvent, Session
+from service.health.watch import ENDED, INGEST, JOURNAL, LINK, STEPS, Watchdog
 from service.receiving import BALLAST_BYTES, Ballast, Receiver
 from service.stepping import Stepper, StepVitals
-from service.watch import ENDED, INGEST, JOURNAL, LINK, STEPS, Watchdog
 from tests.support.hands import Hands
 
 NOTHING: Sequence[Message] = ()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from alerts.channels import DeliveryError
-from alerts.page import Letterhead, Page
+from alerts.pages.page import Letterhead, Page
 from facility.secret import Secret
 from facility.site import Site
 from service.continuity.watching import Service, Watch

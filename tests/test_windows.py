@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.suspensions import Suspensions
+from alerts.judging.suspensions import Suspensions
 from facility.durations import Duration
 from facility.reading import GOOD, Readings
 from facility.site import SECOND_NS

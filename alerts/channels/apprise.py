@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import apprise
 
 from alerts.channels.channel import DeliveryError, address_secrets, redacted, reveal
-from alerts.page import TEST, Page
+from alerts.pages.page import TEST, Page
 from facility.secret import Secret
 
 _secrets: ContextVar[tuple[str, ...]] = ContextVar("apprise_secrets", default=())

@@ -8,7 +8,7 @@ import re
 from typing import Protocol
 from urllib.parse import quote, quote_plus, unquote
 
-from alerts.page import Page
+from alerts.pages.page import Page
 from facility.secret import Secret
 
 # Their debug lines print whole addresses, and an address is often the secret.

@@ -15,11 +15,11 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from alerts.channels.channel import DeliveryError, redacted, reveal
-from alerts.page import Page
+from alerts.pages.page import Page
 from facility.secret import Secret
 
 if TYPE_CHECKING:
-    from alerts.trend import Picture
+    from alerts.pages.trend import Picture
 
 
 @dataclass(frozen=True, slots=True)

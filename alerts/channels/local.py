@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from alerts.channels.channel import DeliveryError
-from alerts.page import Page
+from alerts.pages.page import Page
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from alerts.channels.post import post
-from alerts.page import Page
+from alerts.pages.page import Page
 from facility.secret import Secret
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from alerts.duty.oncall_sections import PersonSection
 from alerts.duty.roster import Person, Way
-from alerts.oncall_sections import PersonSection
 from facility.document import Document, Path, did_you_mean, one_of, shown
 from facility.problems import Problem
 

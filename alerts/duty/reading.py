@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from alerts.duty.calendar import WEEKDAYS, WorkingHours, moment
 from alerts.duty.feed import Event, days_of, read_feed
+from alerts.duty.load import Limits
 from alerts.duty.recurrence import Repeats
 from alerts.duty.roster import NOBODY, Daily, Person, Policy, Roster, Route, Schedule, Step
 from alerts.duty.rotation import Cycle, Override, Rotation, Shifts, Turn
@@ -27,7 +28,6 @@ from alerts.duty.sections import (
     RotationSection,
     RouteSection,
 )  # fmt: skip
-from alerts.load import Limits
 from facility.document import Document, Path, did_you_mean, one_of, shown
 from facility.files import Files, Unreadable, beside
 from facility.problems import Problem

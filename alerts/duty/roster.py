@@ -10,8 +10,8 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from alerts.duty.calendar import WorkingHours, moment, shown
+from alerts.duty.load import Limits
 from alerts.duty.rotation import FOREVER, Cycle, Override, Rotation, who
-from alerts.load import Limits
 from facility.site import Facility, Point
 from rules.rule import Rule
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from alerts.page import Page
+from alerts.pages.page import Page
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from alerts.lifecycle import FLAGS, STATES
+from alerts.lifecycle.lifecycle import FLAGS, STATES
 from alerts.people.permissions import ACKNOWLEDGE, AUDIT, READ
 from dashboards.access import Gate, attributed, who_asks
 from dashboards.asked import AcknowledgeBody

@@ -16,9 +16,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from alerts.pages.wording import in_language, unit_text
 from alerts.people.permissions import OPEN
 from alerts.people.register import PeopleUnavailable
-from alerts.wording import in_language, unit_text
 from dashboards.access import Gate, attributed, local_path, person_of, who_asks
 from dashboards.asked import By
 from dashboards.console import view

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alerts.kpis import Kpis
+from alerts.lifecycle.kpis import Kpis
 from alerts.people.permissions import READ
 from dashboards.access import Gate
 from dashboards.console.frame import shown, surroundings

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from alerts.lifecycle import ACKNOWLEDGED, ACTIVE, LATCHED_ACKNOWLEDGED
-from alerts.wording import in_language
+from alerts.lifecycle.lifecycle import ACKNOWLEDGED, ACTIVE, LATCHED_ACKNOWLEDGED
+from alerts.pages.wording import in_language
 from dashboards.monitor import LEVELS_FIRST, POINT_STATES, WAITING, AlarmView, LimitInForce, PlaceView, PointView
 from dashboards.standing import StandingView
 from facility.times import format_time

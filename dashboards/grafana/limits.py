@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from alerts.wording import unit_text
+from alerts.pages.wording import unit_text
 from dashboards.console.view import value_text
 from dashboards.grafana.look import LIMIT, OCCUPANCY
 from facility.site import OCCUPANCIES

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from alerts.wording import unit_text
+from alerts.pages.wording import unit_text
 from dashboards.grafana.limits import LimitLine, limit_lines
 from dashboards.grafana.look import quantity_text
 from dashboards.trend_links import STORAGE_TYPES

@@ -13,7 +13,7 @@ from grafana_foundation_sdk.builders.timeseries import Panel as TimeSeries
 from grafana_foundation_sdk.models import common as cm
 from grafana_foundation_sdk.models import dashboard as dm
 
-from alerts.wording import unit_text
+from alerts.pages.wording import unit_text
 from dashboards.grafana.limits import labelled
 from dashboards.grafana.look import LEVEL_COLOURS, UNSURE, quantity_text
 from dashboards.grafana.outline import Outline

@@ -8,12 +8,12 @@ from facility.site import Facility
 from facility.sources.source import Source
 from facility.sources.sparkplug import SparkplugSource
 from ingest.arrivals import Arrivals, Quarantined, Reason
+from ingest.decoding.topics import NotUnderstood
 from ingest.message import Message
 from ingest.sparkplug.births import Births, groups_of
 from ingest.sparkplug.payload import parse
 from ingest.sparkplug.readings import of_birth, take_readings
 from ingest.sparkplug.topics import address_of
-from ingest.topics import NotUnderstood
 
 
 class Again:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ingest.entries import SourceBody
+from ingest.journal.entries import SourceBody
 from ingest.lives import BORN, DIED, GAP, Lives
 from ingest.sparkplug.node import Node
 from ingest.sparkplug.rebirths import Key

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from facility.site import Facility
 from facility.sources.sparkplug import Metrics, SparkplugSource
 from ingest.arrivals import Reason
+from ingest.decoding.topics import NEVER_NS, Addressed
 from ingest.sparkplug.metric import Definition, unit_fault, unit_of
 from ingest.sparkplug.node import Born
 from ingest.sparkplug.payload import Metric, Payload
-from ingest.topics import NEVER_NS, Addressed
 
 
 class Births:

@@ -9,7 +9,8 @@ from facility.site import Facility
 from facility.sources.source import Source
 from facility.sources.sparkplug import NAMESPACE, SparkplugSource
 from ingest.arrivals import Arrivals, Quarantined, Reason
-from ingest.entries import SourceBody
+from ingest.decoding.topics import NotUnderstood
+from ingest.journal.entries import SourceBody
 from ingest.lives import Lives
 from ingest.message import Message, Outgoing
 from ingest.sparkplug.batch import Batch, Known, source_of
@@ -21,7 +22,6 @@ from ingest.sparkplug.readings import of_birth, take_readings
 from ingest.sparkplug.rebirths import Key, Rebirths
 from ingest.sparkplug.state import State
 from ingest.sparkplug.topics import Address, address_of
-from ingest.topics import NotUnderstood
 
 LARGEST_PAYLOAD_BYTES = 1024 * 1024
 MS_NS = 1_000_000

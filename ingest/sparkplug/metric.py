@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from facility.times import format_time
-from ingest import fields
 from ingest.arrivals import Raw, Reason
+from ingest.decoding import fields
+from ingest.decoding.topics import Addressed, NotUnderstood
 from ingest.sparkplug.payload import Datatype, Metric, Payload
-from ingest.topics import Addressed, NotUnderstood
 
 MS_NS = 1_000_000
 UNIT_PROPERTIES = ("engUnit", "Engineering Units", "engineering_units", "EngUnit")

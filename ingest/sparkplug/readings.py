@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from ingest.arrivals import Arrivals, Quarantined, Raw
+from ingest.decoding.topics import NotUnderstood, readable
 from ingest.sparkplug.metric import Definition, row_of
 from ingest.sparkplug.node import Born
 from ingest.sparkplug.payload import Metric, Payload, only
-from ingest.topics import NotUnderstood, readable
 
 _KEPT_NAMES = 100
 Named = tuple[Metric, Definition]

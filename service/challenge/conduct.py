@@ -23,7 +23,7 @@ from service.challenge.silence import challenge_silence
 from service.challenge.stays import challenge_stays, challenge_waiting, places_of, room_for_waiting
 from service.challenge.subject import FAIL, NOT_APPLICABLE, NOT_TESTED, PASS, Gap, Outcome, Trial
 from service.clock import Clock
-from service.configuration import Configuration
+from service.configuration.configuration import Configuration
 
 TOLERANCE_NS = SECOND_NS // 10
 """How far tests stay from a delay."""

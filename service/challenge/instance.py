@@ -12,22 +12,22 @@ from types import TracebackType
 from typing import Any, Self
 
 from alerts.channels import Local
-from alerts.load import ONE_BY_ONE
-from alerts.oncall import OnCall
-from alerts.store import StateStore
+from alerts.duty.load import ONE_BY_ONE
+from alerts.duty.oncall import OnCall
+from alerts.record.store import StateStore
 from facility.own import OWN, without_own
 from facility.wire import Published, encode_readings, encode_state, occupancy_topic, topic_of
-from ingest.broker import mosquitto_binary
-from ingest.entries import INGEST, ingest_body, readings_of
-from ingest.journal import JournalReader
+from ingest.journal.entries import INGEST, ingest_body, readings_of
+from ingest.journal.journal import JournalReader
+from ingest.mqtt.broker import mosquitto_binary
 from rules.excursion import Excursion
 from service.applied import journalled
 from service.challenge.hastened import Hastened
 from service.clock import SystemClock
-from service.configuration import Configuration
+from service.configuration.configuration import Configuration
 from service.pipeline import Pipeline
-from service.settings import Mqtt
-from service.settings_http import Http
+from service.settings.http import Http
+from service.settings.settings import Mqtt
 from simulators.broker import parse_broker
 from simulators.outlet import Outlet
 

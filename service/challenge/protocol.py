@@ -15,7 +15,7 @@ from service.challenge.conduct import Chosen, Record, counted
 from service.challenge.requirements import Requirement, result_of, traced, untraced_rules
 from service.challenge.silence import FASTEST
 from service.challenge.subject import FAIL, NOT_APPLICABLE, NOT_TESTED, PASS, Outcome
-from service.configuration import Configuration
+from service.configuration.configuration import Configuration
 
 FORMAT = 1
 ORDER = (FAIL, NOT_TESTED, PASS, NOT_APPLICABLE)

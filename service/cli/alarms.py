@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from alerts.lifecycle import NORMAL, STATES, Alarm
-from alerts.standing import alarm_of
+from alerts.lifecycle.lifecycle import NORMAL, STATES, Alarm
+from alerts.lifecycle.standing import alarm_of
 from historian.wanted import Wanted
-from service.archive import Archive
 from service.cli.listing import Column, Kind, Listing, out_option
 from service.cli.lookups import Asked, lookup_options, nothing
 from service.cli.options import json_option
+from service.stored.archive import Archive
 
 STANDING = "standing"
 _NAMES = tuple(field.name for field in fields(Alarm))

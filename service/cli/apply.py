@@ -16,33 +16,32 @@ from zoneinfo import ZoneInfo
 import click
 
 from alerts.people.register import PeopleUnavailable
-from alerts.signing import digest_of
-from alerts.store import StateUnavailable
+from alerts.record.signing import digest_of
+from alerts.record.store import StateUnavailable
 from dashboards.configuration_api import AppliedAnswer
 from dashboards.monitor import MOVED_ON, SHOWN, UNCHANGED, UNSIGNED, ApplyAnswered, ApplyAsked, MonitorUnavailable
 from dashboards.record_api import Meaning
 from facility.files import Files
-from facility.times import format_time, parse_time
-from ingest.entries import Changed
-from ingest.journal import JournalUnavailable
+from facility.times import format_time, local_time, parse_time
+from ingest.journal.entries import Changed
+from ingest.journal.journal import JournalUnavailable
 from rules.excursion import Excursion
 from service.applied import in_force
 from service.applying import apply_stopped, there_are_people
-from service.archive import Archive, ArchiveUnavailable
-from service.cli.listing import local_time
 from service.cli.lookups import span_of
 from service.cli.options import Refusal, actor, config_option, json_option
 from service.cli.progress import progress_bar
 from service.cli.readmit import TOKEN, token_of
 from service.cli.signing import APPROVAL, PASSWORD, Signer, proven, signed_in
 from service.clock import SystemClock
-from service.configuration import Configuration, load_configuration
-from service.consequences import Consequences, consequences
-from service.judging import judging_from_entry
+from service.configuration.configuration import Configuration, load_configuration
+from service.configuration.judging import judging_from_entry
+from service.configuration.values import line_of
+from service.impact.consequences import Consequences, consequences
 from service.lock import DataDirInUse, holder_of
 from service.running import NotDone, Running, running_service
-from service.settings import Settings, read_settings
-from service.values import line_of
+from service.settings.settings import Settings, read_settings
+from service.stored.archive import Archive, ArchiveUnavailable
 
 LISTED = 40
 EXCURSIONS_LISTED = 10

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from service.archive import Archive
 from service.cli.listing import Column, Listing, out_option
 from service.cli.lookups import Asked, lookup_options, matches, nothing
 from service.cli.options import json_option
+from service.stored.archive import Archive
 
 _COLUMNS = (
     Column("number", "count", 1),

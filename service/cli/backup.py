@@ -13,8 +13,7 @@ import click
 import msgspec
 
 from facility.problems import ConfigurationError
-from ingest.journal_copy import ChainBroken
-from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
+from ingest.journal.copy import ChainBroken
 from service.cli.lookups import data_dir_of
 from service.cli.options import CONFIG_PATH, Refusal, Span, configuration_path, json_option, unwritable
 from service.cli.progress import progress_bar
@@ -22,6 +21,7 @@ from service.clock import SystemClock
 from service.continuity.backup import Source
 from service.continuity.manifest import BackupUnusable, Manifest
 from service.continuity.shipping import Follower, back_up_once
+from service.stored.archive import Archive, ArchiveUnavailable, JournalUnavailable
 
 
 @click.command()

@@ -16,15 +16,15 @@ from typing import Any
 
 import click
 
-from ingest.journal import JournalUnavailable
+from ingest.journal.journal import JournalUnavailable
 from service.applied import in_force, waiting
 from service.cli.lookups import data_dir_of
 from service.cli.options import Refusal, Span, actor, config_option, json_option, unwritable
 from service.cli.run import for_us_alone
 from service.clock import SystemClock
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 from service.continuity.inventory import machine, own_files, prove
-from service.diagnosis import PACKAGES
+from service.doctor.installation import PACKAGES
 
 OUT = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, exists=True, path_type=Path)

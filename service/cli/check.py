@@ -16,15 +16,15 @@ import click
 from facility.document import one_of
 from facility.own import without_own
 from facility.problems import ConfigurationError
-from ingest.journal import JournalUnavailable
+from ingest.journal.journal import JournalUnavailable
 from rules.coverage import Coverage, coverage_of
 from rules.rule_checks import Unspecified
 from service.applied import in_force, waiting
 from service.cli.listing import Column, Listing
 from service.cli.options import config_option, json_option
 from service.clock import SystemClock
-from service.configuration import Configuration, load_configuration
-from service.on_duty import warnings_of
+from service.configuration.configuration import Configuration, load_configuration
+from service.duty.on_duty import warnings_of
 
 
 @click.command()

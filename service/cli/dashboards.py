@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from service.cli.options import Refusal, config_option
-from service.settings_http import Http
+from service.settings.http import Http
 
 LOCAL_INFLUXDB, LOCAL_PROMETHEUS = "http://127.0.0.1:8086", "http://127.0.0.1:9090"
 
@@ -41,7 +41,7 @@ def build(folder: Path, config: Path, influxdb_url: str | None, prometheus_url: 
     """
     from dashboards.grafana.build import Sources, files
     from dashboards.grafana.outline import Outline
-    from service.configuration import load_configuration
+    from service.configuration.configuration import load_configuration
 
     loaded = load_configuration(config, os.environ)
     settings = loaded.settings

@@ -19,7 +19,7 @@ from facility.own import without_own
 from service.cli.options import Refusal, Span
 from service.cli.run import for_us_alone, log_to_stderr
 from service.clock import SystemClock
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 from simulators.broker import parse_broker
 from simulators.cleanroom import Simulation
 from simulators.outlet import Outlet

@@ -11,10 +11,10 @@ import click
 
 from facility.document import one_of
 from facility.problems import ConfigurationError
-from ingest.link import Connection
+from ingest.mqtt.link import Connection
 from service.cli.options import CONFIG_PATH, PASSWORD, Refusal, Url, configuration_path, json_option
 from service.clock import SystemClock
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 from service.connection import connection_of
 from service.discovery.heard import Heard, NotHeard, Topic, listen
 from service.discovery.sorted_out import Discovery, facility_lines, native_point, sort_out, sources_lines

@@ -12,14 +12,19 @@ from pathlib import Path
 import click
 
 from facility.problems import ConfigurationError
-from ingest.journal_files import there_is
-from service import diagnosis, diagnosis_backup, diagnosis_data, diagnosis_historian, diagnosis_live, diagnosis_tls
-from service.archive import JOURNAL
+from ingest.journal.files import there_is
 from service.cli.lookups import data_dir_of
 from service.cli.options import CONFIG_PATH, configuration_path, json_option
 from service.clock import SystemClock
-from service.configuration import Configuration
-from service.diagnosis import Finding
+from service.configuration.configuration import Configuration
+from service.doctor import backup as diagnosis_backup
+from service.doctor import data as diagnosis_data
+from service.doctor import historian as diagnosis_historian
+from service.doctor import installation as diagnosis
+from service.doctor import live as diagnosis_live
+from service.doctor import tls as diagnosis_tls
+from service.doctor.installation import Finding
+from service.stored.archive import JOURNAL
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 

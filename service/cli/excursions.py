@@ -11,10 +11,10 @@ import click
 
 from historian.wanted import Wanted
 from rules.excursion import COLUMNS, CURRENT, Excursion
-from service.archive import Archive
 from service.cli.listing import Column, Listing, out_option
 from service.cli.lookups import Asked, lookup_options, nothing
 from service.cli.options import json_option
+from service.stored.archive import Archive
 
 _SHOWN = {"rule": 1, "point": 1, "onset": 1, "peak": 2, "ended": 3, "level": 4, "limit": 5, "unit": 5, "id": 6, "readings": 6}
 _KINDS: dict[str, Any] = {
@@ -82,7 +82,7 @@ def found(archive: Archive, wanted: Wanted, *, everything: bool = False, only_op
 
 
 def _write(rows: Iterable[Excursion], path: Path) -> int:
-    from alerts.excursion_file import write_excursions  # loads pyarrow
+    from alerts.judging.excursion_file import write_excursions  # loads pyarrow
 
     return write_excursions(path, rows)
 

@@ -14,15 +14,15 @@ from facility.document import did_you_mean, one_of
 from facility.files import Files, Unreadable
 from facility.problems import ConfigurationError
 from facility.site import SECOND_NS
-from service import explaining_places
-from service.archive import Archive
 from service.cli.lookups import Asked, time_of
 from service.cli.options import Refusal, configuration_path, json_option
-from service.explaining import explain as explained
-from service.explaining_places import explain_place
-from service.explanation_report import document, lines
-from service.judging import judging_from_entry
-from service.settings import read_settings
+from service.configuration.judging import judging_from_entry
+from service.explanation import places as explaining_places
+from service.explanation.explaining import explain as explained
+from service.explanation.places import explain_place
+from service.explanation.report import document, lines
+from service.settings.settings import read_settings
+from service.stored.archive import Archive
 
 
 @click.command()

@@ -18,7 +18,7 @@ from facility.times import format_time
 from historian.progress import FILE, Progress, ProgressUnavailable
 from historian.target import Target
 from service.cli.options import Refusal, config_option, configuration_path, json_option
-from service.settings import Settings, read_settings
+from service.settings.settings import Settings, read_settings
 
 COMMANDS = {
     "setup": ("service.cli.historian_setup", "Make the bucket and its tokens, and check them."),

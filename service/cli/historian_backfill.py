@@ -8,17 +8,17 @@ from pathlib import Path
 
 import click
 
-from alerts.store import StateUnavailable
+from alerts.record.store import StateUnavailable
 from historian.backfill import Backfill
 from historian.influx import Influx, InfluxFault
 from historian.progress import FILE, Progress, ProgressUnavailable
 from historian.sender import Sender
-from ingest.series import SeriesUnavailable
+from ingest.series.series import SeriesUnavailable
 from service.cli.historian import progress_bar, settings_of
 from service.cli.lookups import Asked
 from service.cli.options import Refusal, config_option, json_option
 from service.clock import SystemClock
-from service.feeding import DataDir
+from service.historian.feeding import DataDir
 
 
 @click.command()

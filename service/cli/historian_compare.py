@@ -14,7 +14,7 @@ from service.cli.historian import progress_bar, settings_of
 from service.cli.lookups import Asked, lookup_options
 from service.cli.options import Refusal, json_option
 from service.clock import SystemClock
-from service.comparing import Comparing
+from service.historian.comparing import Comparing
 
 SHOWN = 50
 

@@ -20,7 +20,7 @@ from historian.influx import Influx, InfluxFault, explained
 from historian.target import Target
 from service.cli.historian import settings_of, token_files
 from service.cli.options import Refusal, Span, config_option, json_option
-from service.settings_historian import READ_TOKEN, TOKEN
+from service.settings.historian import READ_TOKEN, TOKEN
 
 ADMIN = "RENRUM_INFLUX_ADMIN_TOKEN"  # the name of a variable
 

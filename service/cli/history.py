@@ -11,17 +11,16 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from alerts.signing import as_signed
+from alerts.record.signing import as_signed
 from facility.document import did_you_mean, one_of
 from facility.problems import ConfigurationError
-from facility.times import format_time
+from facility.times import format_time, local_time
 from service.applied import in_force
-from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
-from service.cli.listing import local_time
 from service.cli.lookups import data_dir_of, time_of
 from service.cli.options import Refusal, configuration_path, json_option
+from service.configuration.values import line_of
 from service.history import Chapter, chapter_at, history_of
-from service.values import line_of
+from service.stored.archive import Archive, ArchiveUnavailable, JournalUnavailable
 
 
 @click.command()

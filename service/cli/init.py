@@ -128,7 +128,7 @@ def _known(path: Path) -> dict[str, str]:
     from urllib.parse import urlsplit
 
     from facility.files import Files, Unreadable
-    from service.settings import read_settings
+    from service.settings.settings import read_settings
 
     try:
         settings = read_settings(Files(path), "renrum.yaml", {}).settings

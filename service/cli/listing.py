@@ -10,7 +10,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -18,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from facility.times import format_time
+from facility.times import format_time, local_time
 from facility.whole_file import whole_file
 from service.cli.options import Refusal
 
@@ -176,11 +175,6 @@ class Listing:
 def out_option(command: Any) -> Any:
     """`--out FILE`: gives the command `out`."""
     return click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write a file: .csv or .parquet.")(command)
-
-
-def local_time(time: int, zone: ZoneInfo) -> str:
-    """A time for people, to the second."""
-    return f"{datetime.fromtimestamp(time // 10**9, UTC).astimezone(zone):%Y-%m-%d %H:%M:%S}"
 
 
 def _batches(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from alerts.store import StateUnavailable
+from alerts.record.store import StateUnavailable
 from facility.document import did_you_mean, one_of, read_document
 from facility.durations import parse_duration
 from facility.files import AS_THE_SERVICE, Files, Forbidden, Unreadable
@@ -24,9 +24,9 @@ from facility.problems import ConfigurationError, Problem
 from facility.site import Facility
 from facility.times import format_time, parse_time
 from historian.wanted import Wanted
-from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
 from service.cli.options import CONFIG_PATH, Command, Refusal, configuration_path
 from service.clock import SystemClock
+from service.stored.archive import Archive, ArchiveUnavailable, JournalUnavailable
 
 EARLIEST_NS = -(2**63)
 """No time in a database is before it; more is no integer of SQLite's."""

@@ -17,7 +17,7 @@ from service.cli.options import CONFIG_PATH, Refusal, configuration_path, json_o
 from service.clock import SystemClock
 from service.continuity.configuration_files import configuration_files
 from service.continuity.inventory import Installed, Proof, bill_of_materials, configuration_files_of, installed, machine, own_files, prove
-from service.diagnosis import PACKAGES
+from service.doctor.installation import PACKAGES
 
 
 @click.command()

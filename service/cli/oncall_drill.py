@@ -14,7 +14,7 @@ import click
 from service.cli.options import Refusal, Span, actor, config_option, json_option
 from service.cli.readmit import TOKEN, token_of
 from service.clock import SystemClock
-from service.configuration import load_configuration
+from service.configuration.configuration import load_configuration
 from service.running import NotDone, running_service
 
 LOOK_EVERY_S = 2.0

@@ -14,26 +14,25 @@ from zoneinfo import ZoneInfo
 import click
 
 from alerts.duty.roster import Roster, subject_of
-from alerts.page import Page, render
-from alerts.store import StateStore, StateUnavailable
+from alerts.pages.page import Page, render
+from alerts.record.store import StateStore, StateUnavailable
 from facility.document import did_you_mean, one_of
 from facility.site import OCCUPANCIES, Point
-from facility.times import format_time
+from facility.times import format_time, local_time
 from rules.excursion import Excursion
 from rules.plan import plan_of
 from rules.rule import Rule
 from rules.selecting import judges
-from service import records
-from service.cli.listing import local_time
 from service.cli.lookups import span_of, time_of
 from service.cli.options import Refusal, config_option, json_option
 from service.clock import SystemClock
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
+from service.console.views import LimitsInForce
+from service.duty.on_duty import Told
+from service.duty.on_duty import preview as told_of
+from service.duty.overrides import overrides_in
 from service.following import letterhead
-from service.on_duty import Told
-from service.on_duty import preview as told_of
-from service.overrides import overrides_in
-from service.views import LimitsInForce
+from service.stored import records
 
 
 @click.command()

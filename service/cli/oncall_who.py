@@ -17,8 +17,8 @@ from service.cli.listing import Column, Listing, out_option
 from service.cli.lookups import time_of
 from service.cli.options import config_option, json_option
 from service.clock import SystemClock
-from service.configuration import load_configuration
-from service.overrides import overrides_in
+from service.configuration.configuration import load_configuration
+from service.duty.overrides import overrides_in
 
 COLUMNS = (
     Column("rotation", shown=1),

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from ingest.flaw import Progress as Told
-from ingest.flaw import unwatched
+from ingest.journal.flaw import Progress as Told
+from ingest.journal.flaw import unwatched
 
 
 @contextmanager

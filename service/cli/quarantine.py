@@ -11,14 +11,14 @@ from typing import Any
 import click
 
 from facility.document import did_you_mean, one_of
-from ingest.journal import Entry
-from ingest.readmission import KNOWN, Id, Record, Wanted, records, taken_before
-from service.archive import STATE, Archive
+from ingest.admission.readmission import KNOWN, Id, Record, Wanted, records, taken_before
+from ingest.journal.journal import Entry
 from service.cli.listing import Column, Listing, out_option
 from service.cli.lookups import Asked, lookup_options, matches, nothing
 from service.cli.options import Refusal, json_option
 from service.cli.readmit import readmit
 from service.readmitting import known_to
+from service.stored.archive import STATE, Archive
 
 COLUMNS = (
     Column("id", shown=1),

@@ -10,23 +10,23 @@ from typing import Any
 
 import click
 
-from alerts.store import StateUnavailable
+from alerts.record.store import StateUnavailable
 from dashboards.quarantine_api import SHOWN, ReadmittedAnswer
 from facility.files import Unreadable
 from facility.problems import ConfigurationError
 from facility.secret import Secret, read_secret
 from facility.times import format_time
-from ingest.journal import JournalUnavailable
-from ingest.readmission import DUPLICATE, REFUSED, STORED, wanted_of
-from ingest.series import SeriesUnavailable
-from service.archive import Archive, ArchiveUnavailable
+from ingest.admission.readmission import DUPLICATE, REFUSED, STORED, wanted_of
+from ingest.journal.journal import JournalUnavailable
+from ingest.series.series import SeriesUnavailable
 from service.cli.lookups import data_dir_of, span_of, time_of
 from service.cli.options import CONFIG_PATH, Refusal, actor, configuration_path, json_option
 from service.clock import SystemClock
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 from service.lock import DataDirInUse, holder_of
 from service.readmitting import readmit_stopped
 from service.running import NotDone, Running, running_service
+from service.stored.archive import Archive, ArchiveUnavailable
 
 TOKEN = "RENRUM_TOKEN"  # the name of a variable
 TOKEN_NEEDED = (

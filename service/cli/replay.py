@@ -17,18 +17,18 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from alerts.excursion_file import SUFFIXES, write_excursions
-from alerts.replay import Replay
+from alerts.judging.excursion_file import SUFFIXES, write_excursions
+from alerts.judging.replay import Replay
 from facility.facility_file import load_facility
 from facility.problems import ConfigurationError
 from facility.recording import Chunk, RecordingError, load_mapping, read_recording, span_of
 from facility.sections import ID_ALLOWED, is_id
 from facility.site import Facility
-from ingest.recorded import RecordedSums, refused_file
+from ingest.admission.recorded import RecordedSums, refused_file
 from rules.plan import Plan, plan_of
 from service.cli.options import PASSWORD, Refusal, Url, configuration_path, fraction_bar, json_option
 from service.clock import SystemClock
-from service.judging import judging_hash, load_judging
+from service.configuration.judging import judging_hash, load_judging
 from simulators.broker import Broker, BrokerUnreachable
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _check_outputs(out: Path, refused: Path | None, recordings: Sequence[Path]) 
 def _plan(config: Path | None, facility: Path | None, rules: tuple[Path, ...], limits: Path | None) -> Plan:
     """The rules laid over the facility's points, which are numbered in their order."""
     if facility is None and not rules and limits is None:
-        from service.configuration import load_configuration  # loads what pages people
+        from service.configuration.configuration import load_configuration  # loads what pages people
 
         configuration = load_configuration(_configured(config, "--facility F --rules R"), os.environ)
         site, judges, tables = configuration.facility, configuration.rules, configuration.tables
@@ -158,7 +158,7 @@ def _plan(config: Path | None, facility: Path | None, rules: tuple[Path, ...], l
 def _facility(config: Path | None, facility: Path | None) -> Facility:
     if facility is not None:
         return load_facility(facility)
-    from service.configuration import load_configuration
+    from service.configuration.configuration import load_configuration
 
     return load_configuration(_configured(config, "--facility F"), os.environ).facility
 

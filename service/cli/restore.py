@@ -16,8 +16,7 @@ from facility.secret import Secret, read_secret
 from facility.times import format_time
 from historian.influx import Influx
 from historian.target import Target
-from ingest.flaw import Progress
-from service.archive import ArchiveUnavailable, JournalUnavailable
+from ingest.journal.flaw import Progress
 from service.cli.options import Refusal, Span, configuration_path, json_option, unwritable
 from service.cli.progress import progress_bar
 from service.clock import SystemClock
@@ -26,7 +25,8 @@ from service.continuity.recovery import Recovery, recover
 from service.continuity.restore import REPORT, Restored, finish, restore_configuration
 from service.continuity.restore import restore as restored_from
 from service.lock import DataDirInUse, DataDirLock
-from service.settings_historian import READ_TOKEN, TOKEN
+from service.settings.historian import READ_TOKEN, TOKEN
+from service.stored.archive import ArchiveUnavailable, JournalUnavailable
 
 SPANS_SHOWN, NAMED = 20, 4
 

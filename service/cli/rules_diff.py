@@ -17,13 +17,13 @@ from dashboards.monitor import MonitorUnavailable
 from facility.recording import Chunk, RecordingError, load_mapping, read_recording
 from facility.site import Facility
 from facility.whole_file import whole_text
-from service.changing import Change, Setting
 from service.cli.lookups import Asked, lookup_options
 from service.cli.options import Refusal, configuration_path, fraction_bar, json_option
-from service.impact import Impact, from_journal, from_recording
-from service.impact_report import document, lines
-from service.judging_files import JudgingFiles
-from service.strips import picture
+from service.configuration.changing import Change, Setting
+from service.configuration.judging_files import JudgingFiles
+from service.impact.impact import Impact, from_journal, from_recording
+from service.impact.report import document, lines
+from service.impact.strips import picture
 
 FILE = click.Path(path_type=Path)
 

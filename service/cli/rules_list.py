@@ -14,7 +14,7 @@ from rules.rule import Bound, Rule
 from rules.selecting import Selector, watched
 from service.cli.listing import Column, Listing, out_option
 from service.cli.options import config_option, json_option
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 
 LIST_COLUMNS = (
     Column("rule", shown=1),

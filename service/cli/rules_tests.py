@@ -13,9 +13,9 @@ from facility.problems import ConfigurationError, Problem
 from facility.whole_file import whole_file
 from rules.packs import PREFIX
 from service.cli.options import Refusal, configuration_path, json_option
-from service.judging_files import JudgingFiles
-from service.rule_test_report import document, failure_lines, junit
-from service.rule_tests import Case, Outcome, judged, read_rule_tests, shipped_tests
+from service.configuration.judging_files import JudgingFiles
+from service.rule_tests.files import Case, Outcome, judged, read_rule_tests, shipped_tests
+from service.rule_tests.report import document, failure_lines, junit
 
 FILE = click.Path(path_type=Path)
 

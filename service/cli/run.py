@@ -12,12 +12,12 @@ from pathlib import Path
 import click
 
 from alerts.people.office import FIRST
-from ingest.journal import JournalUnavailable
+from ingest.journal.journal import JournalUnavailable
 from service.applied import starting
 from service.cli.lookups import data_dir_of
 from service.cli.options import Refusal, config_option
 from service.clock import SystemClock
-from service.configuration import load_configuration
+from service.configuration.configuration import load_configuration
 
 
 @click.command()

@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from alerts.oncall_sections import OncallSection
+from alerts.duty.oncall_sections import OncallSection
 from facility.facility_sections import FacilitySection
 from facility.limits import COLUMNS, LEVELS
 from facility.sections import Section, json_schema
 from facility.site import GRADES, OCCUPANCIES, PLACE_TYPES
 from facility.sources.source_file import SourcesSection
 from rules.rule_sections import RulesSection
-from service.rule_tests import RuleTestsSection
-from service.settings_sections import RenrumSection
+from service.rule_tests.files import RuleTestsSection
+from service.settings.sections import RenrumSection
 
 FILES: dict[str, type[Section]] = {
     "renrum": RenrumSection,

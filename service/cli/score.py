@@ -10,15 +10,15 @@ from typing import NoReturn
 
 import click
 
-from alerts.excursion_file import NoExcursionFile, read_excursions
+from alerts.judging.excursion_file import NoExcursionFile, read_excursions
 from facility.times import format_time
 from facility.whole_file import whole_text
 from rules.excursion import CURRENT, Excursion
 from service.cli.options import CONFIG_PATH, Refusal, Span, configuration_path, json_option
-from service.judging_files import JudgingFiles
-from service.score_gate import CEILINGS, FLOORS, Demand, breaches
-from service.score_picture import picture
-from service.score_report import COLUMNS, LISTED, cells, delay_text, document, false_alarms, missed, rows
+from service.configuration.judging_files import JudgingFiles
+from service.score.gate import CEILINGS, FLOORS, Demand, breaches
+from service.score.picture import picture
+from service.score.report import COLUMNS, LISTED, cells, delay_text, document, false_alarms, missed, rows
 from simulators.record import NoTruthFile, read_truth
 from simulators.score import AFTER_NS, WEEK_NS, Found, Run, scored
 from simulators.script import Truth

@@ -14,18 +14,18 @@ from tempfile import TemporaryDirectory
 import click
 import msgspec
 
-from ingest.flaw import KEPT_MAX, Flaw, Progress
-from ingest.sealing import CannotSeal
-from service.archive import Archive, ArchiveUnavailable, JournalUnavailable
+from ingest.journal.flaw import KEPT_MAX, Flaw, Progress
+from ingest.journal.sealing import CannotSeal
 from service.cli.lookups import data_dir_of
 from service.cli.options import CONFIG_PATH, Refusal, configuration_path, json_option
 from service.cli.progress import progress_bar
 from service.clock import SystemClock
 from service.continuity.manifest import BackupUnusable
 from service.continuity.restore import restore
-from service.sealing import seal_what_is_due
-from service.verification import Check, verify_and_leave
-from service.verification import verify as verified
+from service.proof.sealing import seal_what_is_due
+from service.proof.verification import Check, verify_and_leave
+from service.proof.verification import verify as verified
+from service.stored.archive import Archive, ArchiveUnavailable, JournalUnavailable
 from service.verified import Verified, keep, words_in
 
 SHOWN_MAX = 20

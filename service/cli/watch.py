@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from alerts.channels import Channel
-from alerts.delivery import OutboxItem, deliver
-from alerts.oncall import OnCall, load_oncall
-from alerts.page import TEST, Letterhead, notice
+from alerts.channels.delivery import OutboxItem, deliver
+from alerts.duty.oncall import OnCall, load_oncall
+from alerts.pages.page import TEST, Letterhead, notice
 from facility.document import did_you_mean, one_of
 from facility.files import Unreadable
 from facility.secret import Secret, read_secret

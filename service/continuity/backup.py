@@ -14,12 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from alerts.people.register import FILE as PEOPLE
-from alerts.store import StateStore
+from alerts.record.store import StateStore
 from facility.times import format_time
-from ingest.flaw import Progress, unwatched
-from ingest.journal import Entry, Head, JournalReader, JournalUnavailable, read_only
-from ingest.journal_copy import ChainBroken, JournalCopy
-from service.archive import JOURNAL, STATE
+from ingest.journal.copy import ChainBroken, JournalCopy
+from ingest.journal.flaw import Progress, unwatched
+from ingest.journal.journal import Entry, Head, JournalReader, JournalUnavailable, read_only
 from service.clock import Clock
 from service.continuity.configuration_files import configuration_files
 from service.continuity.manifest import (
@@ -35,6 +34,7 @@ from service.continuity.manifest import (
     read_manifest,
     write_manifest,
 )
+from service.stored.archive import JOURNAL, STATE
 
 SLICE_BYTES = 8 << 20
 """So much of the journal is made durable at the target at a time."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.audit import SYSTEM
+from alerts.record.audit import SYSTEM
 from facility.own import OWN, without_own
 from facility.reading import QUALITIES
 from facility.site import Facility

@@ -13,7 +13,7 @@ from uuid import uuid4
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from ingest.link import Connection
+from ingest.mqtt.link import Connection
 from service.clock import Clock
 from service.continuity.guard import BEAT_NS, SECOND, SECOND_NS, Guard, Other
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from facility.times import format_time
 from historian.influx import Influx, InfluxFault
-from ingest.entries import STEP, StepBody, encode
-from ingest.intake import RECOVERED, Intake, Sums
-from ingest.journal import Journal
-from ingest.series import SeriesReader
-from service.archive import JOURNAL, SERIES, Archive
+from ingest.admission.intake import RECOVERED, Intake, Sums
+from ingest.journal.entries import STEP, StepBody, encode
+from ingest.journal.journal import Journal
+from ingest.series.series import SeriesReader
 from service.clock import Clock
 from service.continuity.gap import DAY_NS, Gap, Span, messages, state_messages, unknown_spans
+from service.stored.archive import JOURNAL, SERIES, Archive
 
 STEP_AFTER = 100_000
 """So many readings are judged in one step, that it fits into memory."""

@@ -12,18 +12,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 from alerts.people.register import FILE as PEOPLE
-from alerts.store import StateStore, StateUnavailable
-from ingest.entries import SERVICE, ServiceBody, encode
-from ingest.flaw import Progress, unwatched
-from ingest.inspection import Witness, inspect_chain
-from ingest.journal import Entry, Head, Journal, JournalReader
-from ingest.journal_copy import CopyEnd, read_copy
-from ingest.recollection import Recollection
-from ingest.series import Series
-from service.archive import JOURNAL, SERIES, STATE
+from alerts.record.store import StateStore, StateUnavailable
+from ingest.journal.copy import CopyEnd, read_copy
+from ingest.journal.entries import SERVICE, ServiceBody, encode
+from ingest.journal.flaw import Progress, unwatched
+from ingest.journal.inspection import Witness, inspect_chain
+from ingest.journal.journal import Entry, Head, Journal, JournalReader
+from ingest.series.recollection import Recollection
+from ingest.series.series import Series
 from service.clock import Clock
 from service.continuity.manifest import CONFIGURATION, BackupUnusable, Manifest, changed_files, read_manifest
 from service.lock import LOCK_FILE, RESTORING
+from service.stored.archive import JOURNAL, SERIES, STATE
 
 REPORT = "restored.json"
 """In the data_dir: what a restore brought, from which backup."""

@@ -12,13 +12,13 @@ from pathlib import Path
 import msgspec
 
 from facility.times import format_time
-from ingest.flaw import Progress, unwatched
-from ingest.journal import JournalReader, JournalUnavailable
-from ingest.journal_copy import ChainBroken
-from service.archive import JOURNAL
+from ingest.journal.copy import ChainBroken
+from ingest.journal.flaw import Progress, unwatched
+from ingest.journal.journal import JournalReader, JournalUnavailable
 from service.clock import Clock
 from service.continuity.backup import Backup, Source, open_backup
 from service.continuity.manifest import BackupUnusable, Manifest, put
+from service.stored.archive import JOURNAL
 
 FOLDER = "backups"
 """In the data_dir: a file for each target, so that `doctor` can tell how old its backup is."""

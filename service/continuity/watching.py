@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alerts.channels import Channel
-from alerts.emergency import Emergency, LanguageOf, english
-from alerts.page import Letterhead
+from alerts.channels.emergency import Emergency, LanguageOf, english
+from alerts.pages.page import Letterhead
 from facility.secret import Secret
 from facility.times import format_time
 from service.clock import Clock

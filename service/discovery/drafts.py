@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from facility.sources.filters import TopicFilter, parse_filter
 from facility.sources.paths import JsonPath, parse_template
-from ingest import fields
-from ingest.mapped_values import text_of
-from ingest.topics import NotUnderstood
+from ingest.decoding import fields
+from ingest.decoding.mapped_values import text_of
+from ingest.decoding.topics import NotUnderstood
 from service.discovery import guesses
 from service.discovery.guesses import Guess
 from service.discovery.heard import Topic

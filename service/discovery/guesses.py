@@ -10,8 +10,8 @@ from facility.quantities import QUANTITIES, fitting_units
 from facility.sections import is_id
 from facility.times import epoch_ns
 from facility.units import dimension, unit_name
-from ingest import fields
-from ingest.instant import Instants
+from ingest.decoding import fields
+from ingest.decoding.instant import Instants
 
 _BY_NAME = (
     (r"(p|cnt|pc|n)?_?(0[._]?5)(_?um)?|p05", "particles_0_5um", "1/m3"),

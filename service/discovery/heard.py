@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from ingest.link import Connection, Link
 from ingest.message import Message
+from ingest.mqtt.link import Connection, Link
 
 TOPICS_MAX = 20_000
 """More topics than this are counted, not kept."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from facility.site import Facility
 from facility.sources.source import Source
-from ingest import fields
-from ingest.topics import NotUnderstood, Topics
+from ingest.decoding import fields
+from ingest.decoding.topics import NotUnderstood, Topics
 from service.discovery import guesses
 from service.discovery.drafts import Draft, DraftPoint, drafts_of
 from service.discovery.heard import Heard, Topic

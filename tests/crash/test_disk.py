@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from service.watch import JOURNAL
+from service.health.watch import JOURNAL
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.mount import failing_disk, small_disk
 from tests.support.proof import Proof

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from alerts.store import StateStore
+from alerts.record.store import StateStore
 from facility.times import parse_time
-from ingest.entries import INGEST, STEP
+from ingest.journal.entries import INGEST, STEP
 from rules.excursion import CURRENT
 from service.clock import SystemClock
-from service.configuration import load_configuration
+from service.configuration.configuration import load_configuration
 from simulators.broker import Broker
 from simulators.outlet import Outlet
 from tests.crash.test_killed import excursions_in, kill_at_random

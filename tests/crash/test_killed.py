@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.entries import CLOCK, STEP, ClockBody, decode
+from ingest.journal.entries import CLOCK, STEP, ClockBody, decode
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 from tests.support.proof import Proof, Recording
 from tests.support.pump import Pump, messages_of, partly_late

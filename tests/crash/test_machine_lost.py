@@ -11,8 +11,8 @@ from pathlib import Path
 
 from facility.recording import Chunk
 from historian.schema import READING
-from ingest.entries import INGEST, ingest_body
-from ingest.journal import JournalReader
+from ingest.journal.entries import INGEST, ingest_body
+from ingest.journal.journal import JournalReader
 from service.clock import SystemClock
 from tests.support.influx import Influx, influx, needs_influx
 from tests.support.mosquitto import Mosquitto, needs_mosquitto

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.entries import FILE, FileBody, StepBody, encode
-from ingest.inspection import inspect_chain
-from ingest.journal import Journal, JournalReader
+from ingest.journal.entries import FILE, FileBody, StepBody, encode
+from ingest.journal.inspection import inspect_chain
+from ingest.journal.journal import Journal, JournalReader
 from tests.support.nursery import ROOT
 from tests.support.verifying import report
 from tests.test_sealing import days, entries_of
@@ -24,10 +24,10 @@ from tests.test_sealing import days, entries_of
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-import ingest.sealing, ingest.journal, ingest.journal_files, ingest.series, service.sealing, sqlite3
-from ingest.entries import SEAL, FILE, FileBody, StepBody, encode
-from ingest.journal import Journal
-from service.sealing import let_go, seal_what_is_due
+import ingest.journal.sealing, ingest.journal.files, ingest.series.series, service.proof.sealing, sqlite3
+from ingest.journal.entries import SEAL, FILE, FileBody, StepBody, encode
+from ingest.journal.journal import Journal
+from service.proof.sealing import let_go, seal_what_is_due
 
 data_dir, moment, calls = Path(), 0, 0
 
@@ -43,9 +43,9 @@ def counted(where, name):
 
 counted(Path, "replace")
 counted(Path, "unlink")
-counted(ingest.sealing, "_durable")
-counted(ingest.sealing, "read_again")
-counted(ingest.series.Series, "let_go")
+counted(ingest.journal.sealing, "_durable")
+counted(ingest.journal.sealing, "read_again")
+counted(ingest.series.series.Series, "let_go")
 counted(Journal, "_append")
 counted(Journal, "_open")
 
@@ -141,8 +141,8 @@ def test_a_journal_killed_while_it_goes_on_in_a_new_file(tmp_path: Path) -> None
     script = """
     import sys
     from pathlib import Path
-    from ingest.entries import FILE, FileBody, StepBody, encode
-    from ingest.journal import Journal
+    from ingest.journal.entries import FILE, FileBody, StepBody, encode
+    from ingest.journal.journal import Journal
     journal = Journal(Path(sys.argv[1]))
     assert not journal.begin_file(FILE, lambda before: encode(FileBody(before)), 1), "an empty one has nothing to go on from"
     journal.append("step", encode(StepBody(0)), 1)

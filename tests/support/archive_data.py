@@ -7,18 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from alerts.ledger import Ledger
-from alerts.store import StateStore
+from alerts.record.store import StateStore
 from facility.times import format_time, parse_time
-from ingest.entries import ACTION, CONFIGURATION, STEP, ActionBody, ConfigurationBody, StepBody, encode
-from ingest.intake import Intake
-from ingest.journal import Journal
+from ingest.admission.intake import Intake
+from ingest.journal.entries import ACTION, CONFIGURATION, STEP, ActionBody, ConfigurationBody, StepBody, encode
+from ingest.journal.journal import Journal
 from ingest.message import Message
-from ingest.recollection import Recollection
-from ingest.series import Series
+from ingest.series.recollection import Recollection
+from ingest.series.series import Series
 from service.cli.init import example_files
-from service.configuration import Configuration, load_configuration
-from service.judging import Judges
-from service.paging import Paging
+from service.configuration.configuration import Configuration, load_configuration
+from service.configuration.judging import Judges
+from service.pages.paging import Paging
 
 START = parse_time("2026-11-20T08:00:00Z")
 SECOND_NS = 10**9

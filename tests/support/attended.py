@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from alerts.alarms import Alarms, Answer
+from alerts.duty.load import Limits
 from alerts.ledger import Ledger
-from alerts.lifecycle import Alarm
-from alerts.load import Limits
-from alerts.page import RAISED, Page, page_id
-from alerts.standing import Standing
-from alerts.store import StateStore
-from alerts.surroundings import stays_of
+from alerts.lifecycle.lifecycle import Alarm
+from alerts.lifecycle.standing import Standing
+from alerts.lifecycle.surroundings import stays_of
+from alerts.pages.page import RAISED, Page, page_id
+from alerts.record.store import StateStore
 from facility.durations import parse_duration
 from facility.site import SECOND_NS, Facility, Place, Point, Site
-from ingest.entries import ACTION, INGEST, STEP, ActionBody, IngestBody, SayingNote, State, StepBody
+from ingest.journal.entries import ACTION, INGEST, STEP, ActionBody, IngestBody, SayingNote, State, StepBody
 from rules.excursion import Excursion
 from rules.rule import Bound, Rule
 from tests.support.admitted import Row

@@ -11,8 +11,8 @@ from rules.rule import Rule
 from service.challenge.conduct import Record, choose, conduct
 from service.challenge.subject import Outcome
 from service.clock import SystemClock
-from service.configuration import Configuration, load_configuration
-from service.judging import judging_hash
+from service.configuration.configuration import Configuration, load_configuration
+from service.configuration.judging import judging_hash
 
 FACILITY = """
 site: {id: lab, name: Lab, timezone: Europe/Stockholm}

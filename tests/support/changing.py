@@ -7,12 +7,12 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from dashboards.monitor import ApplyAsked
-from ingest.entries import CONFIGURATION, encode
-from ingest.prepared import Prepared
+from ingest.admission.prepared import Prepared
+from ingest.journal.entries import CONFIGURATION, encode
 from service.applying import body_of
 from service.cli import main
-from service.configuration import Configuration, load_configuration
-from service.values import changes_between, line_of
+from service.configuration.configuration import Configuration, load_configuration
+from service.configuration.values import changes_between, line_of
 from tests.support.archive_data import START, Installation
 
 POINT = "cp1.dp"

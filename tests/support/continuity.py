@@ -8,8 +8,8 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from ingest.journal import Entry
-from ingest.journal_copy import CopyEnd, read_copy
+from ingest.journal.copy import CopyEnd, read_copy
+from ingest.journal.journal import Entry
 from service.cli import main
 
 

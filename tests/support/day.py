@@ -10,11 +10,23 @@ from numpy.typing import NDArray
 
 from alerts.alarms import Alarms
 from alerts.ledger import Ledger
-from alerts.store import StateStore
+from alerts.record.store import StateStore
 from facility.reading import Readings
-from ingest.admission import STORED, Admission
-from ingest.entries import CONFIGURATION, INGEST, SERVICE, STEP, Body, ConfigurationBody, IngestBody, ServiceBody, State, StepBody, encode
-from ingest.journal import Entry
+from ingest.admission.admission import STORED, Admission
+from ingest.journal.entries import (
+    CONFIGURATION,
+    INGEST,
+    SERVICE,
+    STEP,
+    Body,
+    ConfigurationBody,
+    IngestBody,
+    ServiceBody,
+    State,
+    StepBody,
+    encode,
+)
+from ingest.journal.journal import Entry
 from rules.plan import Plan
 from simulators.chunk import GARBLED, Chunk
 from tests.support.living import PlainJournal, PlainMemory

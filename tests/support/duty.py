@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from alerts.alarms import Answer
-from alerts.drills import Drill
+from alerts.escalation.drills import Drill
 from dashboards.duty_api import DutyBoard, DutyView, SwapAsked, SwapView
 from facility.times import parse_time
 

@@ -22,9 +22,9 @@ from historian.judged import Row
 from historian.progress import FILE, Progress
 from historian.sender import Writes
 from historian.target import Target
-from ingest.entries import CONFIGURATION, INGEST, ConfigurationBody, IngestBody, State, encode, gathered, ingest_body
-from ingest.journal import Journal, JournalReader
-from ingest.series import Series, SeriesReader
+from ingest.journal.entries import CONFIGURATION, INGEST, ConfigurationBody, IngestBody, State, encode, gathered, ingest_body
+from ingest.journal.journal import Journal, JournalReader
+from ingest.series.series import Series, SeriesReader
 from tests.support.influx import Influx
 
 SITE = "flemingsberg"

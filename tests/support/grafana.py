@@ -15,7 +15,7 @@ from dashboards.grafana.sources import Flux
 from facility.times import format_time
 from historian.queries import places
 from historian.queries.flux import Query, pattern
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 from tests.support.computed import View
 
 CONSOLE = "https://em.example.org"

@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
         file, _, point = options["--die-once"].rpartition(":")
         die_at(point, 1, armed_by=Path(file))
     if "--write-at" in options:
-        from ingest import recollection
+        from ingest.series import recollection
 
         recollection.WRITE_AT = int(options["--write-at"])
     if "--readonly" in options:
@@ -58,12 +58,12 @@ def die_at(point: str, number: int, after_kind: str = "", armed_by: Path | None 
 
     With `armed_by` from when that file is there.
     """
-    from alerts import delivery
+    from alerts.channels import delivery
     from alerts.ledger import Ledger
-    from ingest.entries import DELIVERY, STEP
-    from ingest.journal import Journal
-    from ingest.recollection import Recollection
-    from service.outbox import Outbox
+    from ingest.journal.entries import DELIVERY, STEP
+    from ingest.journal.journal import Journal
+    from ingest.series.recollection import Recollection
+    from service.pages.outbox import Outbox
 
     lock, passed = threading.Lock(), [0]
     armed = [not after_kind]
@@ -120,9 +120,9 @@ def die_at(point: str, number: int, after_kind: str = "", armed_by: Path | None 
 
 def refuse(file: Path) -> None:
     """Have the databases that the file names refuse to be written, each on its own connection, as SQLite does on a read-only mount."""
-    from alerts.store import StateStore
-    from ingest.journal import Journal
-    from ingest.series import Series
+    from alerts.record.store import StateStore
+    from ingest.journal.journal import Journal
+    from ingest.series.series import Series
 
     def refusing(owner: Any, name: str, what: str) -> None:
         plain = getattr(owner, name)

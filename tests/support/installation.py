@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ingest.entries import DELIVERY, LINK, SERVICE, DeliveryBody, LinkBody, ServiceBody, encode
+from ingest.journal.entries import DELIVERY, LINK, SERVICE, DeliveryBody, LinkBody, ServiceBody, encode
 from tests.support.archive_data import SECOND_NS, START, Installation
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from alerts.alarms import Answer
 from alerts.remarks import ASSESS, ASSESSED, CLOSE, CLOSED, NEW, OPEN, REOPEN, WORDS, Remark
 from dashboards.record_api import Record, Trail
-from ingest.entries import RecordBody
+from ingest.journal.entries import RecordBody
 from rules.excursion import Excursion
 
 AFTER = {ASSESS: ASSESSED, CLOSE: CLOSED, REOPEN: ASSESSED}

@@ -15,7 +15,7 @@ from historian.influx import Influx as Connection
 from historian.judged import Row as JudgedRow
 from historian.lines import line
 from historian.schema import POINT_INFO
-from ingest.entries import ConfigurationBody, State
+from ingest.journal.entries import ConfigurationBody, State
 from tests.support.fed import Installed, drain, readings_of, target_of
 from tests.support.influx import Influx
 

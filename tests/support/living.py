@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from alerts.alarms import Alarms
 from alerts.ledger import Ledger
-from alerts.store import StateStore
+from alerts.record.store import StateStore
 from facility.reading import QUALITIES, Readings
 from facility.site import Facility
-from ingest.admission import CLOCK_AHEAD, DUPLICATE, STORED, Admission
+from ingest.admission.admission import CLOCK_AHEAD, DUPLICATE, STORED, Admission
 from ingest.arrivals import Quarantined
-from ingest.entries import (
+from ingest.journal.entries import (
     CONFIGURATION,
     INGEST,
     SOURCE,
@@ -30,8 +30,8 @@ from ingest.entries import (
     ingest_body,
     readings_of,
 )  # fmt: skip
-from ingest.journal import Entry
-from ingest.series import NO_TIME
+from ingest.journal.journal import Entry
+from ingest.series.series import NO_TIME
 from rules.excursion import CURRENT, Excursion
 from rules.plan import Plan, plan_of
 from rules.rule import Rule

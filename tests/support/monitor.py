@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from alerts.kpis import SPAN_NS, Annunciations, Kpis, kpis_of
-from alerts.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
+from alerts.lifecycle.kpis import SPAN_NS, Annunciations, Kpis, kpis_of
+from alerts.lifecycle.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
 from dashboards.console.view import in_order, needs_somebody, value_text
 from dashboards.counts import Counts, IngestCounts, JournalCounts, LinkCounts, StepCounts, Sums, TargetCounts
 from dashboards.events import EventHub
@@ -46,8 +46,8 @@ from dashboards.monitor import (
 from dashboards.standing import GroupView, StandingView
 from dashboards.verdict import Verdict
 from facility.times import parse_time
+from ingest.admission.readmission import Readmitted, Wanted
 from ingest.histogram import Distribution
-from ingest.readmission import Readmitted, Wanted
 from rules.excursion import CURRENT, Excursion
 from tests.support.duty import FakeDesk
 from tests.support.keeper import FakeKeeper

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from ingest.journal import JournalUnavailable
-from ingest.link import Connection
+from ingest.journal.journal import JournalUnavailable
 from ingest.message import Message
-from ingest.session import LinkEvent, Session
+from ingest.mqtt.link import Connection
+from ingest.mqtt.session import LinkEvent, Session
 
 TOPIC = "renrum/lab/cp1/cp1.temp"
 

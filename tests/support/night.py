@@ -13,19 +13,19 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from alerts.alarms import Answer
-from alerts.drills import DRILL
+from alerts.escalation.drills import DRILL
 from alerts.ledger import Ledger
-from alerts.store import StateStore
+from alerts.record.store import StateStore
 from facility.times import format_time, parse_time
-from ingest.entries import ACTION, CONFIGURATION, DELIVERY, ActionBody, ConfigurationBody, DeliveryBody, encode
-from ingest.intake import Intake
-from ingest.journal import Journal
+from ingest.admission.intake import Intake
+from ingest.journal.entries import ACTION, CONFIGURATION, DELIVERY, ActionBody, ConfigurationBody, DeliveryBody, encode
+from ingest.journal.journal import Journal
 from ingest.message import Message
-from ingest.recollection import Recollection
-from ingest.series import Series
-from service.configuration import Configuration, load_configuration
-from service.judging import Judges
-from service.paging import Paging
+from ingest.series.recollection import Recollection
+from ingest.series.series import Series
+from service.configuration.configuration import Configuration, load_configuration
+from service.configuration.judging import Judges
+from service.pages.paging import Paging
 from service.stepping import Request, Stepper
 from tests.support.watched import HandClock
 

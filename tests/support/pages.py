@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from alerts.page import Letterhead, Page, render
+from alerts.pages.page import Letterhead, Page, render
 from facility.site import Facility, Place, Point, Site
 from rules.excursion import Excursion
 from rules.rule import Bound, Rule

@@ -13,23 +13,23 @@ from unittest.mock import patch
 import numpy as np
 
 from alerts.alarms import Alarms
+from alerts.judging.replay import Replay
 from alerts.ledger import Ledger
-from alerts.replay import Replay
-from alerts.store import StateStore
+from alerts.record.store import StateStore
 from facility.facility_file import load_facility
 from facility.reading import Readings
 from facility.recording import Chunk, load_mapping, read_recording
 from facility.site import Facility
-from ingest import held
-from ingest.entries import CONFIGURATION, INGEST, STEP, ConfigurationBody, decode, ingest_body, readings_of
-from ingest.intake import Sums
-from ingest.journal import GENESIS, Entry, JournalReader, chained
-from ingest.recollection import Recollection
-from ingest.series import Series
+from ingest.admission.intake import Sums
+from ingest.journal.entries import CONFIGURATION, INGEST, STEP, ConfigurationBody, decode, ingest_body, readings_of
+from ingest.journal.journal import GENESIS, Entry, JournalReader, chained
+from ingest.series import held
+from ingest.series.recollection import Recollection
+from ingest.series.series import Series
 from rules.excursion import CURRENT, Excursion
 from rules.plan import Plan, plan_of
 from rules.rules_file import load_rules
-from service.judging import plan_from_entry
+from service.configuration.judging import plan_from_entry
 
 Reading = tuple[str, int, float, int]
 """Point, time in ns, value in the point's unit, quality as stored."""

@@ -9,12 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-from alerts import replay
-from alerts.replay import Replay
+from alerts.judging import replay
+from alerts.judging.replay import Replay
 from facility.recording import read_recording, table
 from facility.times import format_time
-from ingest import held as holding
-from ingest.recorded import RecordedSums, Refused
+from ingest.admission.recorded import RecordedSums, Refused
+from ingest.series import held as holding
 from rules import copies
 from rules.excursion import Excursion
 from rules.plan import Plan, plan_of

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from alerts.kept import sums_from
-from ingest.entries import INGEST
-from ingest.intake import Sums
-from ingest.journal import Head, JournalReader
+from alerts.record.kept import sums_from
+from ingest.admission.intake import Sums
+from ingest.journal.entries import INGEST
+from ingest.journal.journal import Head, JournalReader
 from tests.support.nursery import ROOT, nursery
 
 _SINK = {"sink": {"kind": "local", "file": "pages.jsonl"}}
@@ -165,7 +165,7 @@ class Service:
 
     def links(self, event: str) -> int:
         """How often a link event of a kind was journalled."""
-        from ingest.entries import LINK, LinkBody, decode
+        from ingest.journal.entries import LINK, LinkBody, decode
 
         try:
             with closing(JournalReader(self.data_dir / "journal.db")) as reader:

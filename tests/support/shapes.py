@@ -11,7 +11,7 @@ from facility.sources.source import Source
 from facility.sources.source_file import read_sources
 from ingest.decode import Decoder
 from ingest.message import Message
-from service.configuration import Configuration, load_configuration
+from service.configuration.configuration import Configuration, load_configuration
 
 FACILITY = """\
 site: {id: lab, name: Lab, timezone: Europe/Stockholm}

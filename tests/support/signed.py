@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import structs
 
 from alerts.alarms import Alarms
-from alerts.flags import act_digest
-from alerts.store import StateStore
-from ingest.entries import ActionBody
+from alerts.lifecycle.flags import act_digest
+from alerts.record.store import StateStore
+from ingest.journal.entries import ActionBody
 
 
 def signed_over(store: StateStore, body: ActionBody) -> ActionBody:

@@ -13,10 +13,10 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from ingest.flaw import Flaw
-from ingest.inspection import inspect_chain
-from ingest.journal import GENESIS, Entry, JournalReader, chained
-from ingest.journal_file import inspect_file
+from ingest.journal.file import inspect_file
+from ingest.journal.flaw import Flaw
+from ingest.journal.inspection import inspect_chain
+from ingest.journal.journal import GENESIS, Entry, JournalReader, chained
 from service.cli import main
 from tests.support.installation import installation
 

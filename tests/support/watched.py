@@ -7,15 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from alerts.alarms import Alarms, Answer
-from alerts.escalation import Escalation
+from alerts.escalation.escalation import Escalation
 from alerts.ledger import Applied, Ledger
-from alerts.page import Page
-from alerts.store import StateStore
-from alerts.surroundings import stays_of
+from alerts.lifecycle.surroundings import stays_of
+from alerts.pages.page import Page
+from alerts.record.store import StateStore
 from dashboards.counts import LinkCounts, StepCounts
 from dashboards.monitor import UNCHANGED, ApplyAnswered, PointView
 from facility.times import format_time, parse_time
-from ingest.entries import (
+from ingest.admission.intake import Intake
+from ingest.journal.entries import (
     ACTION,
     CONFIGURATION,
     DELIVERY,
@@ -29,19 +30,18 @@ from ingest.entries import (
     StepBody,
     encode,
 )  # fmt: skip
-from ingest.intake import Intake
-from ingest.journal import Journal
+from ingest.journal.journal import Journal
 from ingest.message import Message
-from ingest.recollection import Recollection
-from ingest.series import Series
+from ingest.series.recollection import Recollection
+from ingest.series.series import Series
 from rules.excursion import Excursion
-from service.configuration import load_configuration
-from service.judging import Judges
-from service.monitor import ServiceMonitor
-from service.occupying import Occupying
-from service.paging import Paging
+from service.configuration.configuration import load_configuration
+from service.configuration.judging import Judges
+from service.console.monitor import ServiceMonitor
+from service.console.occupying import Occupying
+from service.health.vitals import Vitals
+from service.pages.paging import Paging
 from service.readmitting import Readmitting
-from service.vitals import Vitals
 
 SECOND = 10**9
 MINUTE = 60 * SECOND

@@ -1,0 +1,1 @@
+"""What stands in a payload: fields with patience, foreign shapes as sources.yaml maps them, times, topics."""

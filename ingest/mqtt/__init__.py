@@ -1,0 +1,1 @@
+"""The session with the broker: read, have it stored, only then acknowledge."""

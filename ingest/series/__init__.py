@@ -1,0 +1,1 @@
+"""Readings by point and time, for look-ups, rewinds, trends and export."""

@@ -1,0 +1,1 @@
+"""`renrum doctor`: what it looks at, and what to do."""

@@ -1,0 +1,1 @@
+"""Why there was, or was not, an alarm."""

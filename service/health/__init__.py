@@ -1,0 +1,1 @@
+"""How the service and its machine fare, in figures and in words."""

@@ -1,0 +1,1 @@
+"""The feed of InfluxDB, and journal and InfluxDB side by side."""

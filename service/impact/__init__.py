@@ -1,0 +1,1 @@
+"""What a change would do: to a recording, to what is on record."""

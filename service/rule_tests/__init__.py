@@ -1,0 +1,1 @@
+"""`renrum rules test`: tables of what happens and what is expected."""

@@ -1,0 +1,1 @@
+"""How surely and how fast rules find faults: reports, pictures, floors."""

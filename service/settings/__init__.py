@@ -1,0 +1,1 @@
+"""renrum.yaml: what the service is told of itself."""

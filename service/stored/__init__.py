@@ -1,0 +1,1 @@
+"""What is stored, opened to be looked at by threads and commands."""
