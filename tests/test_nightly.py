@@ -226,7 +226,7 @@ def test_an_error_of_its_own_is_told_as_a_verify_that_says_no(tmp_path: Path, mo
     clock = Wall(parse_time("2026-11-21T12:00:00Z"))
     work = nightly(tmp_path, clock, told)
     clock.at = parse_time("2026-11-22T01:30:00Z")
-    monkeypatch.setattr("service.nightly.subprocess.Popen", raises)
+    monkeypatch.setattr("service.proof.nightly.subprocess.Popen", raises)
     work.look(threading.Event())
     found = verified_last(tmp_path)
     assert found is not None
@@ -265,7 +265,7 @@ def test_an_error_while_the_service_stops_is_none(tmp_path: Path, monkeypatch: p
     clock = Wall(parse_time("2026-11-21T12:00:00Z"))
     work = nightly(tmp_path, clock, told)
     clock.at = parse_time("2026-11-22T01:30:00Z")
-    monkeypatch.setattr("service.nightly.subprocess.Popen", raises)
+    monkeypatch.setattr("service.proof.nightly.subprocess.Popen", raises)
     stop = threading.Event()
     stop.set()
     work.look(stop)

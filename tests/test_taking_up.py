@@ -211,7 +211,7 @@ def test_the_configurations_are_known_from_a_checkpoint(tmp_path: Path, monkeypa
             asked.append(after)
         return entries(self, after, upto, kinds)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("ingest.journal.JournalReader.entries", noted)
+    monkeypatch.setattr("ingest.journal.reader.JournalReader.entries", noted)
     assert [entry.seq for entry, _ in in_force(place.data_dir)] == before
     assert 0 not in asked, "nobody looks through the whole journal"
     place.journal.close()
