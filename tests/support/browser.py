@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import threading
 import time
@@ -38,7 +39,13 @@ class Server:
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, name="web server under test")
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="web server under test")
+
+    async def _serve(self) -> None:
+        await self._server.serve()
+        for connection in tuple(self._server.server_state.connections):  # what a slow machine did not end in time
+            connection.transport.abort()
+        await asyncio.sleep(0.01)
 
     @property
     def url(self) -> str:
