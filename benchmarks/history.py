@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.alarms import Alarms
 from alerts.ledger import NEWEST_EVERY, Applied, Ledger
 from alerts.record.store import StateStore
 from benchmarks.plant import SECOND_NS, rounds, severely
@@ -20,7 +19,8 @@ from ingest.series.recollection import Recollection
 from ingest.series.series import Series
 from service.clock import SystemClock
 from service.configuration.configuration import Configuration
-from service.configuration.judging import plan_from_entry
+from service.configuration.judging import Judges
+from service.pages.paging import Paging
 from service.stepping import Stepper
 
 START_NS = 1_700_000_000 * SECOND_NS
@@ -61,7 +61,8 @@ class Installation:
         journal = Journal(folder / "journal.db", durable=durable)
         store, series = StateStore(folder / "state.db"), Series(folder / "series.db")
         memory = TimedRecollection(series)
-        ledger = Ledger(store, memory, plan_from_entry, Alarms(store))
+        paging = Paging(Judges())
+        ledger = Ledger(store, memory, paging.plan, paging.alarms(store))
         ledger.load(journal.reader())
 
         def rebuild() -> tuple[Recollection, Ledger]:
