@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from alerts.duty.calendar import shown
 from alerts.duty.feed import read_feed
 from alerts.duty.oncall import read_oncall
-from alerts.duty.recurrence import Repeats
+from alerts.duty.recurrence import Repeats, rule_of
 from alerts.duty.rotation import Cycle, Rotation, Shifts, who
 from facility.files import Files
 from facility.times import parse_time
@@ -241,6 +241,11 @@ def test_further_dates_and_a_day_that_stands_for_its_event() -> None:
     assert event.repeats is not None
     starts = [f"{start:%d %H:%M}" for start in event.repeats.until(datetime(2027, 1, 1))]
     assert starts == ["05 08:00", "08 08:00", "14 10:00"]
+
+
+def test_the_last_moment_there_is_is_no_end() -> None:
+    repeats = Repeats(datetime(2026, 1, 5, 8), timedelta(hours=12), HERE, (rule_of("FREQ=DAILY;UNTIL=99991231T235959Z", HERE),))
+    assert Shifts((), ((repeats, "anna"),)).turn(parse_time("2060-01-05T08:00:00Z")).person == "anna"
 
 
 def test_an_end_that_is_a_day_has_all_of_that_day() -> None:

@@ -18,6 +18,8 @@ from facility.problems import Problem
 
 TIMES = "a time such as 20261224T080000Z, TZID=Europe/Stockholm:20261224T080000 or VALUE=DATE:20261224"
 RULES = f"a rule such as FREQ=WEEKLY;BYDAY=MO, of {', '.join(FREQUENCIES)}"
+LONGEST = timedelta(days=366)
+"""Of an event that repeats."""
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?", re.ASCII)
 _SPAN = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
 _ZONE = re.compile(r"^BEGIN:VTIMEZONE$.*?^END:VTIMEZONE$", re.DOTALL | re.MULTILINE | re.IGNORECASE)
@@ -190,6 +192,8 @@ def _repeats(lines: list[_Line], start: date, end: date, zones: _Zones) -> Repea
     zone = first.tzinfo or zones.here
     begins = first.replace(tzinfo=None)
     span = _aware(end, zones.here).astimezone(zone).replace(tzinfo=None) - begins
+    if not timedelta(0) <= span <= LONGEST:
+        raise _Odd(asked[0].number, asked[0].name, f"an event of {span.days} days that repeats", f"an end, and {LONGEST.days} days at most")
     rules: list[str] = []
     further: list[datetime] = []
     without: list[datetime] = []
