@@ -216,6 +216,17 @@ def test_a_calendar_as_outlook_writes_it(local: str, person: str | None) -> None
     assert on_duty(rotation(OUTLOOK), local) == person
 
 
+@pytest.mark.parametrize(
+    ("text", "odd"),
+    [("TZOFFSETTO:+0100", "TZOFFSETTO:+999999999999999999"), ("FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3", "FREQ=YEARLY;INTERVAL=0")],
+)
+def test_a_zone_that_cannot_be_understood_is_named_where_it_is_asked_for(text: str, odd: str) -> None:
+    assert text in OUTLOOK
+    events, problems = read_feed("f", OUTLOOK.replace(text, odd), HERE)
+    assert events == []
+    assert {problem.found for problem in problems} == {"the time zone 'W. Europe Standard Time'"}
+
+
 def test_holidays_that_come_every_year() -> None:
     oncall, problems, _ = read_oncall(Files(Path("/x"), {"o.yaml": ONCALL, "duty.ics": GOOGLE, "red.ics": RED}), "o.yaml", {}, HERE.key)
     assert problems == []

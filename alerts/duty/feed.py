@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dateutil.tz import tzical
@@ -22,6 +22,7 @@ LONGEST = timedelta(days=366)
 """Of an event that repeats."""
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?", re.ASCII)
 _SPAN = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
+_RULE = re.compile(r"^RRULE:(.*)$", re.MULTILINE | re.IGNORECASE)
 _ZONE = re.compile(r"^BEGIN:VTIMEZONE$.*?^END:VTIMEZONE$", re.DOTALL | re.MULTILINE | re.IGNORECASE)
 
 
@@ -124,9 +125,11 @@ def _zones_of(text: str) -> dict[str, tzinfo]:
     found: dict[str, tzinfo] = {}
     for block in _ZONE.findall(unfolded):
         try:
+            for rule in _RULE.findall(block):
+                rule_of(rule.strip(), UTC)
             described = tzical(io.StringIO(block))
             found |= {str(name): described.get(name) for name in described.keys()}  # noqa: SIM118 - no mapping
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             continue
     return found
 
