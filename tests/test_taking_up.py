@@ -91,7 +91,9 @@ def test_only_what_came_since_is_computed_and_all_is_as_it_was(tmp_path: Path, s
     steps = int(place.store.get("steps"))
     stop(place)
     kept = lose(place)
+    copy = shutil.copyfile(kept, place.data_dir / "state.db.before")
     started = Started(place)
+    assert copy.exists(), "what somebody keeps to look at"
     assert 0 < started.stepped < steps / 2, "the steps since the checkpoint"
     started.close()
     assert tables(place.data_dir / "state.db") == tables(kept)
