@@ -68,9 +68,9 @@ def leave(computed: Path, folder: Path, cursor: int, proven: Proven) -> tuple[Pa
 
 def take_up(checkpoint: Checkpoint, path: Path) -> None:
     """Make it the state.db of a service, which was lost: whole, or not at all; OSError, sqlite3.Error."""
-    for left in path.parent.glob(f"{path.name}-*"):
-        left.unlink()  # the log of the one that was lost belongs to no other
     fresh = path.with_suffix(".new")
+    for left in (*path.parent.glob(f"{path.name}-*"), *path.parent.glob(f"{fresh.name}*")):
+        left.unlink()  # the log of the one that was lost, or of a start that was killed here, belongs to no other
     shutil.copyfile(checkpoint.path, fresh)
     with closing(sqlite3.connect(fresh)) as connection, connection:
         connection.execute("delete from meta where key = ?", (KEY,))

@@ -42,7 +42,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class LinkCounts:
-    """The link to the broker; `heard_s` is listening time, `events` counts what happened to it (ingest.session.LinkEvent) by kind.
+    """The link to the broker; `heard_s` is listening time, `events` counts what happened to it (ingest.mqtt.session.LinkEvent) by kind.
 
     `other_instance` says that another service listens for the same site.
     """

@@ -83,10 +83,13 @@ class Running:
 
 
 def running_service(settings: Settings | None, url: str | None, token: Secret | None) -> Running:
-    """The service of a configuration, or the one at `url`. On this machine its very certificate is trusted, whatever name it is for."""
+    """The service of a configuration, or the one at `url`. On this machine its very certificate is trusted, whatever name it is for.
+
+    At a `url` it is trusted for its own name: a password goes there.
+    """
     trust = ssl.create_default_context()
     if settings is not None and settings.http.tls is not None:
-        trust.check_hostname = False
+        trust.check_hostname = url is not None
         trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         trust.load_verify_locations(settings.http.tls.cert_file)
     if url is None:

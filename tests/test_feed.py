@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from alerts.duty.calendar import shown
 from alerts.duty.feed import read_feed
 from alerts.duty.oncall import read_oncall
-from alerts.duty.recurrence import Repeats
+from alerts.duty.recurrence import Repeats, rule_of
 from alerts.duty.rotation import Cycle, Rotation, Shifts, who
 from facility.files import Files
 from facility.times import parse_time
@@ -216,6 +216,17 @@ def test_a_calendar_as_outlook_writes_it(local: str, person: str | None) -> None
     assert on_duty(rotation(OUTLOOK), local) == person
 
 
+@pytest.mark.parametrize(
+    ("text", "odd"),
+    [("TZOFFSETTO:+0100", "TZOFFSETTO:+999999999999999999"), ("FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3", "FREQ=YEARLY;INTERVAL=0")],
+)
+def test_a_zone_that_cannot_be_understood_is_named_where_it_is_asked_for(text: str, odd: str) -> None:
+    assert text in OUTLOOK
+    events, problems = read_feed("f", OUTLOOK.replace(text, odd), HERE)
+    assert events == []
+    assert {problem.found for problem in problems} == {"the time zone 'W. Europe Standard Time'"}
+
+
 def test_holidays_that_come_every_year() -> None:
     oncall, problems, _ = read_oncall(Files(Path("/x"), {"o.yaml": ONCALL, "duty.ics": GOOGLE, "red.ics": RED}), "o.yaml", {}, HERE.key)
     assert problems == []
@@ -241,6 +252,11 @@ def test_further_dates_and_a_day_that_stands_for_its_event() -> None:
     assert event.repeats is not None
     starts = [f"{start:%d %H:%M}" for start in event.repeats.until(datetime(2027, 1, 1))]
     assert starts == ["05 08:00", "08 08:00", "14 10:00"]
+
+
+def test_the_last_moment_there_is_is_no_end() -> None:
+    repeats = Repeats(datetime(2026, 1, 5, 8), timedelta(hours=12), HERE, (rule_of("FREQ=DAILY;UNTIL=99991231T235959Z", HERE),))
+    assert Shifts((), ((repeats, "anna"),)).turn(parse_time("2060-01-05T08:00:00Z")).person == "anna"
 
 
 def test_an_end_that_is_a_day_has_all_of_that_day() -> None:

@@ -29,7 +29,7 @@ from service.verified import FILE, Verified, keep, verdict_of, verified_last, ve
 from tests.support.archive_data import SECOND_NS, START
 from tests.support.challenged import configured
 from tests.support.installation import Paging, installation
-from tests.support.verifying import change, report, verify
+from tests.support.verifying import change, flip, report, verify
 from tests.test_sealing import days, entries_of
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
@@ -202,6 +202,20 @@ def test_a_night_seals_and_lets_go_when_all_is_well(tmp_path: Path) -> None:
         nightly(place.data_dir, SystemClock(), told, journalling(place)).verify(threading.Event())
         assert told == [WRONG]
         assert len(sealed_days(place.data_dir / "sealed")) == 2, "nothing is sealed where something is wrong"
+
+
+def test_what_is_the_last_whole_copy_does_not_go(tmp_path: Path) -> None:
+    with closing(days(tmp_path / "site", 38)) as place:
+        before = entries_of(place.data_dir)
+        kept = nightly(place.data_dir, SystemClock(), [], journalling(place), now=lambda: (Settings(leave=False), STOCKHOLM))
+        assert kept.verify(threading.Event())
+        assert len(sealed_days(place.data_dir / "sealed")) == 2
+        flip(place.data_dir / "sealed" / "2026-11-20.entries.parquet", 400, 1)
+        told: list[str] = []
+        nightly(place.data_dir, SystemClock(), told, journalling(place)).verify(threading.Event())
+        assert told == [WRONG]
+        assert files_of_journal(place.data_dir / "journal.db")[0][0] == 1
+        assert entries_of(place.data_dir)[: len(before)] == before
 
 
 def test_the_journal_goes_on_in_a_new_file_each_day(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from service.cli import main
 from service.clock import SystemClock
 from service.configuration.configuration import load_configuration
 from service.pipeline import Pipeline
+from service.running import NotDone, running_service
 from tests.support.archive_data import lived
 from tests.support.browser import Server, browser, needs_chromium
 from tests.support.monitor import FakeMonitor
@@ -267,6 +268,19 @@ def test_over_tls_the_cookie_is_secure(tmp_path: Path) -> None:
             assert "__Host-renrum=" in reply.headers["set-cookie"]
             assert "; Secure" in reply.headers["set-cookie"]
             assert client.get("api/v1/session").json()["id"] == "admin"
+
+
+def test_a_password_goes_to_an_address_whose_certificate_is_for_its_name(tmp_path: Path) -> None:
+    config = site(tmp_path / "site")
+    certificate(config.parent)
+    users = "users: required, tls: {cert_file: cert.pem, key_file: key.pem}"
+    config.write_text(config.read_text().replace("users: required", users))
+    settings = load_configuration(config, {}).settings
+    with running(config) as pipeline:
+        assert running_service(settings, pipeline.url, None).get("/healthz")
+        with pytest.raises(NotDone, match="certificate"):
+            running_service(settings, pipeline.url.replace("127.0.0.1", "localhost"), None).get("/healthz")
+    assert not running_service(settings, None, None).trust.check_hostname  # on this machine it is the very certificate
 
 
 # The browser

@@ -91,7 +91,9 @@ def test_only_what_came_since_is_computed_and_all_is_as_it_was(tmp_path: Path, s
     steps = int(place.store.get("steps"))
     stop(place)
     kept = lose(place)
+    copy = shutil.copyfile(kept, place.data_dir / "state.db.before")
     started = Started(place)
+    assert copy.exists(), "what somebody keeps to look at"
     assert 0 < started.stepped < steps / 2, "the steps since the checkpoint"
     started.close()
     assert tables(place.data_dir / "state.db") == tables(kept)
@@ -136,6 +138,26 @@ def test_the_log_of_a_lost_state_is_not_taken_for_that_of_the_new_one(tmp_path: 
     with closing(place.journal):
         Started(place).close()
         assert report(copy)["ok"]
+
+
+def test_what_a_start_left_that_was_killed_while_it_took_one_up_changes_nothing(tmp_path: Path) -> None:
+    place = installation(tmp_path / "site")
+    checkpoint(place)
+    stop(place)
+    kept = lose(place)
+    left = place.data_dir / "state.new"
+    with closing(sqlite3.connect(left, isolation_level=None)) as killed:
+        killed.executescript("create table other (text); insert into other values ('other'); pragma cache_size = 1; begin")
+        killed.execute("create table more as select text from other")
+        killed.execute("insert into more select hex(randomblob(9000)) from other")
+        for _ in range(4):
+            killed.execute("insert into more select text from more")
+        journal = left.with_name("state.new-journal").read_bytes()  # written before the pages that it brings back
+    assert journal[:1] != bytes(1)
+    left.with_name("state.new-journal").write_bytes(journal)
+    Started(place).close()
+    assert tables(place.data_dir / "state.db") == tables(kept)
+    place.journal.close()
 
 
 def test_one_of_an_older_format_is_computed_from_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

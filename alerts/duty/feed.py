@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dateutil.tz import tzical
@@ -18,8 +18,11 @@ from facility.problems import Problem
 
 TIMES = "a time such as 20261224T080000Z, TZID=Europe/Stockholm:20261224T080000 or VALUE=DATE:20261224"
 RULES = f"a rule such as FREQ=WEEKLY;BYDAY=MO, of {', '.join(FREQUENCIES)}"
+LONGEST = timedelta(days=366)
+"""Of an event that repeats."""
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?", re.ASCII)
 _SPAN = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
+_RULE = re.compile(r"^RRULE:(.*)$", re.MULTILINE | re.IGNORECASE)
 _ZONE = re.compile(r"^BEGIN:VTIMEZONE$.*?^END:VTIMEZONE$", re.DOTALL | re.MULTILINE | re.IGNORECASE)
 
 
@@ -122,9 +125,11 @@ def _zones_of(text: str) -> dict[str, tzinfo]:
     found: dict[str, tzinfo] = {}
     for block in _ZONE.findall(unfolded):
         try:
+            for rule in _RULE.findall(block):
+                rule_of(rule.strip(), UTC)
             described = tzical(io.StringIO(block))
             found |= {str(name): described.get(name) for name in described.keys()}  # noqa: SIM118 - no mapping
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             continue
     return found
 
@@ -190,6 +195,8 @@ def _repeats(lines: list[_Line], start: date, end: date, zones: _Zones) -> Repea
     zone = first.tzinfo or zones.here
     begins = first.replace(tzinfo=None)
     span = _aware(end, zones.here).astimezone(zone).replace(tzinfo=None) - begins
+    if not timedelta(0) <= span <= LONGEST:
+        raise _Odd(asked[0].number, asked[0].name, f"an event of {span.days} days that repeats", f"an end, and {LONGEST.days} days at most")
     rules: list[str] = []
     further: list[datetime] = []
     without: list[datetime] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -16,6 +17,14 @@ FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 _DAY = timedelta(days=1)
 _UNTIL = re.compile(r"UNTIL=(\d{8})(?:T(\d{6})(Z?))?", re.IGNORECASE | re.ASCII)
 _FREQUENCY = re.compile(r"FREQ=([A-Z]+)", re.IGNORECASE | re.ASCII)
+_NUMBERS = {
+    "INTERVAL": range(1, 10_000), "COUNT": range(1, 100_000), "BYMONTH": range(1, 13), "BYHOUR": range(24), "BYMINUTE": range(60),
+    "BYSECOND": range(60), "BYMONTHDAY": range(-31, 32), "BYYEARDAY": range(-366, 367), "BYWEEKNO": range(-53, 54),
+    "BYSETPOS": range(-366, 367),
+}  # fmt: skip
+_FROM_THE_END = ("BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYSETPOS")
+"""Of these there is no number 0."""
+_WORDS = ("FREQ", "UNTIL", "WKST", "BYDAY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +65,22 @@ def rule_of(text: str, zone: tzinfo) -> str:
     frequency = _FREQUENCY.search(text)
     if frequency is None or frequency[1].upper() not in FREQUENCIES:
         raise ValueError(f"FREQ is one of {', '.join(FREQUENCIES)}")
+    parts = [part.upper().split("=") for part in text.split(";")]
+    weeks = 53 if frequency[1].upper() == "YEARLY" and "BYMONTH" not in (part[0] for part in parts) else 5
+    for name, values in parts:
+        _look_at(name, values, weeks)
     rule = _UNTIL.sub(lambda found: _until(found, zone), text)
     rrulestr(rule, dtstart=datetime(2026, 1, 1))
     return rule
+
+
+def _look_at(name: str, values: str, weeks: int) -> None:
+    """Refuse what the library takes, and then never ends with, or fails over when a moment is looked up."""
+    if name == "BYDAY" and any(int(number) > weeks for number in re.findall(r"\d+", values)):
+        raise ValueError(f"there are no more than {weeks} of a weekday")
+    for value in map(int, values.split(",") if name not in _WORDS else ()):
+        if value not in _NUMBERS[name] or (value == 0 and name in _FROM_THE_END):
+            raise ValueError(f"{name} is not {value}")
 
 
 def _until(found: re.Match[str], zone: tzinfo) -> str:
@@ -66,7 +88,8 @@ def _until(found: re.Match[str], zone: tzinfo) -> str:
         return f"UNTIL={found[1]}T235959"
     local = datetime.strptime(found[1] + found[2], "%Y%m%d%H%M%S")
     if found[3]:
-        local = local.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None)
+        with suppress(OverflowError):  # the last moment there is, as some programs write that it never ends
+            local = local.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None)
     return f"UNTIL={local:%Y%m%dT%H%M%S}"
 
 

@@ -28,7 +28,7 @@ Judged = tuple[list[Finding], list[Revision]]
 
 
 class Site:
-    """Implements alerts.standing.Surroundings over a judgement; what it knows of outages and stays is in the state store."""
+    """Implements alerts.lifecycle.standing.Surroundings over a judgement; what it knows of outages and stays is in the state store."""
 
     def __init__(self, store: StateStore, judgement: Judgement, flags: Flags) -> None:
         self._store, self._judgement, self._flags = store, judgement, flags

@@ -12,7 +12,7 @@ from ingest.series.series import Series, SeriesReader
 
 
 class ResumedSeries:
-    """Implements ingest.recollection.Written: `fresh` takes what comes, `written` has what was received up to `at` (int ns UTC).
+    """Implements ingest.series.recollection.Written: `fresh` takes what comes, `written` has what was received up to `at` (int ns UTC).
 
     That was the time of the step at entry `cursor`; no later entry that holds readings has it. `states` are those of that step.
     """

@@ -157,11 +157,14 @@ class Nightly:
         log.log(logging.INFO if found.ok else logging.ERROR, "verify: %s", found.words)
         if not found.ok:
             self._tell(WRONG, found.ended_ns, DO)
-        self._leave(output[0][0], stop)
+        self._leave(output[0][0], stop, found.ok)
         return found
 
-    def _leave(self, output: bytes, stop: threading.Event) -> None:
-        """Have the journal vouch for what was left: a checkpoint, sealed days; then let go of what it vouches for."""
+    def _leave(self, output: bytes, stop: threading.Event, ok: bool) -> None:
+        """Have the journal vouch for what was left: a checkpoint, sealed days; then let go of what it vouches for, if all is well.
+
+        Else what the databases have may be the last whole copy of a sealed day.
+        """
         try:
             document = json.loads(output)
             sealed = [msgspec.convert(body, SealBody) for body in document["sealed_now"]]
@@ -170,7 +173,7 @@ class Nightly:
             return
         for body in sealed:
             self._ask(SEAL, body).result(timeout=ANSWER_S)
-        if self._now()[0].leave and (gone := let_go(self._data_dir, lambda: stop.wait(PAUSE_S))):
+        if ok and self._now()[0].leave and (gone := let_go(self._data_dir, lambda: stop.wait(PAUSE_S))):
             log.info("sealed days have left the databases; %d MB of the journal went", gone // 1_000_000)
         if left is None:
             return

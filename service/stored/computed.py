@@ -31,8 +31,7 @@ def open_state(folder: Path, journal: Callable[[], JournalReader]) -> StateStore
             if not error.older:
                 raise
             log.warning("%s was written by an older version: it is computed again from the journal", path)
-    for file in folder.glob("state.db*"):
-        file.unlink()
+    _remove(path)
     with closing(journal()) as reader:
         checkpoint = _checkpoint(folder, reader)
     if checkpoint is not None:
@@ -77,6 +76,11 @@ def open_series(folder: Path, cursor: int) -> Series:
         raise  # the disk, not the file
     except sqlite3.DatabaseError as error:
         log.error("%s is damaged (%s): it is computed again from the journal", path, error)
-    for file in folder.glob("series.db*"):
-        file.unlink()
+    _remove(path)
     return Series(path)
+
+
+def _remove(path: Path) -> None:
+    """A database and what SQLite has beside it; a copy that somebody keeps there, as `verify` asks for, stays."""
+    for ending in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
