@@ -79,7 +79,7 @@ def tried(act: Callable[[], Result]) -> Result:
     except TooBusy:
         raise ProblemError(503, "busy", "Busy", "Others are signing in at the moment. Try again in a second.", retry_after_s=1) from None
     except PasswordRefused as refused:
-        raise ProblemError(400, "bad-password", "The new password cannot be taken", str(refused)) from None
+        raise ProblemError(400, "bad-password", "Not changed", str(refused)) from None
     except OfficeRefused as refused:
         raise ProblemError(409, "refused", "It cannot be done as asked", str(refused)) from None
 

@@ -88,7 +88,9 @@ class Signing:
             return people.confirm(self.who, Secret(password), self.source)
 
         if not tried(proven):
-            raise ProblemError(403, "wrong-password", "Not signed", "That is not your password. Nothing was recorded.")
+            raise ProblemError(
+                403, "wrong-password", "Not signed", "That is not your password. Nothing was signed; the failed attempt is on record."
+            )
         return self.who.label
 
 

@@ -15,7 +15,7 @@ from facility.document import Path, did_you_mean, one_of, shown
 from facility.durations import Duration
 from facility.quantities import fitting_units
 from facility.sections import AnyDuration, Section, refused
-from facility.site import Point
+from facility.site import SECOND_NS, Point
 from facility.units import conversion, dimension, unit_name, units_of
 
 DEFAULT_PERIODS = 3
@@ -102,7 +102,11 @@ class _Deriving:
     refuse: Refuse
 
     def point(self) -> Point:
-        """The point; a stand-in that is measured where something was refused."""
+        """The point; a stand-in where something was refused: measured, with a period, so that rules in periods are not refused too."""
+        point = self._point()
+        return point if point.derived is not None else replace(point, period_ns=point.period_ns or SECOND_NS)
+
+    def _point(self) -> Point:
         point, section = self.asked.point, self.asked.section
         for key in _MEASURED:
             if key in self.asked.given:

@@ -132,7 +132,7 @@ def test_an_excursion_is_assessed_closed_and_opened_again_each_signed(monitor: F
     said = {"revision": "0", "cause": "Door <b>", "impact": "None", "disposition": "Release", "deviation": "DEV-9", "meaning": "authorship"}
     wrong = client.post("/excursions/x1/assess", data=said | {"password": "guess"})
     assert wrong.status_code == 403
-    assert "Nothing was recorded." in wrong.text
+    assert "Nothing was signed; the failed attempt is on record." in wrong.text
     assert "Door &lt;b&gt;</textarea>" in wrong.text, "what was typed stays"
     assert "guess" not in wrong.text
     done = client.post("/excursions/x1/assess", data=said | {"password": PASSWORD})

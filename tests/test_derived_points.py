@@ -82,6 +82,16 @@ def test_everything_that_does_not_fit_is_told_at_once(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_fault_of_a_derived_point_is_no_fault_of_the_rules(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    CliRunner().invoke(main, ["init", str(tmp_path / "site")])
+    file = tmp_path / "site" / "facility.yaml"
+    derived = "      - {id: step, quantity: differential_pressure, derived: {difference: [cp1.dp1.dp, cor1.dp]}}\n"
+    file.write_text(file.read_text().replace("    points:\n      - {id: st1.oxygen", f"    points:\n{derived}      - {{id: st1.oxygen"))
+    told = CliRunner().invoke(main, ["check", "--config", str(tmp_path / "site")]).output
+    assert (": 1 problem\n" in told, "found the unknown point 'cor1.dp'" in told) == (True, True), told
+
+
 def test_nobody_can_report_a_derived_point(tmp_path: Path) -> None:
     facility = facility_of(tmp_path, SITE)
     topics = Topics(facility, {point.id: number for number, point in enumerate(facility.points)})

@@ -202,6 +202,13 @@ def test_sums_that_do_not_close(place: Installation) -> None:
     assert found.words.endswith("does not close: 5 are missing")
 
 
+def test_a_state_db_that_is_gone_is_not_all_well(place: Installation) -> None:
+    for name in ("state.db", "state.db-wal", "state.db-shm"):
+        (place.data_dir / name).unlink(missing_ok=True)
+    found = holdings(place)
+    assert [(found[name].verdict, found[name].words) for name in ("sums", "pages")] == [("warning", "not known: there is no state.db")] * 2
+
+
 def test_files_that_judge_otherwise_than_what_is_in_force(place: Installation) -> None:
     rules = place.folder / "rules.yaml"
     rules.write_text(rules.read_text().replace("below: 12", "below: 12.5"))

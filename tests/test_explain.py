@@ -10,8 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from facility.times import format_time
+from rules.promptness import Term
 from service.cli import main
 from service.configuration.configuration import Configuration, load_configuration
+from service.explanation.report import sum_of
 from tests.support.archive_data import START, Installation, example_configuration
 
 SECOND_NS = 10**9
@@ -176,3 +178,15 @@ def test_refusals(place: Installation) -> None:
     assert wrong.exit_code == 2
     nowhere = CliRunner().invoke(main, ["explain", "cp1.dp1.dp", "--data-dir", str(place.folder / "none")])
     assert nowhere.exit_code == 2
+
+
+def test_spans_read_as_people_say_them() -> None:
+    seconds = (0.057, 12, 60.057, 1232, 7200, 90_061)
+    assert [sum_of((Term("x", int(one * SECOND_NS), ""),)).partition(" =")[0] for one in seconds] == [
+        "0.1s",
+        "12s",
+        "1m",
+        "20m32s",
+        "2h",
+        "1d1h1m1s",
+    ]

@@ -262,6 +262,7 @@ def test_files_that_are_no_databases(place: Installation, tmp_path: Path) -> Non
     shutil.copy(place.data_dir / "journal.db-wal", tmp_path / "journal.db-wal")
     result = run("excursions", "--data-dir", str(tmp_path))
     assert (result.exit_code, "there is no state.db in it" in result.output) == (2, True), result.output
+    assert result.stdout == ""  # no heading above it
 
 
 def test_the_data_dir_is_found_although_the_configuration_is_wrong(place: Installation) -> None:

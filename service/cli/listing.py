@@ -93,9 +93,11 @@ class Listing:
 
     def _to_csv(self, file: IO[str]) -> int:
         writer = csv.writer(file, lineterminator="\n")
+        rows = iter(self.rows)
+        first = list(itertools.islice(rows, 1))  # what cannot be read is told before there is a heading
         writer.writerow([column.name for column in self.columns])
         count = 0
-        for row in self.rows:
+        for row in itertools.chain(first, rows):
             writer.writerow([_text(column, value) for column, value in zip(self.columns, row, strict=True)])
             count += 1
         return count

@@ -174,8 +174,14 @@ def _in_force(archive: Archive, configuration: Configuration) -> Finding:
     return Finding("in force", "ok", f"{since}, as in the files")
 
 
+def _without_state() -> tuple[str, str]:
+    return "not known: there is no state.db", "The service computes it from the journal when it next starts; until then nobody is paged."
+
+
 def _conservation(archive: Archive) -> Finding:
-    if not (archive.data_dir / STATE).is_file() or (text := archive.state.get("sums")) is None:
+    if not (archive.data_dir / STATE).is_file():
+        return Finding("sums", "warning", *_without_state())
+    if (text := archive.state.get("sums")) is None:
         return Finding("sums", "ok", "no step was taken yet")
     sums = sums_from(text)
     quarantined = sums.in_quarantine.total()
@@ -192,7 +198,7 @@ def _conservation(archive: Archive) -> Finding:
 
 def _pages(archive: Archive, configuration: Configuration | None) -> Finding:
     if not (archive.data_dir / STATE).is_file():
-        return Finding("pages", "ok", "none yet")
+        return Finding("pages", "warning", *_without_state())
     if configuration is not None and (stranded := archive.state.waiting_for_others(configuration.oncall.channels)):
         words = f"{sum(stranded.values())} pages wait for {', '.join(stranded)}, which is no channel any more: nobody delivers them"
         return Finding("pages", "problem", words, "Give that channel back until they are delivered, or tell people by other means.")

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from alerts.judging.outages import Outage
 from facility.durations import Duration
+from facility.site import SECOND_NS
 from facility.times import format_time, local_time
 from rules.promptness import Term, total_ns
 from service.explanation.explaining import (
@@ -87,7 +88,7 @@ def conclusion(one: Applied, told: Explanation, zone: ZoneInfo) -> str:
     if told.outage is not None:
         return "no alarm: the point was out of service"
     if stood.what == OPEN:
-        late = f", after {Duration(stood.until - stood.since)}" if stood.until > stood.since else " at once"
+        late = f", after {_span(stood.until - stood.since)}" if stood.until > stood.since else " at once"
         out = "nothing came" if one.rule.after is not None else "out"
         return f"an excursion was open: {out} since {since}, raised {until}{late}"
     if stood.what == WAITING:
@@ -126,11 +127,20 @@ def _of_clock(one: Applied, told: Explanation, zone: ZoneInfo) -> str:
     return f"no alarm: no reading was refused as more than {Duration(told.point.max_ahead_ns)} ahead since the last that was stored"
 
 
+def _span(ns: int) -> str:
+    """A span as people read it: `1m12s`, `20m32s`, `2h`; tenths of a second only below a minute."""
+    if ns < 60 * SECOND_NS:
+        return f"{round(ns / SECOND_NS, 1):g}s"
+    seconds = round(ns / SECOND_NS)
+    parts = ((seconds // 86_400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s"))
+    return "".join(f"{count}{unit}" for count, unit in parts if count)
+
+
 def sum_of(terms: tuple[Term, ...]) -> str:
     """The whole time, and its terms."""
     total = total_ns(terms)
     parts = " + ".join(f"{term.name} {'unknown' if term.ns is None else Duration(term.ns)}" for term in terms)
-    return f"{'unknown' if total is None else Duration(total)} = {parts}"
+    return f"{'unknown' if total is None else _span(total)} = {parts}"
 
 
 def _declared(one: Applied, told: Explanation) -> str:
