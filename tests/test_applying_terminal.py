@@ -45,8 +45,10 @@ def test_the_first_change_beside_a_stopped_service(site: Path) -> None:
     seen = typed(
         ["--config", str(site)],
         ("Put this in force?", "y"), ("User: ", "admin"), ("Password of admin, to sign, meaning approval: ", first),
+        ("for the console too: ", "short"), ("Repeat for confirmation: ", "short"),
         ("for the console too: ", OWN), ("Repeat for confirmation: ", OWN), ("Signed, ", ""),
     )  # fmt: skip
+    assert "it has 5 characters. The one-time password still holds." in seen
     told_and_recorded(site, seen, first)
 
 

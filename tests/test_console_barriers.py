@@ -80,6 +80,7 @@ def test_no_page_has_a_grave_barrier_or_scrolls_sideways(
         for role in ("supervisor", "administrator"):
             page.goto(f"{server.url}/login")
             assert barriers(page) == []
+            assert page.evaluate("document.documentElement.scrollWidth") == width
             page.locator("#user").fill(role)
             page.locator("#password").fill(PASSWORD)
             page.locator("main button").click()

@@ -212,3 +212,8 @@ def test_an_event_that_cannot_be_understood_is_named_with_its_line(event: str, k
 
 def test_what_is_no_calendar_is_refused() -> None:
     assert read_feed("x.ics", "<html>sign in</html>", HERE)[1][0].allowed.startswith("an iCalendar file")
+
+
+def test_a_calendar_that_was_cut_off_is_refused() -> None:
+    problem = read_feed("x.ics", CALENDAR[: len(CALENDAR) // 2], HERE)[1][-1]
+    assert (problem.found, problem.hint) == ("a text that ends without END:VCALENDAR", "It was cut off: fetch it again.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import ssl
 import threading
@@ -379,22 +378,6 @@ def test_a_page_whose_session_ends_goes_to_the_sign_in_page(
     expect(page.locator("#link-words")).to_have_text("Live")
     staff.wait(31 * 60)
     page.wait_for_url(f"{url}/login?next=%2F", timeout=15_000)
-
-
-@needs_chromium
-@pytest.mark.parametrize("path", ["/login", "/password"])
-@pytest.mark.parametrize("width", [1280, 375])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_each_page_fits_the_screen(chromium: Browser, url: str, path: str, width: int, scheme: str) -> None:
-    page = signed_in_page(chromium, url, "operator", viewport={"width": width, "height": 800}, color_scheme=scheme)
-    page.goto(url + path)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.get_by_role("button").last.bounding_box() is not None
-    assert page.locator("input:visible:not([id])").count() == 0
-    for field in page.locator("input:visible").all():
-        assert page.locator(f"label[for={field.get_attribute('id')}]").count() == 1
-    if folder := os.environ.get("RENRUM_SCREENSHOTS"):
-        page.screenshot(path=f"{folder}{path}-{width}-{scheme}.png", full_page=True)
 
 
 def signed_in_page(chromium: Browser, url: str, user: str, **context: Any) -> Any:

@@ -79,6 +79,9 @@ def read_feed(file: str, text: str, zone: ZoneInfo) -> tuple[list[Event], list[P
         return [], [Problem(file, 1, "", "a text without BEGIN:VCALENDAR", "an iCalendar file (.ics)")]
     events: list[Event] = []
     problems: list[Problem] = []
+    if "END:VCALENDAR" not in text.upper():
+        found = "a text that ends without END:VCALENDAR"
+        problems.append(Problem(file, text.count("\n") + 1, "", found, "a whole iCalendar file (.ics)", "It was cut off: fetch it again."))
     moved: dict[str, list[datetime]] = {}
     named: list[tuple[str, Event]] = []
     zones = _Zones(zone, _zones_of(text))

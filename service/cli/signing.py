@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from alerts.people.passwords import ALLOWED
+from alerts.people.passwords import ALLOWED, weakness
 from alerts.people.people import PasswordRefused, People, SignInRefused, Who
 from alerts.people.permissions import APPLY
 from alerts.people.register import FILE, Register
@@ -59,12 +59,14 @@ class Signer:
             raise Refusal(f"There is nobody to ask for the password: give --password-file FILE, or {PASSWORD} in the environment.")
         return Secret(str(click.prompt(words, hide_input=True, err=True)))
 
-    def own_password(self, label: str) -> Secret:
-        """The password that somebody chooses in place of a one-time one; asked for twice."""
+    def own_password(self, label: str, user: str) -> Secret:
+        """The password that somebody chooses in place of a one-time one; asked for twice, and again where it cannot be taken."""
         if not sys.stdin.isatty():
             raise Refusal(f"{label} has a one-time password: choose your own first, in the console or by this command at a terminal.")
         words = f"This is a one-time password. Choose your own ({ALLOWED}), for the console too"
-        return Secret(str(click.prompt(words, hide_input=True, confirmation_prompt=True, err=True)))
+        while fault := weakness(chosen := Secret(str(click.prompt(words, hide_input=True, confirmation_prompt=True, err=True))), user):
+            click.echo(f"That cannot be taken: {fault}. The one-time password still holds.", err=True)
+        return chosen
 
 
 @contextmanager
@@ -75,7 +77,7 @@ def signed_in(service: Running, signer: Signer) -> Iterator[Running]:
     session, who = service.signed_in(name, password)
     try:
         if who["must_change_password"]:
-            session = session.with_password(password, signer.own_password(who["label"]))
+            session = session.with_password(password, signer.own_password(who["label"], name))
         yield session
     finally:
         with suppress(NotDone):  # it ends by itself
@@ -102,7 +104,7 @@ def proven(data_dir: Path, clock: Clock, signer: Signer) -> Iterator[Who]:
         assert who is not None
         try:
             if who.must_change:
-                who = _with_password(people, who, password, signer.own_password(who.label), source)
+                who = _with_password(people, who, password, signer.own_password(who.label, name), source)
             if not who.may(APPLY):
                 needed = "this needs the permission 'apply', which supervisors and administrators have"
                 raise Refusal(f"{who.label} is {who.role}, and {needed}. Nothing was applied.")
