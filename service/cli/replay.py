@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -274,5 +275,11 @@ def _ended_tidily() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
+    except SystemExit as ended:
+        if ended.code != 128 + signal.SIGTERM:
+            raise
+        # What was opened is closed. Arrow's threads may still be at work, and the process aborts when they are taken down.
+        sys.stderr.flush()
+        os._exit(ended.code)
     finally:
         signal.signal(signal.SIGTERM, before)
