@@ -134,7 +134,7 @@ def test_an_entry_that_was_said_to_have_failed_and_is_there_is_followed(place: P
             with pytest.raises(MonitorUnavailable, match="did not take force"):
                 pipeline.monitor.apply(ASKED)
         deadline = time.monotonic() + 20
-        while pipeline.configuration is place.configuration and time.monotonic() < deadline:
+        while len(pipeline.monitor.points()) < 3 and time.monotonic() < deadline:  # what is shown follows what is in force
             time.sleep(0.02)
         assert pipeline.configuration.judging_hash == new.judging_hash
         assert [point.id for point in pipeline.monitor.points()] == ["cp1.dp", "cp1.t2", "cp1.temp"]
