@@ -262,12 +262,9 @@ class Alarms:
         if not alarms:
             return
         top, pages = lead(alarms), f"{group.id}-all"
-        number = (
-            1
-            + self._store.rows("select count(distinct page_id) from outbox where page_id >= ? and page_id < ?", (pages, pages + "~"))[0][0]
-        )
+        told = self._store.rows("select count(distinct page_id) from outbox where page_id >= ? and page_id < ?", (pages, pages + "~"))[0][0]
         for target, page in self._paging(self._standing.excursion(top), top.id, at):
-            page = replace(headed(page, group, alarms, self._store, at), id=f"{pages}-{number}")
+            page = replace(headed(page, group, alarms, self._store, at), id=f"{pages}-{told + 1}")
             self._store.execute(QUEUE, (page.id, page.alarm, target, encode(page).decode(), at))
 
 

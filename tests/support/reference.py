@@ -236,10 +236,9 @@ def said_of(rule: Rule, point: Point, stretch: Sequence[Evaluated], number: int)
         return Judged(last.time, number, flatline(rule, point, stretch))
     if rule.kind == "count":
         return Judged(last.time, number, count(rule, stretch), last.value, last.limits)
-    if rule.kind == "mean":
-        mean = mean_of(rule, point, stretch)
-        return Judged(last.time, number, NEITHER if mean is None else against(rule, mean, last.limits), mean, last.limits)
-    raise NotImplementedError(rule.kind)
+    assert rule.kind == "mean", rule.kind
+    mean = mean_of(rule, point, stretch)
+    return Judged(last.time, number, NEITHER if mean is None else against(rule, mean, last.limits), mean, last.limits)
 
 
 def limits_at(
