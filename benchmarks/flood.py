@@ -12,7 +12,7 @@ from benchmarks.bench import Bench
 from benchmarks.figure import Figure, Limit
 from benchmarks.history import Installation
 from benchmarks.plant import DELAY_S, site
-from dashboards.monitor import AlarmQuery
+from dashboards.views import AlarmQuery
 from facility.site import Facility
 from ingest.journal.entries import ACTION, ActionBody, encode
 from service.configuration.judging import Judges

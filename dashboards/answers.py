@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 from alerts.lifecycle.kpis import Kpis
 from dashboards import monitor as m
+from dashboards import views as v
 from dashboards.asked import AlarmState
 from facility.times import format_time
 from rules.excursion import Excursion
@@ -45,7 +46,7 @@ class OutOfServiceAnswer(Answer):
     reason: str
 
     @classmethod
-    def of(cls, out: m.OutOfService | m.Shelf) -> Self:
+    def of(cls, out: v.OutOfService | v.Shelf) -> Self:
         return cls(since=format_time(out.since), until=format_time(out.until), by=out.by, reason=out.reason)
 
 
@@ -69,7 +70,7 @@ class PointAnswer(Answer):
     out_of_service: OutOfServiceAnswer | None
 
     @classmethod
-    def of(cls, point: m.PointView) -> Self:
+    def of(cls, point: v.PointView) -> Self:
         return cls(
             id=point.id, name=point.name, quantity=point.quantity, unit=point.unit, room=point.room, zone=point.zone, grade=point.grade,
             period_s=None if point.period_ns is None else point.period_ns / 1e9, state=point.state, since=time_text(point.since),
@@ -167,7 +168,7 @@ class AlarmAnswer(Answer):
     TIMES: ClassVar[tuple[str, ...]] = ("since", "onset", "raised", "returned", "acknowledged", "out_until")
 
     @classmethod
-    def of(cls, alarm: m.AlarmView) -> Self:
+    def of(cls, alarm: v.AlarmView) -> Self:
         row: dict[str, Any] = {name: getattr(alarm, name) for name in cls.model_fields}
         row |= {name: time_text(row[name]) for name in cls.TIMES}
         row["shelved"] = None if alarm.shelved is None else ShelfAnswer.of(alarm.shelved)
@@ -244,7 +245,7 @@ class CheckAnswer(Answer):
     words: str
 
     @classmethod
-    def of(cls, check: m.Check) -> Self:
+    def of(cls, check: v.Check) -> Self:
         return cls(name=check.name, ok=check.ok, words=check.words)
 
 
@@ -300,7 +301,7 @@ class ReadingNow(Answer):
     text: str
 
     @classmethod
-    def of(cls, now: m.PointNow, text_of: Callable[[str, float | None], str]) -> Self:
+    def of(cls, now: v.PointNow, text_of: Callable[[str, float | None], str]) -> Self:
         value = None if now.latest is None else finite(now.latest.value)
         return cls(
             point=now.point, time=None if now.latest is None else format_time(now.latest.time), value=value,
@@ -327,7 +328,7 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def latest_answer(latest: m.Latest | None) -> LatestAnswer | None:
+def latest_answer(latest: v.Latest | None) -> LatestAnswer | None:
     if latest is None:
         return None
     return LatestAnswer(

@@ -14,10 +14,11 @@ from dashboards import acting_api, answers, asked, configuration_api, duty_api, 
 from dashboards.access import Gate
 from dashboards.events import events_endpoint
 from dashboards.metrics import metrics_text
-from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, AlarmQuery, Check, ExcursionQuery, Monitor, Page
+from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, Monitor
 from dashboards.openapi import document
 from dashboards.operation import PREFIX, Operation, answered, endpoint_of
 from dashboards.problems_json import ProblemError, nearest
+from dashboards.views import AlarmQuery, Check, ExcursionQuery, Page
 from facility.times import format_time
 
 Item = TypeVar("Item")

@@ -25,7 +25,8 @@ from dashboards.answers import AlarmAnswer, ExcursionAnswer, LiveHealth, Reading
 from dashboards.problems_json import problem
 
 if TYPE_CHECKING:
-    from dashboards.monitor import AlarmView, Monitor, PointNow
+    from dashboards.monitor import Monitor
+    from dashboards.views import AlarmView, PointNow
     from rules.excursion import Excursion
 
 READINGS, ALARM, EXCURSION, HEALTH, RELOAD = "readings", "alarm", "excursion", "health", "reload"

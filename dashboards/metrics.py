@@ -25,8 +25,9 @@ from dashboards.counts import (
     Sums,
     TargetCounts,
 )
-from dashboards.monitor import POINT_STATES, STANDING, Identity, Monitor
+from dashboards.monitor import Monitor
 from dashboards.traffic import Traffic
+from dashboards.views import POINT_STATES, STANDING, Identity
 from historian.vitals import HistorianVitals
 from ingest.admission.admission import REASONS
 from ingest.arrivals import Reason

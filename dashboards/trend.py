@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboards.monitor import LimitInForce
+from dashboards.views import LimitInForce
 from facility.reading import BAD, Readings
 from ingest.series.measured import Measured
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from dashboards.monitor import PlaceView, PointView
+from dashboards.views import PlaceView, PointView
 
 OVERVIEW, ROOM, CASCADE, PARTICLES = "renrum-overview", "renrum-room", "renrum-cascade", "renrum-particles"
 CLIMATE, EVENTS, STORAGE, PIPELINE = "renrum-climate", "renrum-events", "renrum-storage", "renrum-pipeline"

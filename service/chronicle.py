@@ -7,7 +7,8 @@ import threading
 from contextlib import suppress
 
 from alerts.record.store import StateStore
-from dashboards.monitor import ConfigurationView, MonitorUnavailable
+from dashboards.monitor import MonitorUnavailable
+from dashboards.views import ConfigurationView
 from ingest.journal.journal import JournalReader
 from service.applied import Journalled, journalled
 from service.stored.readers import Readers

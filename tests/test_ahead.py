@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from dashboards.app import build_app
-from dashboards.monitor import AlarmQuery
+from dashboards.views import AlarmQuery
 from facility.site import SECOND_NS, Facility, Place, Point, Site
 from rules.ahead import OURS
 from rules.excursion import Excursion

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from alerts.lifecycle.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
 from dashboards.app import build_app
-from dashboards.monitor import AlarmView
+from dashboards.views import AlarmView
 from service.historian.judged import JudgedStore
 from tests.support.verifying import verify
 from tests.support.watched import SECOND, START, Watched, fall

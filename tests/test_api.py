@@ -12,8 +12,9 @@ from starlette.testclient import TestClient
 
 from dashboards.api import OPERATIONS
 from dashboards.app import build_app
-from dashboards.monitor import Latest, MonitorUnavailable, point_state
+from dashboards.monitor import MonitorUnavailable
 from dashboards.operation import PREFIX
+from dashboards.views import Latest, point_state
 from tests.support.monitor import FakeMonitor
 
 HERE = "http://127.0.0.1:8480"

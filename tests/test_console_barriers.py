@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from alerts.lifecycle.lifecycle import LATCHED_ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, UNACKNOWLEDGED
-from dashboards.monitor import OutOfService, Shelf
+from dashboards.views import OutOfService, Shelf
 from tests.support.axe import barriers, needs_axe
 from tests.support.browser import Server, browser, needs_chromium
 from tests.support.monitor import NOW, FakeMonitor, alarm

@@ -16,7 +16,8 @@ from dashboards.access import Gate
 from dashboards.console import frame
 from dashboards.console import overview as overview_page
 from dashboards.console.words import catalogue
-from dashboards.monitor import ACCEPTED, ActAnswered, OutOfService
+from dashboards.monitor import ACCEPTED, ActAnswered
+from dashboards.views import OutOfService
 from facility.secret import Secret
 from tests.support.monitor import NOW, FakeMonitor, alarm
 from tests.support.people import BY, PASSWORD, Staff, client_of, signed_in, staff_in

@@ -14,7 +14,7 @@ import pytest
 from dashboards import events
 from dashboards.app import build_app
 from dashboards.events import WAITING_MAX, Event, EventHub
-from dashboards.monitor import Latest, PointNow
+from dashboards.views import Latest, PointNow
 from tests.support.browser import Server
 from tests.support.monitor import EXCURSIONS, NOW, SECOND, FakeMonitor
 

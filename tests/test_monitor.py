@@ -18,7 +18,7 @@ from alerts.lifecycle.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWL
 from dashboards.app import build_app
 from dashboards.counts import Counts, LinkCounts, StepCounts, TargetCounts
 from dashboards.events import Event
-from dashboards.monitor import AlarmQuery, LimitInForce
+from dashboards.views import AlarmQuery, LimitInForce
 from service.console.board import Board
 from service.stored import records
 from tests.support.watched import MINUTE, SECOND, START, Watched, fall, point

@@ -12,7 +12,8 @@ import pytest
 from alerts.lifecycle.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWLEDGED
 from alerts.record.store import StateStore, StateUnavailable
 from dashboards.console.view import in_order
-from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, AlarmQuery, AuditEntry, ExcursionQuery, MonitorUnavailable
+from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, MonitorUnavailable
+from dashboards.views import AlarmQuery, AuditEntry, ExcursionQuery
 from ingest.journal.journal import JournalUnavailable
 from ingest.series.series import SeriesReader
 from service.stored import readings as stored

@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 
 from dashboards import api
 from dashboards.app import build_app
-from dashboards.monitor import ExcursionQuery
 from dashboards.openapi import document
+from dashboards.views import ExcursionQuery
 from tests.support.browser import Server
 from tests.support.watched import Watched, fall
 

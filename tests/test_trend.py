@@ -15,7 +15,7 @@ from PIL import Image
 from alerts.channels import Email, Local
 from alerts.pages.page import Page
 from alerts.pages.trend import HEIGHT, WIDTH, Picture, Trend, picture
-from dashboards.monitor import Columns
+from dashboards.views import Columns
 from service.pages import trend_pictures as trends
 from service.pages.trend_pictures import Trends
 from tests.support.pages import ONSET_NS, SECOND_NS, page

@@ -16,8 +16,9 @@ from dashboards.access import Gate, attributed, who_asks
 from dashboards.asked import AcknowledgeBody
 from dashboards.console import room_page, view
 from dashboards.console.frame import form, shown, surroundings
-from dashboards.monitor import ACCEPTED, ALREADY, STANDING, UNKNOWN, WAITING, AlarmQuery, AuditQuery, Monitor, Page
+from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, Monitor
 from dashboards.problems_json import ProblemError, bad_parameters
+from dashboards.views import STANDING, WAITING, AlarmQuery, AuditQuery, Page
 
 SHOWN_MAX = 60
 HISTORY_MAX = 200

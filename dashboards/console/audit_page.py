@@ -16,9 +16,10 @@ from dashboards import record_api
 from dashboards.access import Gate
 from dashboards.asked import AuditAsked
 from dashboards.console.frame import FormPage, done_at, shown, surroundings, with_seconds
-from dashboards.monitor import AuditEntry, AuditQuery, Monitor
+from dashboards.monitor import Monitor
 from dashboards.operation import PREFIX, checked
 from dashboards.record_api import keeper_of
+from dashboards.views import AuditEntry, AuditQuery
 from facility.times import format_time
 
 SHOWN_MAX, SLICE = 100, 1000

@@ -15,10 +15,11 @@ from dashboards.access import Gate
 from dashboards.asked import ExcursionsAsked
 from dashboards.console.frame import FormPage, done_at, shown, surroundings, with_seconds
 from dashboards.console.room_page import around, trend_around
-from dashboards.monitor import ExcursionQuery, Monitor, Page
+from dashboards.monitor import Monitor
 from dashboards.operation import PREFIX, checked
 from dashboards.problems_json import ProblemError
 from dashboards.record_api import keeper_of
+from dashboards.views import ExcursionQuery, Page
 from rules.excursion import Excursion
 
 SHOWN_MAX, LOOKED_MAX = 100, 10

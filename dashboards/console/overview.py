@@ -14,8 +14,9 @@ from alerts.people.permissions import READ
 from dashboards.access import Gate
 from dashboards.console import view
 from dashboards.console.frame import shown, surroundings
-from dashboards.monitor import ExcursionQuery, Monitor
+from dashboards.monitor import Monitor
 from dashboards.problems_json import ProblemError
+from dashboards.views import ExcursionQuery
 
 STATIC = Path(__file__).parent / "static"
 PARTS = ("summary", "alarms", "rooms", "excursions", "system")

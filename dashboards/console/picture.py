@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from dashboards.console.view import DECIMALS_MAX, Times
-from dashboards.monitor import PointView
 from dashboards.trend import Buckets, LimitSpan, PointTrend, StateSpan
+from dashboards.views import PointView
 from rules.excursion import Excursion
 
 SECOND_NS, MINUTE_NS, HOUR_NS, DAY_NS = 10**9, 60 * 10**9, 3600 * 10**9, 86_400 * 10**9

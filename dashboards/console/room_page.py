@@ -15,10 +15,11 @@ from dashboards.asked import Asked, Instant
 from dashboards.console.frame import language_of, shown, surroundings
 from dashboards.console.picture import open_bands, picture_of, state_bands
 from dashboards.console.view import value_text
-from dashboards.monitor import ExcursionQuery, Monitor, PointView
+from dashboards.monitor import Monitor
 from dashboards.operation import checked
 from dashboards.problems_json import ProblemError, nearest
 from dashboards.trend import Trends
+from dashboards.views import ExcursionQuery, PointView
 from facility.times import format_time
 
 MINUTE_NS, HOUR_NS = 60 * 10**9, 3600 * 10**9

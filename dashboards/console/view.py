@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from alerts.lifecycle.lifecycle import ACKNOWLEDGED, ACTIVE, LATCHED_ACKNOWLEDGED
 from alerts.pages.wording import in_language
-from dashboards.monitor import LEVELS_FIRST, POINT_STATES, WAITING, AlarmView, LimitInForce, PlaceView, PointView
 from dashboards.standing import StandingView
+from dashboards.views import LEVELS_FIRST, POINT_STATES, WAITING, AlarmView, LimitInForce, PlaceView, PointView
 from facility.times import format_time
 from rules.rule import PRIORITIES
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from alerts.record.store import StateStore
 from dashboards.events import EventHub
-from dashboards.monitor import PointNow
+from dashboards.views import PointNow
 from facility.site import Point
 from rules.excursion import Excursion
 from service.console.board import Board

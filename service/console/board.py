@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dashboards.monitor import Latest, point_state
+from dashboards.views import Latest, point_state
 from facility.reading import BAD, Readings, quality_name
 from facility.site import Point
 from ingest.series.series import NO_TIME

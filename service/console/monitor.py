@@ -19,6 +19,7 @@ from alerts.lifecycle.lifecycle import ACKNOWLEDGE, Alarm
 from alerts.lifecycle.surroundings import SAID
 from alerts.record.store import StateStore, StateUnavailable
 from dashboards import monitor as m
+from dashboards import views as v
 from dashboards.counts import Counts, Sums, TargetCounts
 from dashboards.events import EventHub
 from dashboards.standing import StandingView
@@ -98,7 +99,7 @@ class ServiceMonitor:
         self._begin(self._shown)
 
     @property
-    def identity(self) -> m.Identity:
+    def identity(self) -> v.Identity:
         return self._shown.identity
 
     def prepared(self, configuration: Configuration, number_of: Mapping[str, int]) -> Shown:
@@ -163,16 +164,16 @@ class ServiceMonitor:
     def now(self) -> int:
         return self._clock.now_ns()
 
-    def places(self) -> Sequence[m.PlaceView]:
+    def places(self) -> Sequence[v.PlaceView]:
         return self._shown.places(self._stored.states(), self.now())
 
-    def points(self) -> Sequence[m.PointView]:
+    def points(self) -> Sequence[v.PointView]:
         views = self._shown.points(self._stored.states(), self.now())
         with self._store.borrowed() as store:
-            out = {one.point: m.OutOfService(one.since, one.until, one.by, one.reason) for one in outages_of(store, "over = 0")}
+            out = {one.point: v.OutOfService(one.since, one.until, one.by, one.reason) for one in outages_of(store, "over = 0")}
         return [replace(view, out_of_service=out[view.id]) if view.id in out else view for view in views] if out else views
 
-    def readings(self, point: str, start: int | None, end: int | None, limit: int) -> m.Columns | None:
+    def readings(self, point: str, start: int | None, end: int | None, limit: int) -> v.Columns | None:
         number = self._shown.number_of.get(point)
         if number is None:
             return None
@@ -180,16 +181,16 @@ class ServiceMonitor:
         known = self._shown.facility.point_by_id.get(point)
         quality = [quality_name(code) for code in found.quality.tolist()]
         unit = known.unit if known is not None else ""
-        return m.Columns(unit, found.time.tolist(), found.value.tolist(), quality, found.received.tolist())
+        return v.Columns(unit, found.time.tolist(), found.value.tolist(), quality, found.received.tolist())
 
-    def excursions(self, query: m.ExcursionQuery, limit: int, cursor: str | None = None) -> m.Page[Excursion]:
+    def excursions(self, query: v.ExcursionQuery, limit: int, cursor: str | None = None) -> v.Page[Excursion]:
         with self._store.borrowed() as store:
             return records.excursions(store, query, limit, cursor)
 
-    def alarms(self, query: m.AlarmQuery, limit: int, cursor: str | None = None) -> m.Page[m.AlarmView]:
+    def alarms(self, query: v.AlarmQuery, limit: int, cursor: str | None = None) -> v.Page[v.AlarmView]:
         with self._store.borrowed() as store:
             page = records.alarms(store, query, limit, cursor)
-        return m.Page(self._in_words(page.items), page.next, page.total)
+        return v.Page(self._in_words(page.items), page.next, page.total)
 
     def standing(self, limit: int) -> StandingView:
         with self._store.borrowed() as store:
@@ -197,10 +198,10 @@ class ServiceMonitor:
         total, waiting = sum(group.standing for group in groups), sum(group.waiting for group in groups)
         return StandingView(total, waiting, self._in_words(found), {group.id: group for group in groups if group.id})
 
-    def _in_words(self, found: Iterable[tuple[Alarm, Excursion]]) -> tuple[m.AlarmView, ...]:
+    def _in_words(self, found: Iterable[tuple[Alarm, Excursion]]) -> tuple[v.AlarmView, ...]:
         return tuple(self._shown.words.alarm(alarm, excursion) for alarm, excursion in found)
 
-    def alarm(self, alarm_id: str) -> m.AlarmView | None:
+    def alarm(self, alarm_id: str) -> v.AlarmView | None:
         with self._store.borrowed() as store:
             found = records.alarms_by_id(store, [alarm_id])
         return self._shown.words.alarm(*found[0]) if found else None
@@ -248,13 +249,13 @@ class ServiceMonitor:
         with _told(body.action):
             return self._act(body)
 
-    def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> m.Page[m.AuditEntry]:
-        return self.trail(m.AuditQuery(start, end), limit, cursor)
+    def audit(self, start: int | None, end: int | None, limit: int, cursor: str | None = None) -> v.Page[v.AuditEntry]:
+        return self.trail(v.AuditQuery(start, end), limit, cursor)
 
-    def trail(self, query: m.AuditQuery, limit: int, cursor: str | None = None) -> m.Page[m.AuditEntry]:
+    def trail(self, query: v.AuditQuery, limit: int, cursor: str | None = None) -> v.Page[v.AuditEntry]:
         with self._store.borrowed() as store:
             page = records.audit(store, query, limit, cursor)
-        return m.Page(tuple(audit_entry(row) for row in page.items), page.next)
+        return v.Page(tuple(audit_entry(row) for row in page.items), page.next)
 
     def readmit(self, wanted: Wanted, *, by: str, reason: str, dry_run: bool = False) -> Readmitted:
         try:
@@ -274,10 +275,10 @@ class ServiceMonitor:
         except (JournalUnavailable, StateUnavailable, SeriesUnavailable) as error:
             raise m.MonitorUnavailable(f"The configuration did not take force: {error}. Look at the disk that holds data_dir.") from error
 
-    def configurations(self) -> Sequence[m.ConfigurationView]:
+    def configurations(self) -> Sequence[v.ConfigurationView]:
         return self._chronicle.views()
 
-    def health(self) -> m.Health:
+    def health(self) -> v.Health:
         health = health_of(
             self._vitals(),
             now_ns=self._clock.monotonic_ns(),

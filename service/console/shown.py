@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from alerts.record.store import StateStore
-from dashboards import monitor as m
+from dashboards import views as v
 from dashboards.console.view import value_text
 from dashboards.events import EventHub
 from rules.occupancy import Occupancy, occupancy_of
@@ -31,7 +31,7 @@ class Shown:
         facility, settings = configuration.facility, configuration.settings
         site = facility.site
         self.facility, self.number_of = facility, dict(number_of)
-        self.identity = m.Identity(settings.environment, site.id, site.name, site.timezone, version, configuration.judging_hash)
+        self.identity = v.Identity(settings.environment, site.id, site.name, site.timezone, version, configuration.judging_hash)
         self.targets = tuple(configuration.oncall.channels)
         self.roster = configuration.oncall.roster
         self.evaluate_every_ns = settings.evaluate_every_ns
@@ -45,15 +45,15 @@ class Shown:
         self.board = Board(self._points, self.number_of, self.words.kind_of)
         self.announcer = Announcer(events, self.board, self._points, self.words, store)
         self._lock = threading.Lock()
-        self._views: list[m.PointView] = []
+        self._views: list[v.PointView] = []
         self._codes = np.full(len(facility.places), -1, np.int8)
         self._occupancy: tuple[object, Occupancy] | None = None
 
-    def places(self, states: States, at: int) -> Sequence[m.PlaceView]:
+    def places(self, states: States, at: int) -> Sequence[v.PlaceView]:
         """Rooms and zones as they are at a moment (int ns UTC)."""
         return place_views(self.facility, self.occupancy(states), at)
 
-    def points(self, states: States, at: int) -> Sequence[m.PointView]:
+    def points(self, states: States, at: int) -> Sequence[v.PointView]:
         """Points as they are now; only those that changed since the last call are built anew."""
         occupancy = self.occupancy(states)
         with self._lock:
@@ -62,7 +62,7 @@ class Shown:
             rows.update(np.flatnonzero((codes != self._codes)[self._place_of]).tolist())
             if not self._views:
                 rows = set(range(len(self._points)))
-                self._views = [m.PointView("", "", "", "", "")] * len(rows)
+                self._views = [v.PointView("", "", "", "", "")] * len(rows)
             chosen = sorted(rows)
             for row, standing in zip(chosen, self.board.standing(chosen), strict=True):
                 point = self._points[row]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from alerts.lifecycle.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, NORMAL, RETURNED, Alarm
 from alerts.pages.page import OUR_CLOCK
 from alerts.record.audit import AuditRow
-from dashboards.monitor import AlarmView, AuditEntry, LimitInForce, PlaceView, PointView, Shelf
+from dashboards.views import AlarmView, AuditEntry, LimitInForce, PlaceView, PointView, Shelf
 from facility.site import OCCUPANCIES, Facility, Point
 from rules.ahead import OURS
 from rules.excursion import Excursion

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.monitor import Check, Health
+from dashboards.views import Check, Health
 from service.health.vitals import Vitals
 
 SECOND_NS = 10**9

@@ -13,7 +13,7 @@ from alerts.lifecycle.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED
 from alerts.pages.page import Page
 from alerts.record.store import StateStore, StateUnavailable
 from alerts.signals import Beacon, Deadman, Signal, Standing
-from dashboards.monitor import AlarmQuery
+from dashboards.views import AlarmQuery
 from rules.excursion import Excursion
 from service.clock import Clock
 from service.pages.beacon import Publisher

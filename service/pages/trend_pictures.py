@@ -13,7 +13,7 @@ import numpy as np
 
 from alerts.channels import Channel, Email
 from alerts.pages.page import Page
-from dashboards.monitor import Columns
+from dashboards.views import Columns
 from facility.times import parse_time
 from service.clock import Clock
 

@@ -17,8 +17,8 @@ from alerts.lifecycle.standing import alarm_of
 from alerts.record.audit import AuditRow
 from alerts.record.store import StateStore
 from dashboards.counts import TargetCounts
-from dashboards.monitor import LEVELS_FIRST, STANDING, WAITING, AlarmQuery, AuditQuery, ExcursionQuery, Page
 from dashboards.standing import GroupView
+from dashboards.views import LEVELS_FIRST, STANDING, WAITING, AlarmQuery, AuditQuery, ExcursionQuery, Page
 from rules.excursion import CURRENT, Excursion
 from rules.rule import PRIORITIES
 

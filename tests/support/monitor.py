@@ -17,16 +17,20 @@ from dashboards.monitor import (
     ACCEPTED,
     ALREADY,
     CLOSED,
-    STANDING,
     UNCHANGED,
     UNKNOWN,
     Acknowledgement,
     ActAnswered,
     ActAsked,
-    AlarmQuery,
-    AlarmView,
     ApplyAnswered,
     ApplyAsked,
+)
+from dashboards.standing import GroupView, StandingView
+from dashboards.verdict import Verdict
+from dashboards.views import (
+    STANDING,
+    AlarmQuery,
+    AlarmView,
     AuditEntry,
     AuditQuery,
     Check,
@@ -43,8 +47,6 @@ from dashboards.monitor import (
     PointNow,
     PointView,
 )
-from dashboards.standing import GroupView, StandingView
-from dashboards.verdict import Verdict
 from facility.times import parse_time
 from ingest.admission.readmission import Readmitted, Wanted
 from ingest.histogram import Distribution

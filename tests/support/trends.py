@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from dashboards.monitor import PointView
 from dashboards.trend import LimitSpan, PointTrend, StateSpan, bucketed
+from dashboards.views import PointView
 from facility.reading import BAD, GOOD, Readings
 
 

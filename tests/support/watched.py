@@ -13,7 +13,8 @@ from alerts.lifecycle.surroundings import stays_of
 from alerts.pages.page import Page
 from alerts.record.store import StateStore
 from dashboards.counts import LinkCounts, StepCounts
-from dashboards.monitor import UNCHANGED, ApplyAnswered, PointView
+from dashboards.monitor import UNCHANGED, ApplyAnswered
+from dashboards.views import PointView
 from facility.times import format_time, parse_time
 from ingest.admission.intake import Intake
 from ingest.journal.entries import (
