@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dashboards.views import AlarmView
+
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
