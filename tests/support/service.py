@@ -123,7 +123,9 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where its console is, since it was last started."""
+        """Where its console is, since it was last started; waits until it said so, which is later than its link to the broker."""
+        if not self.running:
+            self.until(lambda: self.running)
         found = re.findall(r"console at (\S+),", self.log[self._begun :])
         return str(found[-1])
 
