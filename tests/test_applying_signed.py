@@ -206,6 +206,20 @@ def test_where_there_are_no_users_nobody_signs_and_it_says_so(site: Path) -> Non
     assert not (site / "data" / "people.db").exists()
     body = in_force(site / "data")[-1][1]
     assert (body.meaning, body.digest, is_signed_over(body)) == ("", "", True)
+    edited(site, "limits.csv", ",action,12,", ",action,13,")
+    refused = apply(site, "--user", "karin")
+    assert (refused.exit_code, len(in_force(site / "data"))) == (2, 2), "a name that nothing proves is not taken, nor dropped in silence"
+    assert "nobody can sign here, as there are no users" in refused.stderr
+
+
+def test_who_is_named_signs_where_no_signature_is_needed(site: Path) -> None:
+    edited(site, "renrum.yaml", "apply: signed", "apply: on_start")
+    assert apply(site, "--user", "karin").exit_code == 0, "what was in force took a signature"
+    edited(site, "limits.csv", ",action,10,", ",action,12,")
+    done = apply(site, "--user", "karin")
+    assert done.exit_code == 0, done.stderr
+    body = in_force(site / "data")[-1][1]
+    assert (body.by, body.meaning, is_signed_over(body)) == (KARIN, "approval", True)
 
 
 def test_a_people_db_that_cannot_be_read_is_no_way_past_the_signature(site: Path) -> None:

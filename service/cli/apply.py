@@ -131,14 +131,15 @@ def _way(opened: ExitStack, config: Path, configuration: Configuration, asked: A
 
 def _stopped(data_dir: Path, configuration: Configuration, asked: ApplyAsked, signer: Signer) -> _Way:
     clock = SystemClock()
+    if signer.offered and not there_are_people(data_dir):
+        raise Refusal("--user, --meaning: nobody can sign here, as there are no users yet. Leave these out, or `renrum users` adds some.")
 
     def look() -> AppliedAnswer:
         return answer_of(apply_stopped(data_dir, configuration, clock, replace(asked, dry_run=True)))
 
     def put(seen: AppliedAnswer) -> AppliedAnswer:
         done = replace(asked, expect=seen.digest)
-        wanted = seen.signature or (signer.meaning is not None and there_are_people(data_dir))
-        with proven(data_dir, clock, signer) if wanted else nullcontext() as who:
+        with proven(data_dir, clock, signer) if seen.signature or signer.offered else nullcontext() as who:
             if who is not None:
                 done = replace(done, by=who.label, meaning=signer.meaning or APPROVAL, signed_at=clock.now_ns())
             return answer_of(apply_stopped(data_dir, configuration, clock, done))

@@ -34,6 +34,11 @@ class Signer:
     meaning: str | None = None
 
     @property
+    def offered(self) -> bool:
+        """Whether somebody is named or says what it means: then it is signed, also where no signature is needed."""
+        return self.user is not None or self.meaning is not None
+
+    @property
     def to_sign(self) -> str:
         """What a password is asked for."""
         return f"to sign, meaning {self.meaning or APPROVAL}"
