@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -21,6 +24,7 @@ from service.configuration.configuration import load_configuration
 from service.impact.impact import from_journal
 from service.stored.archive import Archive
 from tests.support.archive_data import START, Installation
+from tests.support.nursery import ROOT
 
 SECOND_NS = 10**9
 CHANGE = ("dp-cascade.alert.below=11", "dp-cascade.on_delay=16s", "silent.after=6 periods", "particles-a.alert.above=400")
@@ -242,6 +246,16 @@ def test_what_is_refused(site: Path, arguments: tuple[str, ...], said: str) -> N
     assert done.exit_code == 2
     assert said in " ".join(done.output.split())
     assert "Traceback" not in done.output
+
+
+def test_a_reader_who_leaves_is_no_full_disk(site: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", "from service.cli import main; main()", "rules", "diff", "rec.csv", "--set", "low.alert.below=9.2"]
+    command += ["--facility", "facility.yaml", "--old", "rules.yaml", "--limits", "limits.csv"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
+    os.close(write)
+    assert (done.returncode, "written" in done.stderr) == (1, False), done.stderr
 
 
 def test_what_differs_and_what_does_not() -> None:

@@ -129,7 +129,11 @@ def _verdict(rows: Rows, index: int, row: int, name: str, decreases: bool) -> tu
     if status == INVALID:
         return cell, reasons.VALUE_INVALID, "expected a number, true, false, NaN or null"
     if rows.quality[index] == UNKNOWN_QUALITY:
-        return rows.quality_text.get(index, ""), reasons.QUALITY_UNKNOWN, f"expected one of {', '.join(QUALITIES)}, or an empty cell"
+        return (
+            rows.quality_text.get(index, ""),
+            reasons.QUALITY_UNKNOWN,
+            f"stands for none of {', '.join(QUALITIES)}: expected one of these or what the mapping calls so, or an empty cell",
+        )
     return rows.units[rows.unit[index]], reasons.UNIT_INVALID, "unit: not text in the file's encoding"
 
 

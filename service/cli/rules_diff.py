@@ -64,7 +64,7 @@ def diff(
         raise click.UsageError("say what changes: --rules FILE, --set RULE.KEY=VALUE, or --delays RULE for longer delays.")
     if picture_path is not None and picture_path.suffix != ".svg":
         raise click.UsageError(f"--picture: found {str(picture_path)!r}; allowed: a name that ends in .svg, which browsers and Word show.")
-    with _explained(delays), TemporaryDirectory(prefix="renrum-diff-") as folder:
+    with _explained(), TemporaryDirectory(prefix="renrum-diff-") as folder:
         if recordings or from_influx:
             sources = _sources(asked, facility_path, old_paths, limits_path)
             _check_asked(asked, recordings, from_influx, {"--facility": facility_path, "--mapping": mapping_path})
@@ -137,13 +137,15 @@ def _of_journal(asked: Asked, change: Change, delays: tuple[str, ...], folder: P
 
 
 @contextmanager
-def _explained(delays: tuple[str, ...]) -> Iterator[None]:
+def _explained() -> Iterator[None]:
     try:
         yield
     except RecordingError as error:
         raise Refusal(str(error)) from None
     except MonitorUnavailable as error:
         raise Refusal(str(error)) from None
+    except BrokenPipeError:
+        raise  # nobody reads on
     except (OSError, sqlite3.Error) as error:
         cause = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
         raise Refusal(f"a file cannot be written ({cause}). Make room, or name a folder with room in $TMPDIR.") from None
