@@ -76,6 +76,11 @@ def test_preview_tells_who_would_be_told_what(site: Path) -> None:
     assert document["goes_on"]
     assert document["notices"][0]["person"] == "anna"
     assert "9.9 Pa below 10 Pa" in document["page"]["subject"]
+    day = said(site, *words[:-1], "12h")
+    everything = len(json.loads(said(site, *words[:-1], "12h", "--json"))["notices"])
+    shown = [line for line in day.splitlines() if "anna-phone" in line]
+    assert f"… and {everything - len(shown)} more repetitions of these until 2026-01-06 14:50:00; --json lists all" in day, day
+    assert len(shown) < 10
 
 
 def test_preview_says_why_it_is_not_as_the_policy_has_it(site: Path) -> None:

@@ -233,7 +233,7 @@ def test_what_a_longer_delay_spares_and_hides(site: Path) -> None:
         (("--set", "low.deadband=-1"), "--set low.deadband=-1: rules[0].deadband: found -1.0; allowed: a number of at least 0"),
         (("--set", "low"), "RULE.KEY=VALUE"),
         (("--set", "limits:pd.alert.below=9"), "found 'limits:pd.alert.below'"),
-        (("--set", "limits:dp.alert.below=low"), "such as limits:cp1.dp.action.below=12"),
+        (("--set", "limits:dp.alert.below=low"), "such as limits:cp1.dp1.dp.action.below=12"),
         (("--rules", "none.yaml"), "no such file"),
         (("--delays", "lo"), "Did you mean low?"),
         (("--set", "low.deadband=1", "--picture", "a.png"), "ends in .svg"),

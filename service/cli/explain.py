@@ -41,8 +41,8 @@ def explain(point: str, moment: str | None, readings: int, config: Path | None, 
 
     \b
     Examples:
-      renrum explain cp1.dp
-      renrum explain cp1.dp --at 2026-11-21T03:10 --config site/renrum.yaml
+      renrum explain cp1.dp1.dp
+      renrum explain cp1.dp1.dp --at 2026-11-21T03:10 --config site/renrum.yaml
       renrum explain cp1/occupancy
     """
     asked = Asked(config, data_dir, None, None, None, (), ())

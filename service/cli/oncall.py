@@ -23,6 +23,6 @@ def oncall() -> None:
     Examples:
       renrum oncall who
       renrum oncall who --at 2026-12-24T20:00
-      renrum oncall preview dp-low cp1.dp --at 2026-12-24T20:00
+      renrum oncall preview dp-cascade cp1.dp1.dp --at 2026-12-24T20:00
       renrum oncall test --to facility --wait
     """

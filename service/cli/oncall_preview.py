@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import Counter
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +35,9 @@ from service.duty.overrides import overrides_in
 from service.following import letterhead
 from service.stored import records
 
+REPETITIONS = 3
+"""Of the same step to the same person that are shown."""
+
 
 @click.command()
 @click.argument("what", nargs=-1, required=True, metavar="RULE POINT | ALARM")
@@ -48,8 +52,8 @@ def preview(what: tuple[str, ...], config: Path, at_text: str | None, span: str,
 
     \b
     Examples:
-      renrum oncall preview dp-low cp1.dp
-      renrum oncall preview dp-low cp1.dp --at 2026-12-24T20:00 --span 2h
+      renrum oncall preview dp-cascade cp1.dp1.dp
+      renrum oncall preview dp-cascade cp1.dp1.dp --at 2026-12-24T20:00 --span 2h
       renrum oncall preview A17
     """
     configuration = load_configuration(config, os.environ)
@@ -148,9 +152,15 @@ def _show(told: list[Told], goes_on: bool, page: Page, roster: Roster, zone: Zon
         for one in told
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
+    times = Counter[tuple[str, ...]]()
     for row, one in zip(rows, told, strict=True):
+        times[(*row[2:], one.remark)] += 1
+        if times[(*row[2:], one.remark)] > REPETITIONS:
+            continue
         remark = f"  ({one.remark})" if one.remark else ""
         click.echo("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() + remark)
+    if more := sum(count - REPETITIONS for count in times.values() if count > REPETITIONS):
+        click.echo(f"  … and {more:,} more repetitions of these until {rows[-1][0]}; --json lists all")
     if not told:
         click.echo("  nobody is told; the console shows it")
     elif goes_on:

@@ -22,5 +22,5 @@ def rules() -> None:
     Examples:
       renrum rules list
       renrum rules test tests/pressure.yaml
-      renrum rules diff --set dp-low.above=12 --last 90d
+      renrum rules diff --set dp-cascade.action.below=12 --last 90d
     """

@@ -54,10 +54,10 @@ def diff(
 
     \b
     Examples:
-      renrum rules diff --set dp-low.above=12 --last 90d --config site/renrum.yaml
+      renrum rules diff --set dp-cascade.action.below=12 --last 90d --config site/renrum.yaml
       renrum rules diff --rules new-rules.yaml --start 2026-09-01 --picture change.svg
-      renrum rules diff rec.parquet --facility facility.yaml --old rules.yaml --set dp-low.on_delay=5m --set limits:cp1.dp.action.below=12
-      renrum rules diff --delays dp-low --last 30d
+      renrum rules diff rec.parquet --facility facility.yaml --old rules.yaml --set limits:cp1.dp1.dp.action.below=12
+      renrum rules diff --delays dp-cascade --last 30d
     """
     change = _change(rules_paths, settings)
     if not (change.rules or change.settings or delays):

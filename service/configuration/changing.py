@@ -34,7 +34,7 @@ class Setting:
         """A setting as on the command line; raises ValueError saying what is allowed."""
         name, equals, value = text.partition("=")
         if not equals or "." not in name:
-            raise ValueError("RULE.KEY=VALUE such as dp-low.above=12 or dp-low.on_delay=5m, or limits:cp1.dp.action.below=12")
+            raise ValueError("RULE.KEY=VALUE such as dp-cascade.action.below=12 or silent.after=5m, or limits:cp1.dp1.dp.action.below=12")
         document, problems = parse_document("--set", f"value: {value}")
         if problems:
             raise ValueError(f"a value as in the rules file, not {value!r}")
@@ -152,7 +152,7 @@ def _limits_with(table: LimitTable, facility: Facility, setting: Setting, lenien
         return table
     if point is None or side not in _SIDES or level not in LEVELS or isinstance(setting.value, str | bool):
         hint = did_you_mean(id_, tuple(facility.point_by_id)) if point is None else ""
-        allowed = "limits:POINT.LEVEL.SIDE=NUMBER or limits:POINT.OCCUPANCY.LEVEL.SIDE=NUMBER, such as limits:cp1.dp.action.below=12"
+        allowed = "limits:POINT.LEVEL.SIDE=NUMBER or limits:POINT.OCCUPANCY.LEVEL.SIDE=NUMBER, such as limits:cp1.dp1.dp.action.below=12"
         raise _refused(setting, repr(setting.name), allowed, hint)
     rows = [row for row in table.rows if row.point != point.id]
     for state in OCCUPANCIES:
