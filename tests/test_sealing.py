@@ -10,17 +10,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from facility.reading import Readings
+from facility.reading import COLUMN_TYPES, Readings
 from facility.times import format_time
 from ingest.journal.entries import FILE, INGEST, SEAL, FileBody, encode
 from ingest.journal.files import file_from, files_of
 from ingest.journal.journal import Entry, JournalReader
 from ingest.journal.sealed import FOLDER, SealedDays, sealed_days
-from ingest.series.series import SeriesReader
+from ingest.series.series import HOUR_NS, NO_TIME, Series, SeriesReader
 from service.cli import main
 from service.continuity.restore import restore, write_series
 from service.proof.sealing import let_go, said_of, seal_what_is_due, vouched_for
@@ -183,6 +184,42 @@ def test_a_ledger_takes_up_where_it_was_and_series_are_written_anew(place: Pagin
         write_series(reader, place.data_dir / "series.db", place.ledger.cursor)
     assert readings_of(place) == readings
     assert report(place.data_dir)["ok"]
+
+
+def test_a_series_that_is_taken_back_knows_the_newest_reading_that_only_a_sealed_day_has(tmp_path: Path) -> None:
+    """Of points that say something once in a while: with what came late of it since, and without."""
+    with closing(Paging(tmp_path / "site")) as place:
+        place.at = START + 6 * HOUR_NS
+        for point in ("cp1.dp1.dp", "inc1.temp"):
+            place.read(point, 15.0, 6 * 3600)
+        place.step()
+        place.write_series()
+        place.at = START + 20 * DAY_NS
+        place.read("cp1.dp1.dp", 15.0, 60)
+        place.step()
+        place.write_series()
+        cursor, before = place.ledger.cursor, readings_of(place)["last"]
+        place.at = START + 39 * DAY_NS
+        for point in ("cp1.dp1.dp", "inc1.temp"):
+            place.read(point, 15.0, 39 * 86_400)
+        place.step()
+        place.write_series()
+        assert seal(place) == 1
+        let_go(place.data_dir, lambda: False)
+        place.series.take_back(cursor)
+        assert readings_of(place)["last"] == before
+        assert len(before) == 2
+        assert set(place.series.newest(place.series.size()).tolist()) == {NO_TIME, START + 6 * HOUR_NS}
+
+
+def test_what_was_measured_before_1970_leaves_as_anything_else(tmp_path: Path) -> None:
+    """An instrument without a battery begins with the epoch of its own time zone."""
+    with closing(Series(tmp_path / "series.db")) as series:
+        for cursor, hour in ((1, -2), (2, -1)):
+            row = [np.array([value], dtype) for value, dtype in zip((0, hour * HOUR_NS + 5, 1.0, 0, 5, 5, -1), COLUMN_TYPES, strict=True)]
+            series.write(Readings(*row), [], cursor)
+        assert series.let_go(2) == 1, "the hour of the newest reading stays"
+        assert series.last().time.tolist() == [5 - HOUR_NS]
 
 
 @pytest.mark.parametrize("what", ["entries.parquet", "readings.parquet", "json", "missing", "manifest missing"])

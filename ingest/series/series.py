@@ -194,9 +194,11 @@ class SeriesReader:
                 "select readings, body from parts where point = ? and hour = ? order by cursor desc", (point, time // HOUR_NS)
             )
             with closing(rows):
-                # Nearly always in the part that was written last.
+                # Nearly always in the part that was written last; after `take_back` it may be in a sealed day alone.
                 parts = (_decode(point, readings, body) for readings, body in rows)
-                found.append(next(part.take(part.time == time) for part in parts if time in part.time))
+                part = next((part for part in parts if time in part.time), None)
+            part = self.read(point, time, time + 1) if part is None else part
+            found.append(part.take(part.time == time))
         return Readings.concatenate(found)
 
     def measured(self, point: int, start: int, end: int, cursor: int) -> Measured:
@@ -270,7 +272,7 @@ class Series(SeriesReader):
         """
         query = (
             "select p.rowid from parts p left join newest n on n.point = p.point"
-            f" where p.cursor <= ? and p.hour <> n.time / {HOUR_NS} limit ?"
+            f" where p.cursor <= ? and n.time not between p.hour * {HOUR_NS} and p.hour * {HOUR_NS} + {HOUR_NS - 1} limit ?"
         )
         try:
             self._connection.execute("begin immediate")
@@ -300,23 +302,24 @@ class Series(SeriesReader):
             self._connection.execute("delete from states where cursor > ?", (cursor,))
             self._connection.execute("delete from progress")
             self._connection.execute("insert into progress values (?)", (cursor,))
+            sealed = self.sealed_before()
             for point in points:
                 self._connection.execute("delete from newest where point = ?", (point,))
-                times = self._newest_times(point)
-                if len(times):
-                    self._connection.execute("insert into newest values (?, ?)", (point, int(times.max())))
+                if (newest := self._newest_of(point, sealed)) != NO_TIME:
+                    self._connection.execute("insert into newest values (?, ?)", (point, newest))
             self._connection.execute("commit")
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 self._connection.execute("rollback")
             raise SeriesUnavailable(f"cannot write {self.path}: {error}") from error
 
-    def _newest_times(self, point: int) -> NDArray[np.int64]:
-        """Times of a point, the newest among them."""
+    def _newest_of(self, point: int, sealed: int) -> int:
+        """The newest time of a point, NO_TIME for none; before `sealed` it may be in a sealed day alone."""
         rows = self._connection.execute(
             "select readings, body from parts where point = ? and hour = (select max(hour) from parts where point = ?)", (point, point)
         ).fetchall()
-        return _decode_all(point, rows).time if rows else self.read(point).time  # of sealed days
+        newest = int(_decode_all(point, rows).time.max(initial=NO_TIME))
+        return newest if newest >= sealed else int(self.read(point).time.max(initial=NO_TIME))
 
     def write(self, readings: Readings, states: Iterable[tuple[str, int, str]], cursor: int) -> None:
         """Write what the journal stored up to entry `cursor` since the last call, in one transaction."""
