@@ -28,11 +28,11 @@ class Duration:
 
     def __str__(self) -> str:
         if self.periods:
-            return f"{self.periods} periods"
+            return f"{float(self.periods):.15g} period" + ("" if self.periods == 1 else "s")
         for unit in ("d", "h", "m", "s"):
             if self.ns and self.ns % _UNIT_NS[unit] == 0:
                 return f"{self.ns // _UNIT_NS[unit]}{unit}"
-        return f"{Fraction(self.ns, 10**6)}ms" if self.ns else "0s"
+        return f"{self.ns / 10**6:.15g}ms" if self.ns else "0s"
 
 
 def parse_duration(text: str) -> Duration:

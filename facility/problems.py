@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: every problem at once, each with its place."""
+"""What is wrong with a configuration: every problem at once, each with its place; and how numbers are said in messages."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ class Problem:
         key = f" {self.key}:" if self.key else ""
         hint = f" {self.hint}" if self.hint else ""
         return f"{where}:{key} found {self.found}; allowed: {self.allowed}.{hint}"
+
+
+def so_many(count: int, noun: str) -> str:
+    """How many of something: `1 reading`, `2 readings`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 class ConfigurationError(Exception):

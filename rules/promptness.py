@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from facility.durations import Duration
-from facility.problems import Problem
+from facility.problems import Problem, so_many
 from facility.site import SECOND_NS, Facility, Point
 from rules.ahead import MINUTE_NS
 from rules.plan import SETTLE_NS, settles
 from rules.rule import Rule
 from rules.rule_checks import Written
-from rules.selecting import Selector
+from rules.selecting import Selector, watched
 
 FIRST_PAGE_NS = SECOND_NS
 """A courier looks for pages once a second; how long a page then travels is not ours to know."""
@@ -36,18 +36,17 @@ def worst_case(rule: Rule, point: Point, evaluate_every_ns: int) -> tuple[Term, 
     if settles(rule, point):
         awaited = "the state of the room" if point.derived is None else "what the point is derived of"
         terms.append(Term("settling", SETTLE_NS, f"{awaited} is waited for"))
-    terms.append(Term("evaluation", evaluate_every_ns, "evaluate_every"))
-    terms.append(Term("first page", FIRST_PAGE_NS, "pages are looked for once a second"))
-    return tuple(terms)
+    return (*terms, *_telling(evaluate_every_ns))
 
 
 def worst_case_of_state(evaluate_every_ns: int) -> tuple[Term, ...]:
     """The terms of the longest time from when a state has lasted too long until somebody is told, while we listen."""
-    return (
-        Term("settling", SETTLE_NS, "another state may have been said"),
-        Term("evaluation", evaluate_every_ns, "evaluate_every"),
-        Term("first page", FIRST_PAGE_NS, "pages are looked for once a second"),
-    )
+    return Term("settling", SETTLE_NS, "another state may have been said"), *_telling(evaluate_every_ns)
+
+
+def _telling(evaluate_every_ns: int) -> tuple[Term, ...]:
+    evaluation = Term("evaluation", evaluate_every_ns, "evaluate_every")
+    return evaluation, Term("first page", FIRST_PAGE_NS, "pages are looked for once a second")
 
 
 def total_ns(terms: tuple[Term, ...]) -> int | None:
@@ -57,7 +56,10 @@ def total_ns(terms: tuple[Term, ...]) -> int | None:
 
 
 def late_notices(written: Iterable[Written], facility: Facility, evaluate_every_ns: int) -> list[Problem]:
-    """A problem for each rule whose `notify_within` cannot be kept at one of its points: at the one where it takes longest."""
+    """A problem for each rule whose `notify_within` cannot be kept at one of its points: at the one where it takes longest.
+
+    Rooms and zones are the points of their states. Points without a period are left out where it is in periods: `check_rules` refuses that.
+    """
     problems = []
     selector = Selector(point for point in facility.points if point.retired_ns is None)
     for one in written:
@@ -65,8 +67,12 @@ def late_notices(written: Iterable[Written], facility: Facility, evaluate_every_
         if rule.notify_within is None:
             continue
         late: list[tuple[int, Point, tuple[Term, ...]]] = []
-        for point in selector.judged(rule, facility):
-            terms = worst_case(rule, point, evaluate_every_ns)
+        applied = [(point, worst_case(rule, point, evaluate_every_ns)) for point in selector.judged(rule, facility)]
+        if rule.kind == "state":
+            applied = [(facility.state_points[place.id], worst_case_of_state(evaluate_every_ns)) for place in watched(rule, facility)]
+        for point, terms in applied:
+            if rule.notify_within.periods and point.period_ns is None:
+                continue
             total = total_ns(terms)
             if total is None:
                 found = f"{rule.notify_within}, which cannot be compared: {point.id} declares no period"
@@ -95,7 +101,7 @@ def _detection(rule: Rule, point: Point) -> list[Term]:
         until = f"from {rule.within or 'clean_up'} after the change to at_rest {until}"
     terms = [Term("sampling", period, until if period else "the point declares no period")]
     if rule.k is not None:
-        terms.append(_readings("count", rule.k - 1, period, f"{rule.k} readings must be beyond"))
+        terms.append(_readings("count", rule.k - 1, period, f"{so_many(rule.k, 'reading')} must be beyond"))
     if rule.kind == "mean":
         terms.append(_span("window", rule, point, "until the window holds nothing else"))
     if rule.duration is not None:

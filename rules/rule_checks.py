@@ -126,6 +126,8 @@ class _Check:
         if not written.rule.pack and not watched(written.rule, self.facility):
             found = "a rule that watches no room or zone"
             self.warnings.append(written.problem("select", found, "at least one that has `at_most` in facility.yaml"))
+        if (within := written.rule.notify_within) is not None and within.periods:
+            self.problems.append(written.problem("notify_within", str(within), "a duration in s, m, h or d: states have no period"))
 
     def _unless(self, written: Written, name: str, points: list[Point]) -> None:
         """The point of an `unless` must be there: with {room}, in one of the rooms at least."""

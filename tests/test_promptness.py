@@ -70,3 +70,22 @@ def test_check_refuses_what_cannot_be_kept(tmp_path: Path) -> None:
         "it takes up to 12s (sampling 2s + on_delay 8s + evaluation 1s + first page 1s); allowed: at least 12s, or shorter delays." in said
     )
     assert check("0s")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("kind: state, notify_within: 1s", "found 1s, but at cp1/occupancy it takes up to 4s (settling 2s + evaluation 1s + "),
+        ("kind: state, notify_within: 1 period", "found 1 period; allowed: a duration in s, m, h or d: states have no period."),
+        ("kind: stale, after: 1s, notify_within: 1.5 periods", "found 1.5 periods, but there is no period at p; allowed: a duration in s,"),
+    ],
+)
+def test_check_refuses_it_for_states_and_points_without_a_period(tmp_path: Path, rule: str, said: str) -> None:
+    for name, content in example_files():
+        (tmp_path / name).write_bytes(content)
+    facility, rules = tmp_path / "facility.yaml", tmp_path / "rules.yaml"
+    facility.write_text(facility.read_text() + "  - {id: more, points: [{id: p, quantity: temperature, unit: degC}]}\n")
+    rules.write_text(rules.read_text() + f"  - {{id: own, select: {{point: [p, cp1/occupancy]}}, {rule}}}\n")
+    done = CliRunner().invoke(main, ["check", "--config", str(tmp_path / "renrum.yaml")])
+    assert done.exit_code == 2, done.output
+    assert f".notify_within: {said}" in done.output
