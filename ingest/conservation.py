@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facility.problems import so_many
 from facility.reading import Readings
 from facility.times import format_time
 from ingest.admission.intake import OWN_READINGS, Sums
@@ -142,11 +143,11 @@ def _compare(journalled: Batches, written: Batches, ids: dict[int, str], conserv
         count, content = of_journal.get((number, hour), (0, 0))
         found, other = of_series.get((number, hour), (0, 0))
         if (count, content) != (found, other):
-            what = f"{count} readings in the journal, {found} in series.db" if count != found else f"a reading of {count} was altered"
+            what = f"{so_many(count, 'reading')} in the journal, {found} in series.db" if count != found else "a reading was altered"
             point = ids.get(number, f"point number {number}")
             conservation.flaws.add(Flaw(f"{point}, hour from {format_time(hour * HOUR_NS)}: {what}", file="series.db"))
     if len(differ) > len(chosen):
-        conservation.flaws.add(Flaw(f"and in {len(differ) - len(chosen)} other groups of hours too", file="series.db"))
+        conservation.flaws.add(Flaw(f"and in {so_many(len(differ) - len(chosen), 'other group')} of hours too", file="series.db"))
 
 
 def totals(batches: Iterator[Readings]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:

@@ -10,6 +10,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from facility.problems import so_many
 from simulators.broker import Broker, BrokerUnreachable
 
 SECOND_NS = 1_000_000_000
@@ -115,7 +116,7 @@ class Outlet:
                 self._connect(again=True)
             except (OSError, _NoAnswer) as error:
                 if self._clock.monotonic_ns() > end:
-                    counts = f"{self.readings} readings are acknowledged, {self._unconfirmed()} are not"
+                    counts = f"acknowledged: {so_many(self.readings, 'reading')}, not: {self._unconfirmed()}"
                     remedy = "play the recording again: what is stored already counts as duplicate"
                     raise BrokerUnreachable(f"the connection to {self.broker} is lost ({error}); {counts}; {remedy}") from None
                 self._clock.sleep(delay_s)
@@ -141,7 +142,7 @@ class Outlet:
                 raise _NoAnswer("the broker does not answer")
 
     def _unconfirmed(self) -> str:
-        return f"{sum(self._open.values())} readings in {len(self._open)} messages"
+        return f"{so_many(sum(self._open.values()), 'reading')} in {so_many(len(self._open), 'message')}"
 
     def _new_client(self, protocol: MQTTProtocolVersion) -> Client:
         client = Client(CallbackAPIVersion.VERSION2, self._client_id, protocol=protocol)

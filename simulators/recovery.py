@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from facility.problems import so_many
+
 Floats = NDArray[np.float64]
 
 
@@ -36,7 +38,7 @@ def fit_recovery(time_s: Floats, per_m3: Floats, upper: float = 0.1, lower: floa
     rows = slice(begin, begin + int(below[0]) if len(below) else len(share))
     time, level = time_s[rows], np.log(np.maximum(share[rows], 1e-12))
     if len(time) < 3:
-        raise ValueError(f"{len(time)} samples between {upper:g} and {lower:g} of the peak, three at least are needed")
+        raise ValueError(f"{so_many(len(time), 'sample')} between {upper:g} and {lower:g} of the peak, three at least are needed")
     slope, offset = np.polyfit(time, level, 1)
     left = level - (slope * time + offset)
     return Recovery(-float(slope), float(time[0]), 1 - float((left**2).sum() / ((level - level.mean()) ** 2).sum()))

@@ -21,6 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from facility.problems import so_many
 from facility.recording.chunk import RecordingError
 
 BLOCK_BYTES = 1 << 22
@@ -101,7 +102,7 @@ class Table:
         malformed: list[Malformed] = []
 
         def keep(record: Any) -> str:
-            detail = f"has {record.actual_columns} cells where the table has {record.expected_columns} columns"
+            detail = f"has {so_many(record.actual_columns, 'cell')} where the table has {so_many(record.expected_columns, 'column')}"
             malformed.append(Malformed(record.number or 0, record.text, detail))
             return "skip"
 

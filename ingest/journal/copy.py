@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from facility.problems import so_many
 from ingest.journal.flaw import Progress, unwatched
 from ingest.journal.journal import GENESIS, Entry, Head, chained
 
@@ -136,7 +137,7 @@ def _read_file(path: Path, end: CopyEnd) -> Iterator[Entry]:
         while left:
             entry = _read_record(file, left)
             if entry is None:
-                end.beyond = f"{path.name}: {left} bytes after entry {end.head.seq} are no whole entry"
+                end.beyond = f"{path.name}: no whole entry in the {so_many(left, 'byte')} after entry {end.head.seq}"
                 return
             try:
                 _check(entry, end.head)

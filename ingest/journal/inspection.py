@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from facility.problems import so_many
 from ingest.journal.entries import INGEST, decode, ingest_body
 from ingest.journal.entry import GENESIS, Entry, Head, JournalUnavailable, chained, read_only
 from ingest.journal.files import files_of
@@ -210,15 +211,13 @@ def unreadable(entry: Entry) -> str:
     try:
         if entry.kind != INGEST:
             decode(entry)
-            return "" if entry.readings == 0 else f"it claims {entry.readings} readings, which a {entry.kind} has not"
+            return "" if entry.readings == 0 else f"it claims {so_many(entry.readings, 'reading')}, which a {entry.kind} has not"
         body = ingest_body(entry)
     except JournalUnavailable as error:
         if isinstance(error.__cause__, KeyError):
             return f"this version knows no entries of the kind {entry.kind!r}. Use the version of Renrum that wrote it"
         return f"its body cannot be read ({error.__cause__}). Use the version of Renrum that wrote it"
-    for name, width in _WIDTHS.items():
-        if len(getattr(body, name)) != width * entry.readings:
-            return f"{entry.readings} readings, but {len(getattr(body, name))} bytes in the column `{name}`"
-    if body.sequence and len(body.sequence) != 8 * entry.readings:
-        return f"{entry.readings} readings, but {len(body.sequence)} bytes in the column `sequence`"
+    for name, width in (_WIDTHS | ({"sequence": 8} if body.sequence else {})).items():
+        if (size := len(getattr(body, name))) != width * entry.readings:
+            return f"{so_many(entry.readings, 'reading')}, but {so_many(size, 'byte')} in the column `{name}`"
     return ""

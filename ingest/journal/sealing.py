@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from facility.problems import so_many
 from facility.reading import Readings
 from ingest.journal.entries import CONFIGURATION, INGEST, STEP, ConfigurationBody, decode, gathered, ingest_body
 from ingest.journal.entry import Entry, Head, JournalUnavailable, chained
@@ -150,7 +151,7 @@ def read_again(day: SealedDay, before: Head) -> None:
     with pq.ParquetFile(day.folder / readings_file(manifest.day)) as file:
         rows = file.metadata.num_rows
     if not rows == held == manifest.readings:
-        raise CannotSeal(f"{readings_file(manifest.day)} has {rows} readings, its entries {held}")
+        raise CannotSeal(f"{readings_file(manifest.day)} has {so_many(rows, 'reading')}, its entries {held}")
 
 
 def _followed(entries: Iterator[Entry], head: Head) -> Iterator[Entry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from facility.problems import so_many
 from facility.site import Facility
 from facility.sources.source import Source
 from facility.sources.sparkplug import NAMESPACE, SparkplugSource
@@ -291,4 +292,4 @@ def _bd_seq(payload: Payload) -> int | None:
 
 
 def _many(born: Born) -> str:
-    return f"{len(born.by_name)} metrics, {len(born.points)} of them points"
+    return f"{so_many(len(born.by_name), 'metric')}, {so_many(len(born.points), 'point')}"
