@@ -1,1 +1,1 @@
-"""The journal for others: exports, and later InfluxDB and sealed days."""
+"""The journal for others: exports, and InfluxDB."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from facility.reading import Readings
 from historian.aggregation import GRACE_NS
-from historian.feed import Sources
+from historian.feed import ENTRIES, Sources
 from historian.judged import Row, excursion_line, transition_line
 from historian.lines import BATCH_LINES, Batch, batches
 from historian.recall import Recall
@@ -20,7 +20,6 @@ from historian.windows import HOUR_NS, MINUTE_NS, Windows, summed_up, window_bat
 from ingest.journal.entries import CONFIGURATION, gathered, ingest_body
 from ingest.journal.journal import Entry
 
-ENTRIES = 512
 DAY_NS = 24 * HOUR_NS
 POINTS = 100
 """So many points' days are read at once: a million readings at one a second and ten points, few of most."""

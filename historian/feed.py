@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 from facility.site import Facility
@@ -21,11 +22,14 @@ from historian.sender import Sender, Writes
 from historian.stretches import Stretch, Stretches
 from historian.windows import MINUTE_NS
 from ingest.journal.entries import INGEST, ConfigurationBody, gathered, ingest_body
-from ingest.journal.journal import Entry, JournalReader
+from ingest.journal.journal import JournalReader
 from ingest.series.series import SeriesReader
 
 FORMAT = 1
 """Of what is written: a version that writes other lines from the same journal gets another number, and writes all of them again."""
+
+ENTRIES = 512
+"""So many are decoded at once."""
 
 
 class Sources(Protocol):
@@ -132,14 +136,9 @@ class Feed:
 
     def _mark_again(self, settled: int) -> None:
         """What was touched and not summed up before the feed was last stopped."""
-        entries: list[Entry] = []
-        for entry in self._sources.journal.entries(settled, self._cursor, (INGEST,)):
-            entries.append(entry)
-            if len(entries) == 512:
-                self._aggregation.mark(gathered(entries, [ingest_body(entry) for entry in entries]), entries[0].seq)
-                entries = []
-        if entries:
-            self._aggregation.mark(gathered(entries, [ingest_body(entry) for entry in entries]), entries[0].seq)
+        entries = self._sources.journal.entries(settled, self._cursor, (INGEST,))
+        while some := list(islice(entries, ENTRIES)):
+            self._aggregation.mark(gathered(some, [ingest_body(entry) for entry in some]), some[0].seq)
 
     # The journal
 

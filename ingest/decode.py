@@ -14,12 +14,11 @@ from ingest.decoding import fields
 from ingest.decoding.fields import Fields
 from ingest.decoding.instant import Instants
 from ingest.decoding.mapped import MappedDecoder
-from ingest.decoding.topics import Addressed, NotUnderstood, Topics
+from ingest.decoding.topics import LARGEST_PAYLOAD_BYTES, Addressed, NotUnderstood, Topics, refuse_large
 from ingest.message import Message
 from ingest.sparkplug.again import Again
 from ingest.sparkplug.host import Host
 
-LARGEST_PAYLOAD_BYTES = 1024 * 1024
 READING_KEYS = ("time", "value", "unit", "quality", "seq", "count", "volume_l", "origin")
 STATE_KEYS = ("time", "state", "origin")
 COUNT_UNIT = "1/m3"
@@ -97,7 +96,7 @@ class Decoder:
         for reading, (time, value, quality, sequence) in zip(readings, rows, strict=True):
             if reading.unit and reading.unit != addressed.point.unit:
                 arrivals.raw.append(Raw(len(arrivals.point), reading.value, reading.unit))
-            _append(arrivals, addressed.number, time, value, quality, sequence, index)
+            arrivals.add(addressed.number, time, value, quality, sequence, index)
         return True
 
     def _row(self, addressed: Addressed, reading: _Plain) -> tuple[int, float, int, int]:
@@ -125,8 +124,7 @@ class Decoder:
         try:
             if addressed is None and place is None:
                 raise self._topics.why_unknown(message.topic)
-            if len(message.payload) > LARGEST_PAYLOAD_BYTES:
-                raise NotUnderstood(Reason.TOO_LARGE, f"{len(message.payload)} bytes; at most {LARGEST_PAYLOAD_BYTES} are read")
+            refuse_large(message.payload)
             elements = fields.split(message.payload)
         except NotUnderstood as why:
             arrivals.quarantine.append(Quarantined(message.topic, message.payload, why.reason, why.detail))
@@ -152,7 +150,7 @@ class Decoder:
         value, raw = _value(found, addressed.point.unit, row)
         if raw is not None:
             arrivals.raw.append(raw)
-        _append(arrivals, addressed.number, time, value, quality, sequence, index)
+        arrivals.add(addressed.number, time, value, quality, sequence, index)
 
     def _state(self, place: str, element: object, index: int, arrivals: Arrivals) -> None:
         found = fields.fields_of(element, STATE_KEYS, arrivals.ignored_keys)
@@ -188,15 +186,6 @@ def _quotes(reading: _Plain) -> int:
         + 4 * ((reading.unit is not None) + (reading.quality is not None) + (reading.origin is not None))
         + 2 * (reading.seq is not None)
     )
-
-
-def _append(arrivals: Arrivals, point: int, time: int, value: float, quality: int, sequence: int, source: int) -> None:
-    arrivals.point.append(point)
-    arrivals.time.append(time)
-    arrivals.value.append(value)
-    arrivals.quality.append(quality)
-    arrivals.sequence.append(sequence)
-    arrivals.source.append(source)
 
 
 def _quality(found: Fields) -> int:

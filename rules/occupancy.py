@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facility.site import OCCUPANCIES, Facility, Place
+from rules.copies import BEGINNING, NEVER_NS
 from rules.passing import Condition, Passed
 
 IN_OPERATION = OCCUPANCIES.index("in_operation")
 AT_REST = OCCUPANCIES.index("at_rest")
-_BEGINNING = np.iinfo(np.int64).min
-NO_SPELL = np.iinfo(np.int64).max
+NO_SPELL = NEVER_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def occupancy_of(
 
 
 def _timeline(place: Place, messages: list[tuple[int, str]], room: Timeline | None) -> Timeline:
-    times, codes = ([_BEGINNING], [OCCUPANCIES.index(place.occupancy)]) if room is None else (room.time.tolist(), room.code.tolist())
+    times, codes = ([BEGINNING], [OCCUPANCIES.index(place.occupancy)]) if room is None else (room.time.tolist(), room.code.tolist())
     if messages and room is not None:
         followed = int(np.searchsorted(room.time, messages[0][0]))
         times, codes = times[:followed], codes[:followed]

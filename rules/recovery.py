@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from rules.copies import BEGINNING
 from rules.occupancy import NO_SPELL, Occupancy
 from rules.plan import Pairs, Plan
 from rules.window_kinds import Fresh, Said, spread
 from rules.windows import Flags, Floats, Ints, Windows
-
-NEVER_NS = np.iinfo(np.int64).min
 
 
 def at_rest_since(plan: Plan, occupancy: Occupancy, at: int) -> dict[int, int]:
@@ -30,7 +29,7 @@ def recovery(pairs: Pairs, windows: Windows, fresh: Fresh, value: Floats, rested
     """
     pair = fresh.pair
     newest = np.maximum.accumulate(np.where(beyond, -1, np.arange(len(value))))
-    before = np.where(fresh.segment[fresh.starts] == fresh.starts, NEVER_NS, windows.since[pair])
+    before = np.where(fresh.segment[fresh.starts] == fresh.starts, BEGINNING, windows.since[pair])
     inside = np.where(newest >= spread(fresh.starts, fresh.lengths), fresh.time[newest], spread(before, fresh.lengths))
     windows.since[pair] = inside[fresh.last]
     windows.start[pair] = windows.end[pair] - 1  # the newest reading: that there was one is all that its lead has to say

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from facility.site import Facility, Place, Point, Site
 from facility.times import format_time, parse_time
 from ingest.arrivals import Arrivals, Raw, Reason, StateArrival
-from ingest.decode import LARGEST_PAYLOAD_BYTES, Decoder
+from ingest.decode import Decoder
 from ingest.decoding.instant import Instants
-from ingest.decoding.topics import Addressed
+from ingest.decoding.topics import LARGEST_PAYLOAD_BYTES, Addressed
 from ingest.message import Message
 
 TIME = "2026-11-21T07:41:10.250Z"

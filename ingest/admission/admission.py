@@ -9,14 +9,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from facility.reading import BAD, SPOILT, Readings
+from facility.reading import SPOILT, Readings
 from facility.site import Point
 from ingest.series.series import NO_TIME
 
 STORED, DUPLICATE, CONFLICT, CLOCK_AHEAD, TOO_OLD = range(5)
 REASONS = {CONFLICT: "conflict", CLOCK_AHEAD: "clock_ahead", TOO_OLD: "too_old"}
-VALUE_MAX = 1e300
 UNBOUNDED_NS = 1 << 61
+VALUE_MAX = 1e300
 """Beyond it a value is no measurement (docs/rules.md, Readings)."""
 
 Key = tuple[int, int]
@@ -200,6 +200,3 @@ def _same(stored: Content, content: Content) -> bool:
     """Equal after conversion, in quality too; two NaN are the same, so are 0.0 and -0.0."""
     (value, quality), (new, new_quality) = stored, content
     return (quality & 3) == (new_quality & 3) and (value == new or (value != value and new != new))
-
-
-assert BAD < SPOILT

@@ -14,10 +14,9 @@ from ingest.arrivals import Arrivals, Quarantined, Reason
 from ingest.decoding import fields
 from ingest.decoding.instant import Instants
 from ingest.decoding.mapped_values import Stamp, quality_of, same, text_of, time_of, value_of
-from ingest.decoding.topics import NEVER_NS, Addressed, NotUnderstood, readable
+from ingest.decoding.topics import NEVER_NS, Addressed, NotUnderstood, readable, refuse_large
 from ingest.message import Message
 
-LARGEST_PAYLOAD_BYTES = 1024 * 1024
 _KEPT_TOPICS = 65_536
 _KEPT_NAMES = 100
 
@@ -58,8 +57,7 @@ class MappedDecoder:
         source, captured = found
         before = len(arrivals.quarantine)
         try:
-            if len(message.payload) > LARGEST_PAYLOAD_BYTES:
-                raise NotUnderstood(Reason.TOO_LARGE, f"{len(message.payload)} bytes; at most {LARGEST_PAYLOAD_BYTES} are read")
+            refuse_large(message.payload)
             whole = fields.parse(message.payload)
             if source.ignore_when and _applies(source.ignore_when, whole, whole):
                 _pass_over(arrivals, source.id)

@@ -10,6 +10,7 @@ from ingest.arrivals import Reason
 
 NEVER_NS = 2**63 - 1
 SHAPE = "renrum/<site>/<room or zone>/<point>"
+LARGEST_PAYLOAD_BYTES = 1024 * 1024
 
 
 class NotUnderstood(Exception):
@@ -19,6 +20,12 @@ class NotUnderstood(Exception):
         self.reason = reason.value
         self.detail = readable(detail)
         super().__init__(f"{self.reason}: {self.detail}")
+
+
+def refuse_large(payload: bytes) -> None:
+    """Raises NotUnderstood for a payload that is larger than any that is read."""
+    if len(payload) > LARGEST_PAYLOAD_BYTES:
+        raise NotUnderstood(Reason.TOO_LARGE, f"{len(payload)} bytes; at most {LARGEST_PAYLOAD_BYTES} are read")
 
 
 def readable(text: str) -> str:

@@ -10,7 +10,7 @@ from facility.site import Facility
 from facility.sources.source import Source
 from facility.sources.sparkplug import NAMESPACE, SparkplugSource
 from ingest.arrivals import Arrivals, Quarantined, Reason
-from ingest.decoding.topics import NotUnderstood
+from ingest.decoding.topics import NotUnderstood, refuse_large
 from ingest.journal.entries import SourceBody
 from ingest.lives import Lives
 from ingest.message import Message, Outgoing
@@ -24,7 +24,6 @@ from ingest.sparkplug.rebirths import Key, Rebirths
 from ingest.sparkplug.state import State
 from ingest.sparkplug.topics import Address, address_of
 
-LARGEST_PAYLOAD_BYTES = 1024 * 1024
 MS_NS = 1_000_000
 _KEPT_NODES = 65_536
 
@@ -183,8 +182,7 @@ class Host:
         key = (group, node)
         if message.retained:
             raise NotUnderstood(Reason.RETAINED, f"a retained {kind}")
-        if len(message.payload) > LARGEST_PAYLOAD_BYTES:
-            raise NotUnderstood(Reason.TOO_LARGE, f"{len(message.payload)} bytes; at most {LARGEST_PAYLOAD_BYTES} are read")
+        refuse_large(message.payload)
         try:
             payload = parse(message.payload)
             if kind == "NDEATH":
