@@ -14,7 +14,7 @@ from facility.derived import DIFFERENCE, MAXIMUM, MINIMUM, SAMPLES_MAX, SUM, Der
 from facility.document import Path, did_you_mean, one_of, shown
 from facility.durations import Duration
 from facility.quantities import fitting_units
-from facility.sections import AnyDuration, Section, refused
+from facility.sections import LONGEST_NS, AnyDuration, Section, refused
 from facility.site import SECOND_NS, Point
 from facility.units import conversion, dimension, unit_name, units_of
 
@@ -183,8 +183,8 @@ class _Deriving:
         if duration.periods and origin.period_ns is None:
             self.refuse(section.at("max_age"), f"{duration}, but {origin.id} declares no period", "a duration in s, m, h or d", "")
             return 1
-        if duration.of(origin.period_ns) <= 0:
-            self.refuse(section.at("max_age"), shown(str(duration)), "a duration above 0", "")
+        if not 0 < duration.of(origin.period_ns) <= LONGEST_NS:
+            self.refuse(section.at("max_age"), shown(str(duration)), f"a duration above 0, of at most {Duration(LONGEST_NS)}", "")
             return 1
         return duration.of(origin.period_ns)
 

@@ -26,6 +26,8 @@ from facility.durations import Duration, parse_duration
 from facility.problems import Problem
 
 RESERVED_IDS = ("occupancy", "batch")
+LONGEST_NS = 36_500 * 86_400 * 10**9
+"""A century: a time and a duration together must fit into int64 ns."""
 ID_ALLOWED = "a name without blanks and / + # * ? [ ] $, not occupancy or batch"
 _ID = re.compile(r"[^\s/+#*?\[\]$\x00-\x1f\x7f]{1,128}")
 
@@ -71,9 +73,12 @@ def _duration(value: Any) -> Duration:
     if not isinstance(value, str):
         raise refused(DURATIONS, f"Write {value}s for seconds." if isinstance(value, int | float) and not isinstance(value, bool) else "")
     try:
-        return parse_duration(value)
+        duration = parse_duration(value)
     except ValueError:
         raise refused(DURATIONS) from None
+    if abs(duration.ns) > LONGEST_NS:
+        raise refused(f"a duration of at most {Duration(LONGEST_NS)}")
+    return duration
 
 
 def _fixed_span(value: Any) -> int:

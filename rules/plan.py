@@ -307,7 +307,7 @@ class _Laid:
             above_inclusive=above is not None and above.inclusive,
             below_inclusive=below is not None and below.inclusive,
             at_most_ns=NEVER_NS if rule.unless.at_most is None else rule.unless.at_most.of(point.period_ns),
-            stale_ns=NEVER_NS if other.period_ns is None else STALE_PERIODS * other.period_ns,
+            stale_ns=NEVER_NS if other.period_ns is None else min(STALE_PERIODS * other.period_ns, NEVER_NS),
             on_change=other.on_change,
         )
 

@@ -11,6 +11,7 @@ from facility.document import Document, Path, did_you_mean, one_of, shown
 from facility.durations import Duration
 from facility.limits import LimitTable
 from facility.problems import Problem
+from facility.sections import LONGEST_NS
 from facility.site import Facility, Point
 from facility.units import UnknownUnit
 from rules.plan import states_of
@@ -112,6 +113,10 @@ class _Check:
             if duration is not None and duration.periods and without:
                 found = f"{duration}, but there is no period at {one_of(without, 3)}"
                 self.problems.append(written.problem(key, found, "a duration in s, m, h or d there, or a `period` of the point"))
+            far = [point.id for point in points if duration is not None and point.period_ns and duration.of(point.period_ns) > LONGEST_NS]
+            if far:
+                found = f"{duration}, which is longer than {Duration(LONGEST_NS)} at {one_of(far, 3)}"
+                self.problems.append(written.problem(key, found, "fewer periods"))
         if rule.change or rule.tolerance or any(isinstance(bound.value, float) for bound in (rule.above, rule.below) if bound):
             self._one_unit(written, points)
         if any(isinstance(bound.value, str) for bound in (rule.above, rule.below) if bound):

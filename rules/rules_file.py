@@ -43,6 +43,8 @@ _NEEDED = {
     "stale": {"after": "how long nothing was received, such as 3 periods"},
 }
 """Keys that a kind cannot do without, and what they say."""
+MOST = 10**9
+"""Readings that a window may count."""
 _TECHNICAL = ("stale", "quality", "flatline", "clock_ahead", "state")
 
 
@@ -209,8 +211,9 @@ class _Reading:
         most = rule.n if rule.kind == "count" and rule.n is not None and rule.n >= 1 else None
         for key in ("k", "n", "min_readings"):
             number: int | None = getattr(rule, key)
-            if number is not None and (number < 1 or (key != "n" and most is not None and number > most)):
-                allowed = "a whole number of at least 1" if key == "n" or most is None else f"a whole number from 1 to n, which is {most}"
+            if number is not None and not 1 <= number <= (MOST if key == "n" or most is None else most):
+                least = "a whole number of at least 1" if number < 1 else f"a whole number from 1 to {MOST}"
+                allowed = least if key == "n" or most is None else f"a whole number from 1 to n, which is {most}"
                 self.problems.append(written.problem(key, shown(number), allowed))
 
     def _unless(self, written: Written) -> None:

@@ -56,7 +56,7 @@ def test_a_derived_point_has_what_follows_from_its_origins(tmp_path: Path) -> No
 def test_everything_that_does_not_fit_is_told_at_once(tmp_path: Path) -> None:
     points = """
       - {id: dp, quantity: differential_pressure, unit: Pa, period: 10s}
-      - {id: t, quantity: temperature, unit: degC}
+      - {id: t, quantity: temperature, unit: degC, max_late: 36501d}
       - {id: a, quantity: differential_pressure, derived: {difference: [dp, pd]}}
       - {id: b, quantity: differential_pressure, derived: {difference: [dp, a]}}
       - {id: c, quantity: differential_pressure, derived: {difference: [dp, dp]}}
@@ -71,14 +71,15 @@ def test_everything_that_does_not_fit_is_told_at_once(tmp_path: Path) -> None:
       - {id: l, quantity: temperature, unit: degC, derived: {minimum: {room: cp1}, sum: dp}}
       - {id: m, quantity: temperature, derived: {minimum: {room: cp1, quantity: differential_pressure}}}
       - {id: n, quantity: temperature, derived: {maximum: {}, max_age: 0s}}
+      - {id: o, quantity: differential_pressure, derived: {maximum: {room: cp1}, max_age: 400000000 periods}}
 """
     with pytest.raises(ConfigurationError) as raised:
         facility_of(tmp_path, f"site: {{id: karo}}\nrooms:\n  - id: cp1\n    points:{points}")
     told = {(problem.line - 5, problem.key.partition(".derived")[2] or problem.key.rpartition(".")[2]) for problem in raised.value.problems}
     assert told == {
-        (2, ".difference[1]"), (3, ".difference[1]"), (4, ".difference"), (5, ".difference"), (5, "range"),
+        (1, "max_late"), (2, ".difference[1]"), (3, ".difference[1]"), (4, ".difference"), (5, ".difference"), (5, "range"),
         (6, ".minimum.room"), (7, ".minimum"), (8, "derived"), (9, "derived"), (10, "derived"), (10, ".sample"), (11, ".sample"),
-        (12, "derived"), (13, "derived"), (14, "quantity"), (15, ".maximum"),
+        (12, "derived"), (13, "derived"), (14, "quantity"), (15, ".maximum"), (16, ".max_age"),
     }  # fmt: skip
 
 

@@ -198,6 +198,9 @@ def test_levels_make_two_rules_of_one_alarm() -> None:
         ("kind: quality, level: warning", "level", "'warning'"),
         ("kind: stale, after: 3 periods, select: {room: cp1}", "after", "no period at cp1.f, cp1.dp"),
         ("kind: limit, above: 5, on_delay: 3", "on_delay", "3"),
+        ("kind: limit, above: 5, on_delay: 36501d", "on_delay", "'36501d'"),
+        ("kind: stale, after: 400000000 periods, select: {point: cp1.temp}", "after", "longer than 36500d at cp1.temp"),
+        ("kind: count, above: 5, k: 1, n: 1000000001", "n", "1000000001"),
     ],
 )
 def test_what_check_refuses(rule: str, key: str, found: str) -> None:
