@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from facility.limits import LimitTable
 from facility.own import without_own
 from facility.site import OCCUPANCIES, Facility, Point
+from rules.plan import limits_of
 from rules.rule import Rule
 from rules.selecting import Selector
 
@@ -45,7 +47,7 @@ def coverage_of(facility: Facility, rules: Iterable[Rule], tables: Mapping[str, 
     selector = Selector(points)
     for rule in rules:
         for point in selector.judged(rule, facility):
-            what = rule.level if rule.kind in _ENVIRONMENTAL and _has_limit(rule, point, tables) else rule.kind
+            what = rule.level if rule.kind in _ENVIRONMENTAL and _judged(rule, point, tables) else rule.kind
             if what in found[point.id]:
                 found[point.id][what].append(rule.id)
     return tuple(_of(point, found[point.id]) for point in points)
@@ -56,18 +58,6 @@ def _of(point: Point, found: Mapping[str, list[str]]) -> Coverage:
     return Coverage(point.id, unmonitored=point.unmonitored or "", derived=derived, **{what: tuple(ids) for what, ids in found.items()})
 
 
-def _has_limit(rule: Rule, point: Point, tables: Mapping[str, LimitTable]) -> bool:
-    """Whether the rule has a limit for the point in any state: a table may say nothing of it."""
-    sides = [side for side in (rule.above, rule.below) if side is not None]
-    if not sides:
-        return rule.kind == "rate"
-    for name in ("above", "below"):
-        side = getattr(rule, name)
-        if side is None:
-            continue
-        if not isinstance(side.value, str):
-            return True
-        cells = (tables[side.value].cell(point, state, rule.level) for state in OCCUPANCIES)
-        if any(cell is not None and getattr(cell, name) is not None for cell in cells):
-            return True
-    return False
+def _judged(rule: Rule, point: Point, tables: Mapping[str, LimitTable]) -> bool:
+    """Whether the rule judges the point in any state: a table may say nothing of it."""
+    return any(not math.isnan(limits_of(rule, tables, point, state)[0]) for state in OCCUPANCIES)

@@ -242,7 +242,7 @@ class _Laid:
         place_index = {place.id: index for index, place in enumerate(self.facility.places)}
         states = (RESTING,) if kind == "recovery" else OCCUPANCIES if settles else ("",)
         shape = (len(rows), len(states))
-        limits = np.array([[_limits(rule, self.tables, point, state) for state in states] for _, rule, point in rows], np.float64)
+        limits = np.array([[limits_of(rule, self.tables, point, state) for state in states] for _, rule, point in rows], np.float64)
         limits = limits.reshape(*shape, 2)
         during = np.array([[not rule.during or state in rule.during for state in states] for _, rule, _ in rows], np.bool_).reshape(shape)
         suspended = [self._condition(rule, point) for _, rule, point in rows]
@@ -312,7 +312,7 @@ class _Laid:
         )
 
 
-def _limits(rule: Rule, tables: Mapping[str, Table], point: Point, state: str) -> tuple[float, float]:
+def limits_of(rule: Rule, tables: Mapping[str, Table], point: Point, state: str) -> tuple[float, float]:
     """Above and below in a state: infinite where that side has no limit, NaN both where the state is not specified."""
     above = _side(rule.above, "above", np.inf, rule, tables, point, state)
     below = _side(rule.below, "below", -np.inf, rule, tables, point, state)

@@ -14,8 +14,8 @@ from facility.problems import Problem
 from facility.sections import LONGEST_NS
 from facility.site import Facility, Point
 from facility.units import UnknownUnit
-from rules.plan import states_of
-from rules.rule import Bound, Rule, Selection
+from rules.plan import limits_of, states_of
+from rules.rule import Rule, Selection
 from rules.selecting import OF_INSTRUMENTS, Selector, watched
 
 _DURATIONS = ("on_delay", "off_delay", "max_gap", "after", "window", "duration", "within", "unless.at_most", "notify_within")
@@ -172,8 +172,8 @@ class _Check:
         for point in points:
             silent = []
             for state in states_of(rule):
-                above, below = (_value(self.tables, rule, side, point, state) for side in ("above", "below"))
-                if above is None or below is None:
+                above, below = self._limits(rule, point, state)
+                if math.isnan(above):
                     silent.append(state)
                 elif above - rule.deadband < below + rule.deadband:
                     crossed = crossed or f"{rule.deadband:g}, which leaves nothing between {below:g} and {above:g} for {point.id}, {state}"
@@ -207,25 +207,16 @@ class _Check:
         found = []
         for point in self._selected(alert):
             for state in states_of(alert):
-                inner, outer = (_value(self.tables, rule, side, point, state) for rule in (alert, action))
-                if inner is not None and outer is not None:
+                inner, outer = (self._limits(rule, point, state)[side == "below"] for rule in (alert, action))
+                if math.isfinite(inner) and math.isfinite(outer):
                     found.append((inner, outer, f" for {point.id}, {state}"))
         return found
 
-
-def _value(tables: Mapping[str, LimitTable], rule: Rule, side: str, point: Point, state: str) -> float | None:
-    """The limit of one side for a point in a state: infinite where the rule has none, None where its table says nothing."""
-    bound: Bound | None = getattr(rule, side)
-    if bound is None:
-        return math.inf if side == "above" else -math.inf
-    if not isinstance(bound.value, str):
-        return bound.value
-    try:
-        cell = tables[bound.value].cell(point, state, rule.level)
-    except UnknownUnit:
-        return None  # the facility's own check has refused that unit
-    value: float | None = None if cell is None else getattr(cell, side)
-    return value
+    def _limits(self, rule: Rule, point: Point, state: str) -> tuple[float, float]:
+        try:
+            return limits_of(rule, self.tables, point, state)
+        except UnknownUnit:  # the facility's own check has refused that unit
+            return math.nan, math.nan
 
 
 def _near_selection(select: Selection, facility: Facility) -> str:

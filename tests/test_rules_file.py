@@ -12,6 +12,7 @@ from facility.limits import LimitRow, LimitTable, shipped
 from facility.problems import ConfigurationError, Problem
 from facility.sections import json_schema
 from facility.site import OCCUPANCIES, SECOND_NS, Facility, Place, Point, Site
+from rules.coverage import coverage_of
 from rules.rule import Bound, Rule, Selection, Unless
 from rules.rule_checks import Fit, Unspecified
 from rules.rule_sections import RulesSection
@@ -286,6 +287,18 @@ def test_what_a_table_does_not_specify_is_listed() -> None:
     _, problems, fit = read("  - {id: r, kind: limit, select: {quantity: particles_0_5um}, above: annex1}\n")
     assert not problems
     assert fit.unspecified == (Unspecified("r", "bsc1.p05", ("cleaning", "maintenance", "shutdown")),)
+
+
+def test_a_side_that_a_table_leaves_blank_sets_no_limit_there() -> None:
+    """Judged, checked and covered is the other side; a cell that is not there leaves nothing to judge, whatever the other side says."""
+    rows = (LimitRow(point="cp1.temp", above=22.0), LimitRow(room="cp1", occupancy="at_rest", level="action", below=5.0))
+    tables = {**TABLES, "limits": LimitTable("limits", rows)}
+    rules, problems, fit = read("  - {id: r, kind: limit, select: {point: cp1.temp}, above: limits, below: limits}\n", tables)
+    assert (problems, fit) == ([], Fit())
+    other = read("  - {id: o, kind: limit, select: {point: cp1.dp}, above: limits, below: 5}\n", tables)
+    assert other[2].unspecified == (Unspecified("o", "cp1.dp", OCCUPANCIES),)
+    covered = {row.point: row.alert for row in coverage_of(FACILITY, rules + other[0], tables)}
+    assert (covered["cp1.temp"], covered["cp1.dp"]) == (("r",), ())
 
 
 def test_a_recovery_without_a_time_or_a_limit_at_rest_is_told() -> None:

@@ -129,7 +129,7 @@ class _Building:
             fed |= self._check_points(own, path, table)
             readings.append(self._mapped(own, clock))
         if table is not None and not self.reading.partial and not any(own.point.names or own.point.paths for own in section.readings):
-            self._check_unused(table)
+            self._check_unused()
         lossy = self._lossy(readings)
         passed_over = _conditions(section.ignore_when)
         return JsonSource(section.id, section.topic, _grouped(readings), table, tuple(section.ignore), passed_over, frozenset(fed), lossy)
@@ -179,7 +179,7 @@ class _Building:
                 entry = EntrySection(point=row.cells["point"], unit=row.cells.get("unit") or None, **numbers)
                 self._enter(table, row.cells["name"], entry, path)
 
-    def _check_unused(self, table: dict[str, Target]) -> None:
+    def _check_unused(self) -> None:
         used = {own.point.text for own in self.section.readings}
         for name, path in self.lines.items():
             if name not in used:
