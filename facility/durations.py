@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 _UNIT_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
@@ -27,12 +28,17 @@ class Duration:
         return int(self.periods * period_ns)
 
     def __str__(self) -> str:
+        """As people write it, to the last digit.
+
+        >>> str(Duration(periods=Fraction(3, 2))), str(Duration(1_500_001))
+        ('1.5 periods', '1.500001ms')
+        """
         if self.periods:
-            return f"{float(self.periods):.15g} period" + ("" if self.periods == 1 else "s")
+            return f"{Decimal(self.periods.numerator) / self.periods.denominator} period" + ("" if self.periods == 1 else "s")
         for unit in ("d", "h", "m", "s"):
             if self.ns and self.ns % _UNIT_NS[unit] == 0:
                 return f"{self.ns // _UNIT_NS[unit]}{unit}"
-        return f"{self.ns / 10**6:.15g}ms" if self.ns else "0s"
+        return f"{Decimal(self.ns) / 10**6}ms" if self.ns else "0s"
 
 
 def parse_duration(text: str) -> Duration:
