@@ -257,6 +257,10 @@ def test_parquet_types_of_others(tmp_path: Path) -> None:
     chunk = only(list(read_recording(path, zone=STOCKHOLM)))
     assert chunk.time.tolist() == [T0 - 3600 * S, T0 - 3600 * S + 1]
     assert chunk.raw == {0: "inf"}
+    columns |= {"point": pa.DictionaryArray.from_arrays(pa.array([0, None], pa.uint16()), ["a"])}
+    pyarrow.parquet.write_table(pa.table(columns), path)
+    chunk = only(list(read_recording(path, zone=STOCKHOLM)))
+    assert [reject.reason for reject in chunk.rejects] == ["point_missing"]
 
 
 # Files that are no recordings
@@ -272,6 +276,9 @@ def failure(path: Path) -> str:
 def test_files_that_cannot_be_read_say_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     assert "No such file" in failure(path)
+    lists = {"time": pa.array([T0], pa.timestamp("ns", "UTC")), "point": pa.array(["a"]), "value": pa.array([[1.0]])}
+    pyarrow.parquet.write_table(pa.table(lists), tmp_path / "lists.parquet")
+    assert "list<element: double>" in failure(tmp_path / "lists.parquet")
     assert "directory" in failure(tmp_path)
     path.write_text("")
     assert "is empty" in failure(path)

@@ -217,5 +217,5 @@ def _number_as_typed(cell: str) -> float | None:
 def codes(array: pa.Array) -> tuple[NDArray[np.int32], list[str]]:
     """A column of few different texts as int32 codes (-1 where empty) and the texts."""
     encoded = array if pa.types.is_dictionary(array.type) else as_text(array).dictionary_encode()
-    index = _numbers(encoded.indices, -1).astype(np.int32, copy=False)
+    index = _numbers(encoded.indices.cast(pa.int32()), -1)
     return index, [cell or "" for cell in texts(as_text(encoded.dictionary))]

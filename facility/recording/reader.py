@@ -10,7 +10,7 @@ from facility.recording.assembly import Assembly
 from facility.recording.chunk import Chunk, RecordingError
 from facility.recording.mapping import TableMapping
 from facility.recording.rows import in_order, mapped_rows, plain_rows
-from facility.recording.table import Layout, Table
+from facility.recording.table import Layout, Table, clear_errors
 
 REQUIRED = ("time", "point", "value")
 OPTIONAL = ("received", "quality", "unit", "value_text")
@@ -41,9 +41,10 @@ def _chunks(tables: list[Table], wanted: list[tuple[str, ...]], mapping: TableMa
         blocks = table.blocks(columns)
         if mapping is not None and mapping.order == "time":
             blocks = in_order(blocks, mapping, zone)
-        for block in blocks:
-            rows = plain_rows(block, zone) if mapping is None else mapped_rows(block, mapping, zone)
-            yield assembly.chunk(str(table.path), rows, block.malformed, (before + block.read_bytes) / total)
+        with clear_errors(str(table.path)):  # also of columns of a type that is no number, text or time
+            for block in blocks:
+                rows = plain_rows(block, zone) if mapping is None else mapped_rows(block, mapping, zone)
+                yield assembly.chunk(str(table.path), rows, block.malformed, (before + block.read_bytes) / total)
         before += table.bytes
 
 

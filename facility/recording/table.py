@@ -72,7 +72,7 @@ class Table:
     def __init__(self, path: Path, layout: Layout) -> None:
         self.path, self.layout = path, layout
         self.bytes = 0
-        with _clear_errors(str(path)):
+        with clear_errors(str(path)):
             self.bytes = path.stat().st_size
             self.kind = _kind_of(path)
             if self.kind == "zip":
@@ -82,7 +82,7 @@ class Table:
 
     def blocks(self, wanted: Sequence[str]) -> Iterator[Block]:
         """The wanted columns in file order; wholly blank lines are left out."""
-        with _clear_errors(str(self.path)):
+        with clear_errors(str(self.path)):
             for block in self._parquet_blocks(wanted) if self.kind == "parquet" else self._text_blocks(wanted):
                 yield _without_blank_lines(block)
 
@@ -157,7 +157,7 @@ class Table:
 
 
 @contextmanager
-def _clear_errors(file: str) -> Iterator[None]:
+def clear_errors(file: str) -> Iterator[None]:
     """Turns what a file system, a decompressor or Arrow says of a file into a RecordingError."""
     try:
         yield
