@@ -161,8 +161,3 @@ def conversion(source: str, target: str) -> Conversion:
     divisor = from_.down * to.up
     common = gcd(multiplier, addend, divisor)
     return Conversion(multiplier / common, addend / common, divisor / common)
-
-
-def known_units() -> tuple[str, ...]:
-    """Every unit with conversions, by its one spelling."""
-    return tuple(_UNITS)

@@ -95,18 +95,6 @@ class JournalReader:
         rows = self._slice(self._files[-1], "select seq from sqlite_sequence where name = 'commits'", ())
         return int(rows[0][0]) if rows else 0
 
-    def integrity(self) -> list[str]:
-        """What SQLite itself finds wrong with the files; empty when nothing is."""
-        self._look()
-        found: list[str] = []
-        for file in self._files:
-            with closing(file.connection.cursor()) as cursor:
-                try:
-                    found += [str(row[0]) for row in cursor.execute("pragma integrity_check(10)") if row[0] != "ok"]
-                except sqlite3.Error as error:
-                    found.append(str(error))
-        return found
-
     def close(self) -> None:
         for file in self._files:
             file.connection.close()
