@@ -21,7 +21,6 @@ TEXT = 20
 """A phone shows it at little more than half of its size."""
 INK, LINE, LIMIT, OUT, GRID = "#1c2733", "#1f5fa8", "#c8342b", "#fbe9e7", "#dfe4ea"
 TICKS_NS = tuple(minutes * 60 * 10**9 for minutes in (5, 10, 15, 30, 60, 120, 240, 480, 1440))
-HALF_HOUR_NS = 1800 * 10**9
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from alerts.people.register import PeopleUnavailable
 from dashboards.access import Gate, attributed, local_path, person_of, who_asks
 from dashboards.asked import By
 from dashboards.console import view
-from dashboards.console.words import LANGUAGES, Catalogue, catalogue, wanted
+from dashboards.console.words import LANGUAGES, catalogue, wanted
 from dashboards.monitor import Monitor
 from dashboards.operation import Operation, checked
 from dashboards.problems_json import ProblemError
@@ -66,11 +66,6 @@ def language_of(request: Request) -> str:
     """The language that the reader chose, there or in this browser, else that of the browser."""
     chosen = who_asks(request).language or request.cookies.get(COOKIE, "")
     return chosen if chosen in LANGUAGES else wanted(request.headers.get("accept-language", ""))
-
-
-def catalogue_of(request: Request) -> Catalogue:
-    """The texts in it."""
-    return catalogue(language_of(request))
 
 
 def rendered(request: Request, template: str, **context: Any) -> str:
