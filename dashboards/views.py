@@ -209,7 +209,7 @@ class AlarmQuery:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One line of the audit trail: who did what to what, when, why."""
+    """One line of the audit trail: who did what to what, when, why; `point` and `rule` are those of the alarm or excursion that it names."""
 
     number: int
     at: int
@@ -218,6 +218,8 @@ class AuditEntry:
     subject: str
     detail: str = ""
     reason: str = ""
+    point: str = ""
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)

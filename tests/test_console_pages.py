@@ -172,18 +172,19 @@ def test_the_configuration_shows_who_signed_it_and_that_nobody_signed_the_first(
 
 
 def test_the_trail_is_filtered_reviewed_with_a_signature_and_exported(monitor: FakeMonitor, staff: Staff) -> None:
-    monitor.audit_entries[1] = replace(monitor.audit_entries[1], reason="=cmd()")
+    monitor.audit_entries[1] = replace(monitor.audit_entries[1], reason="=cmd()", point="cp1.dp", rule="dp-low")
     client = somebody(monitor, staff, "supervisor")
     page = client.get("/audit?words=karin").text
     assert "acknowledged" in page
+    assert "<code>a4</code> cp1.dp, dp-low" in page
     assert "configuration applied" not in page
     review = {"upto": "2", "comment": "looked at all", "meaning": "review"}
     assert client.post("/audit/review", data=review | {"password": "guess"}).status_code == 403
     assert client.post("/audit/review", data=review | {"password": PASSWORD}).headers["location"] == "/audit?said=review"
     lines = client.get("/audit.csv").text.splitlines()
-    assert lines[0] == "number,time,actor,action,subject,change,reason"
+    assert lines[0] == "number,time,actor,action,subject,change,reason,point,rule"
     assert len(lines) == 3
-    assert lines[2].endswith(",'=cmd()")
+    assert lines[2].endswith(",'=cmd(),cp1.dp,dp-low")
     assert len(client.get("/audit.csv?words=karin").text.splitlines()) == 2
 
 

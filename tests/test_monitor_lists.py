@@ -13,7 +13,7 @@ from alerts.lifecycle.lifecycle import ACKNOWLEDGED, NORMAL, RETURNED, UNACKNOWL
 from alerts.record.store import StateStore, StateUnavailable
 from dashboards.console.view import in_order
 from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, MonitorUnavailable
-from dashboards.views import AlarmQuery, AuditEntry, ExcursionQuery
+from dashboards.views import AlarmQuery, AuditEntry, AuditQuery, ExcursionQuery
 from ingest.journal.journal import JournalUnavailable
 from ingest.series.series import SeriesReader
 from service.stored import readings as stored
@@ -207,6 +207,9 @@ def test_acknowledging_is_durable_when_it_returns_and_the_second_hears_of_the_fi
     assert [(entry.subject, entry.actor, entry.detail, entry.reason) for entry in entries if entry.action == "acknowledge"] == [
         ("A1", "Karin Ek", "unacknowledged → acknowledged", "on my way")
     ]
+    assert {(entry.subject, entry.point, entry.rule) for entry in entries} == {("A1", "cp1.dp", "dp"), (entries[0].subject, "", "")}
+    words = [site.monitor.trail(AuditQuery(words=words), 9).items for words in ("on my way", "CP1.D", "dp")]
+    assert [[entry.action for entry in found] for found in words] == [["acknowledge"], ["raise", "acknowledge"], ["raise", "acknowledge"]]
     pages: list[AuditEntry] = []
     cursor = None
     while cursor or not pages:

@@ -194,3 +194,15 @@ def test_the_audit_trail_as_a_file_can_be_proven_without_us(site: Watched, clien
         assert row["hash"] == before.hex()
     some = CliRunner().invoke(main, ["audit", "--data-dir", str(site.folder), "--actor", "Super*", "--json"])
     assert [one["action"] for one in json.loads(some.stdout)["entries"]] == ["assess"]
+
+
+@pytest.mark.parametrize("place", ["--point=cp1.dp", "--room=cp1"])
+def test_the_audit_trail_names_point_and_rule_of_alarms_and_excursions_and_is_found_by_them(
+    site: Watched, client: TestClient, place: str
+) -> None:
+    post(client, "assess", revision=0, **SAID)
+    found = CliRunner().invoke(main, ["audit", "--data-dir", str(site.folder), place, "--json"])
+    entries = json.loads(found.stdout)["entries"]
+    assert [(one["action"], one["object"], one["point"], one["rule"]) for one in entries] == [
+        ("raise", "A1", "cp1.dp", "dp"), ("return", "A1", "cp1.dp", "dp"), ("assess", "excursion E1", "cp1.dp", "dp.alert"),
+    ]  # fmt: skip

@@ -11,6 +11,13 @@ from alerts.record.store import StateStore
 
 SYSTEM = "renrum"
 """The actor of what the rules do by themselves."""
+SEEN = (
+    "audit left join alarms a on a.id = object left join excursions e on e.revision = 0"
+    " and e.id = coalesce(a.excursion, case when object like 'excursion %' then substr(object, 11) end)"
+)
+"""Rows, each beside the alarm `a` or excursion `e` that it names, where it names one: their columns are null for all others."""
+RULE = "coalesce(a.rule, e.rule, '')"
+"""The rule of that alarm or excursion."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from facility.times import format_time
 
 SHOWN_MAX, SLICE = 100, 1000
 WORDS_MAX = 200
-COLUMNS = ("number", "time", "actor", "action", "subject", "change", "reason")
+COLUMNS = ("number", "time", "actor", "action", "subject", "change", "reason", "point", "rule")
 
 
 def gates() -> list[Gate]:
@@ -84,7 +84,8 @@ def _rows(monitor: Monitor, query: AuditQuery) -> Iterator[str]:
 
 
 def _cells(entry: AuditEntry) -> tuple[str, ...]:
-    cells = (str(entry.number), format_time(entry.at), entry.actor, entry.action, entry.subject, entry.detail, entry.reason)
+    said = (entry.actor, entry.action, entry.subject, entry.detail, entry.reason, entry.point, entry.rule)
+    cells = (str(entry.number), format_time(entry.at), *said)
     # what people typed must not be a formula to a spreadsheet
     return tuple(f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell for cell in cells)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from alerts.record.audit import RULE, SEEN
 from service.cli.listing import Column, Listing, out_option
 from service.cli.lookups import Asked, lookup_options, matches, nothing
 from service.cli.options import json_option
@@ -24,6 +25,8 @@ _COLUMNS = (
     Column("reason", "prose", 1),
     Column("entry", "count"),
     Column("hash"),
+    Column("point", shown=1),
+    Column("rule", shown=1),
 )
 
 
@@ -37,7 +40,8 @@ def audit(asked: Asked, actors: tuple[str, ...], actions: tuple[str, ...], out: 
     """List the audit trail: who changed what, when, from what to what, and why; nothing in it is ever changed.
 
     Each entry's hash covers the entry and the hash before it, and `entry` is the entry of the journal that it comes from: `renrum verify`
-    proves both. --room and --point look into the object.
+    proves both. `point` and `rule` are those of the alarm or excursion that the object names. --room and --point look into the object, and
+    at where that alarm or excursion is.
 
     \b
     Examples:
@@ -55,8 +59,9 @@ def _found(archive: Archive, asked: Asked, actors: tuple[str, ...], actions: tup
     low, high = (-(1 << 63) if start is None else start), ((1 << 63) - 1 if end is None else end)
     places = [f"*{place}*" for place in (*asked.rooms, *asked.points)]
     query = (
-        "select seq, at, actor, action, object, old, new, reason, entry, lower(hex(hash)) from audit where at >= ? and at < ? order by seq"
+        f"select seq, at, actor, action, object, old, new, reason, entry, lower(hex(hash)), coalesce(e.point, ''), {RULE},"
+        f" object || coalesce(' ' || e.point || ' ' || e.room || ' ' || e.zone, '') from {SEEN} where at >= ? and at < ? order by seq"
     )
-    for row in archive.state.rows(query, (low, high)):
-        if matches(row[2], actors) and matches(row[3], actions) and matches(row[4], places):
-            yield row
+    for *row, where in archive.state.rows(query, (low, high)):
+        if matches(row[2], actors) and matches(row[3], actions) and matches(where, places):
+            yield tuple(row)

@@ -255,7 +255,7 @@ class ServiceMonitor:
     def trail(self, query: v.AuditQuery, limit: int, cursor: str | None = None) -> v.Page[v.AuditEntry]:
         with self._store.borrowed() as store:
             page = records.audit(store, query, limit, cursor)
-        return v.Page(tuple(audit_entry(row) for row in page.items), page.next)
+        return v.Page(tuple(audit_entry(*found) for found in page.items), page.next)
 
     def readmit(self, wanted: Wanted, *, by: str, reason: str, dry_run: bool = False) -> Readmitted:
         try:

@@ -166,7 +166,7 @@ def point_view(point: Point, standing: PointStanding, limits: tuple[LimitInForce
     )
 
 
-def audit_entry(row: AuditRow) -> AuditEntry:
+def audit_entry(row: AuditRow, point: str, rule: str) -> AuditEntry:
     """A row of the audit trail; its detail is what was before and after."""
     detail = f"{row.old} → {row.new}" if row.old and row.new else row.new or row.old
-    return AuditEntry(row.seq, row.at, row.actor, row.action, row.object, detail, row.reason)
+    return AuditEntry(row.seq, row.at, row.actor, row.action, row.object, detail, row.reason, point, rule)

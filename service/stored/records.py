@@ -14,7 +14,7 @@ from typing import TypeVar
 from alerts.lifecycle.lifecycle import ACTIVE, Alarm
 from alerts.lifecycle.standing import COLUMNS as ALARM_COLUMNS
 from alerts.lifecycle.standing import alarm_of
-from alerts.record.audit import AuditRow
+from alerts.record.audit import RULE, SEEN, AuditRow
 from alerts.record.store import StateStore
 from dashboards.counts import TargetCounts
 from dashboards.standing import GroupView
@@ -116,8 +116,8 @@ def alarms_by_id(store: StateStore, ids: Iterable[str]) -> list[tuple[Alarm, Exc
     return _with_excursions(store, rows)
 
 
-def audit(store: StateStore, query: AuditQuery, limit: int, cursor: str | None) -> Page[AuditRow]:
-    """Rows as asked for; a ValueError for a cursor of another question."""
+def audit(store: StateStore, query: AuditQuery, limit: int, cursor: str | None) -> Page[tuple[AuditRow, str, str]]:
+    """Rows as asked for, each with point and rule of what it is about; a ValueError for a cursor of another question."""
     conditions, values = ["at >= ?", "at < ?"], list[object]()
     values += [-(1 << 63) if query.start is None else query.start, (1 << 63) - 1 if query.end is None else query.end]
     if query.about:
@@ -125,15 +125,18 @@ def audit(store: StateStore, query: AuditQuery, limit: int, cursor: str | None) 
         values.append(query.about)
     if query.words:
         text = query.words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        columns = ("actor", "action", "object", "old", "new", "reason")
+        columns = ("actor", "action", "object", "old", "new", "reason", "e.point", RULE)
         conditions.append("(" + " or ".join(f"{column} like ? escape '\\'" for column in columns) + ")")
         values += [f"%{text}%"] * len(columns)
     if cursor is not None:
         conditions.append("seq < ?" if query.newest_first else "seq > ?")
         values.append(_integer(_place(query, cursor, 1)[0]))
     direction = "desc" if query.newest_first else "asc"
-    rows = store.rows(f"select {_AUDIT} from audit where {' and '.join(conditions)} order by seq {direction} limit ?", (*values, limit + 1))
-    return _page([AuditRow(*row) for row in rows], limit, query, lambda row: (str(row.seq),))
+    rows = store.rows(
+        f"select {_AUDIT}, coalesce(e.point, ''), {RULE} from {SEEN} where {' and '.join(conditions)} order by seq {direction} limit ?",
+        (*values, limit + 1),
+    )
+    return _page([(AuditRow(*row), point, rule) for *row, point, rule in rows], limit, query, lambda row: (str(row[0].seq),))
 
 
 def begun(store: StateStore, otherwise: int) -> int:
