@@ -63,7 +63,7 @@ async def _problem(request: Request, error: Exception) -> Response:
         return sign_in.led_there(request)
     if isinstance(error, MustChange):
         return RedirectResponse("/password", 303)
-    return frame.failure(request, error.status, error.title, error.detail)
+    return frame.failure(request, error.status, error.title, frame.refusal(request, error))
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -209,7 +209,7 @@ class AlarmQuery:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One line of the audit trail: who did what to what, when, why; `point` and `rule` are those of the alarm or excursion that it names."""
+    """One line of the audit trail: who did what to what, when, why; `point` and `rule` are of the alarm or excursion that it names."""
 
     number: int
     at: int

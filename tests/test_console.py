@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from starlette.testclient import TestClient
 
-from alerts.lifecycle.lifecycle import ACKNOWLEDGED, UNACKNOWLEDGED
+from alerts.lifecycle.lifecycle import ACKNOWLEDGED, NORMAL, UNACKNOWLEDGED
 from dashboards.app import build_app
 from dashboards.console.view import in_order, tiles, value_text
 from dashboards.events import EventHub
@@ -233,6 +233,29 @@ def test_who_was_faster_is_said(page: Page, monitor: FakeMonitor) -> None:
     item.get_by_role("button", name="Acknowledge").click()
     said = "Sara Lind acknowledged this alarm already, at 08:41:10. Nothing was recorded for Ola Berg."
     expect(page.locator("#said")).to_have_text(said)
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("locale", "button", "said"),
+    [
+        ("en-GB", "Acknowledge", "Not recorded: This alarm is over and needs no acknowledgement. Nothing was recorded."),
+        ("sv-SE", "Kvittera", "Inte registrerat: Larmet är över och behöver inte kvitteras."),
+    ],
+)
+def test_why_nothing_was_recorded_is_said_in_the_readers_language(
+    chromium: Browser, server: Server, monitor: FakeMonitor, locale: str, button: str, said: str
+) -> None:
+    page = chromium.new_page(locale=locale)
+    page.goto(server.url)
+    expect(page.locator("body")).to_have_attribute("data-live", "live")
+    item = page.locator("#alarm-a6")
+    item.locator("summary").click()
+    item.locator('input[name="by"]').fill("Ola Berg")
+    monitor.alarm_views["a6"] = replace(monitor.alarm_views["a6"], state=NORMAL)  # without an event: this page cannot know yet
+    item.get_by_role("button", name=button).click()
+    expect(item.locator(".answer")).to_have_text(said)
+    page.close()
 
 
 @needs_chromium

@@ -6,17 +6,15 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from dashboards import acting_api
-from dashboards.access import Gate, attributed, who_asks
-from dashboards.asked import By
+from dashboards.access import Gate
 from dashboards.console.alarm_pages import alarm_page, alarms_page
-from dashboards.console.frame import form
+from dashboards.console.frame import filled_in, form, refusal
 from dashboards.console.room_page import room_page
-from dashboards.operation import PREFIX, Operation, checked
+from dashboards.operation import PREFIX, Operation
 from dashboards.problems_json import ProblemError
 
 PAGES: dict[str, tuple[Callable[..., Any], str]] = {
@@ -36,22 +34,16 @@ def _form(operation: Operation) -> Callable[[Request], Any]:
     """Then back to the page that the form stood on."""
 
     async def done(request: Request) -> Response:
-        assert operation.handle is not None
-        assert operation.body is not None
         given = await form(request)
         stood = {name: given.pop(name) for name in PAGES if name in given}
         kind, id = next(iter(stood.items()), ("", ""))
         try:
-            query = checked(operation.parameters, dict(request.path_params), request, "address")
-            body = checked(operation.body, given, request, "form")
-            if isinstance(body, By):
-                body = attributed(body, who_asks(request))
-            await run_in_threadpool(operation.handle, operation.subject(request), query, body)
+            await filled_in(request, operation, given)
         except ProblemError as problem:
             if problem.status == 404 or not kind:
                 raise
             request.scope["path_params"] = {"id": id, kind: id}
-            response: Response = await PAGES[kind][0](request, problem.status, problem.detail, given)
+            response: Response = await PAGES[kind][0](request, problem.status, refusal(request, problem))
             return response
         return RedirectResponse(f"{PAGES[kind][1].format(quote(id, safe=''))}said=done" if kind else "/", 303)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -17,7 +16,8 @@ from dashboards.asked import AcknowledgeBody
 from dashboards.console import room_page, view
 from dashboards.console.frame import form, shown, surroundings
 from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, Monitor
-from dashboards.problems_json import ProblemError, bad_parameters
+from dashboards.operation import checked
+from dashboards.problems_json import ProblemError
 from dashboards.views import STANDING, WAITING, AlarmQuery, AuditQuery, Page
 
 SHOWN_MAX = 60
@@ -50,11 +50,7 @@ async def alarm_page(request: Request, status: int = 200, fault: str = "", given
 
 async def acknowledge_form(request: Request) -> Response:
     """What the API does, for a form: then back to the alarm's page, which says what is recorded."""
-    try:
-        body = AcknowledgeBody.model_validate(await form(request))
-    except ValidationError as error:
-        raise bad_parameters(error, list(AcknowledgeBody.model_fields), "form") from None
-    body = attributed(body, who_asks(request))
+    body = attributed(checked(AcknowledgeBody, await form(request), request, "form"), who_asks(request))
     assert body.by is not None
     monitor: Monitor = request.app.state.monitor
     alarm_id = request.path_params["id"]

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, quote, urlencode
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -125,6 +126,24 @@ def with_seconds(text: str) -> str:
     return f"{text}:00" if _MINUTE.fullmatch(text) else text
 
 
+def refusal(request: Request, problem: ProblemError) -> str:
+    """Why not, in the reader's language (Markup) as far as its words go; else as the API says it, in English."""
+    words, key = catalogue(language_of(request)), f"problem.{problem.kind}"
+    if key not in words.texts:
+        return problem.detail
+    return words(key, **problem.members | {"detail": Markup('<span lang="en">{}</span>').format(problem.detail)})
+
+
+async def filled_in(request: Request, operation: Operation, given: dict[str, str]) -> Any:
+    """What an operation of the API answers to the fields of a form; a ProblemError where it refuses."""
+    assert operation.handle is not None
+    query = checked(operation.parameters, dict(request.path_params), request, "address")
+    body = checked(operation.body, given, request, "form") if operation.body is not None else None
+    if isinstance(body, By):
+        body = attributed(body, who_asks(request))
+    return await run_in_threadpool(operation.handle, operation.subject(request), query, body)
+
+
 class FormPage:
     """A form that does what an operation of the API does, then leads to a page that says so.
 
@@ -136,19 +155,14 @@ class FormPage:
         self._operation, self._done, self._again = operation, done, again
 
     async def __call__(self, request: Request) -> Response:
-        operation, given = self._operation, await form(request)
-        assert operation.handle is not None
+        given = await form(request)
         try:
-            query = checked(operation.parameters, dict(request.path_params), request, "address")
-            body = checked(operation.body, given, request, "form") if operation.body is not None else None
-            if isinstance(body, By):
-                body = attributed(body, who_asks(request))
-            answer = await run_in_threadpool(operation.handle, operation.subject(request), query, body)
+            answer = await filled_in(request, self._operation, given)
         except ProblemError as problem:
             if problem.status == 404:
                 raise
             kept = {name: text for name, text in given.items() if name != "password"}
-            response: Response = await self._again(request, status=problem.status, fault=problem.detail, given=kept)
+            response: Response = await self._again(request, status=problem.status, fault=refusal(request, problem), given=kept)
             return response
         after = self._done(request, answer)
         return RedirectResponse(after, 303) if isinstance(after, str) else after

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from alerts.people.passwords import LENGTH_MIN
 from alerts.people.permissions import OPEN, PERSON
 from dashboards.access import Gate, hand_session, local_path, login_path, session_token, source_of, take_session, who_asks
-from dashboards.console.frame import form, language_of, page
+from dashboards.console.frame import form, language_of, page, refusal
 from dashboards.console.words import catalogue
 from dashboards.people_api import people_of, tried
 from dashboards.people_bodies import PASSWORD_MAX
@@ -49,7 +49,7 @@ async def login_form(request: Request) -> Response:
     try:
         token = await run_in_threadpool(tried, lambda: people.sign_in(user, password, source, before))
     except ProblemError as error:
-        fault = catalogue(language_of(request))("session.refused") if error.kind == "sign-in-failed" else error.detail
+        fault = catalogue(language_of(request))("session.refused") if error.kind == "sign-in-failed" else refusal(request, error)
         told = {"after": after, "onward": "", "user": user[:100], "fault": fault}
         return page(request, "login.html", error.status, **told)
     response = RedirectResponse(after, 303)
@@ -73,12 +73,12 @@ async def password_form(request: Request) -> Response:
     fields, words = await form(request), catalogue(language_of(request))
     people, who, source = people_of(request), who_asks(request), source_of(request)
     old, new, again = (Secret(fields.get(name, "")[:PASSWORD_MAX]) for name in ("old_password", "new_password", "again_password"))
+    if new != again:
+        return page(request, "password.html", 400, fault=words("session.two_ways"), shortest=LENGTH_MIN)
     try:
-        if new != again:
-            raise ProblemError(400, "bad-password", "", str(words("session.two_ways")))
         token = await run_in_threadpool(tried, lambda: people.change_password(who, old, new, source))
     except ProblemError as error:
-        fault = words("session.wrong") if error.kind == "sign-in-failed" else error.detail
+        fault = words("session.wrong") if error.kind == "sign-in-failed" else refusal(request, error)
         return page(request, "password.html", error.status, fault=fault, shortest=LENGTH_MIN)
     response = RedirectResponse("/", 303)
     hand_session(request, response, token)

@@ -233,7 +233,10 @@ async function acknowledge(form) {
     } else if (said.acknowledged) {
       text = say("already", { name: said.acknowledged_by, time: timeText(said.acknowledged), who: said_by ? said_by.trim() : words.you });
       done = true;
-    } else text = say("refused", { why: said.detail });
+    } else {
+      const kind = said.type.split(":").pop(); // in English as it was said
+      text = say("refused", { why: (words.problem[kind] || "{detail}").replace("{detail}", () => said.detail) });
+    }
   } catch (problem) {
     text = words.silent;
   }

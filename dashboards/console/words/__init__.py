@@ -1,4 +1,4 @@
-"""The console's texts: one catalogue a language, the same keys in each."""
+"""The console's texts: one catalogue a language, the same keys in each; beside them what the service itself says in English."""
 
 from __future__ import annotations
 
