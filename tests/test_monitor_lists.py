@@ -273,6 +273,7 @@ def test_alarms_are_found_by_room_and_group_page_by_page_and_counted(tmp_path: P
     standing = site.monitor.standing(2)
     assert (standing.total, standing.waiting, standing.groups[group].name) == (len(every), len(every), "Air handler 1")
     assert [alarm.id for alarm in standing.foremost] == [alarm.id for alarm in in_order(every.values())][:2]
+    assert site.monitor.acknowledge(group, by="Karin Ek", comment="").outcome == UNKNOWN, "it is no alarm: nothing of it is acknowledged"
     site.monitor.acknowledge(standing.foremost[0].id, by="Karin Ek", comment="")
     assert site.monitor.standing(0).groups[group].waiting == len(every) - 1
     assert every[standing.foremost[0].id].texts == {"sv": "Stäng dörren.", "en": "Close the door."}

@@ -207,10 +207,11 @@ class ServiceMonitor:
         return self._shown.words.alarm(*found[0]) if found else None
 
     def acknowledge(self, alarm_id: str, *, by: str, comment: str) -> m.Acknowledgement:
+        if self.alarm(alarm_id) is None:  # groups and tests are acknowledged by the same action, but not by this name
+            return m.Acknowledgement(m.UNKNOWN)
         answer = self._done(ActionBody(ACKNOWLEDGE, alarm_id, by, comment))
         alarm = self.alarm(alarm_id)
-        if answer.result == m.UNKNOWN or alarm is None:
-            return m.Acknowledgement(m.UNKNOWN)
+        assert alarm is not None, alarm_id
         if answer.result == m.ACCEPTED:
             return m.Acknowledgement(m.ACCEPTED, alarm, by, answer.at, comment)
         if not answer.by:
