@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -263,6 +264,25 @@ def test_a_password_is_not_changed_to_itself_to_a_weak_one_or_without_the_old(st
         staff.people.change_password(session, Secret(PASSWORD), Secret("short"), HERE)
     with pytest.raises(SignInRefused):
         staff.people.change_password(session, Secret("wrong"), Secret("a new and long one"), HERE)
+
+
+def test_an_administrator_who_resets_or_disables_during_a_change_of_password_is_not_overruled(
+    staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for user, overruled in (("operator", staff.office.reset_password), ("viewer", staff.office.disable)):
+        session = who(staff, sign_in(staff, user))
+        with monkeypatch.context() as patched:
+
+            def hash(password: Secret, user: str = user, overruled: Any = overruled, patched: pytest.MonkeyPatch = patched) -> str:
+                patched.undo()
+                overruled(user, BY)
+                return staff.people.passwords.hash(password)
+
+            patched.setattr(staff.people.passwords, "hash", hash)
+            with pytest.raises(SignInRefused):
+                staff.people.change_password(session, Secret(PASSWORD), Secret("a new and long one"), HERE)
+        assert refused(staff, user, "a new and long one") == 0
+        assert staff.register.rows("select 1 from sessions where user = ?", user) == []
 
 
 def test_the_password_can_be_asked_for_again(staff: Staff) -> None:

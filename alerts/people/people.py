@@ -7,7 +7,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alerts.people.lockout import REMEMBERED_MAX, LockOut
 from alerts.people.passwords import ALLOWED, Passwords, weakness
@@ -157,12 +157,14 @@ class People:
         """The token of a new session, as all the person's sessions end; raises SignInRefused, PasswordRefused, TooBusy."""
         if fault := weakness(new, who.id):
             raise PasswordRefused(f"The new password cannot be taken: {fault}. Allowed: {ALLOWED}.")
-        self._prove(who.id, old, source)
+        user = self._prove(who.id, old, source)
         if new == old:
             raise PasswordRefused(f"The new password is the old one. Allowed: {ALLOWED}.")
         kept, token, at = self.passwords.hash(new), secrets.token_urlsafe(32), self.now_ns()
         with self.register.change():
-            self.register.write("update users set password = ?, one_time_until = null where id = ?", kept, who.id)
+            change = "update users set password = ?, one_time_until = null where id = ? and password = ? and not disabled"
+            if not self.register.write(change, kept, who.id, user.password):  # an administrator was faster
+                raise SignInRefused
             self.register.write("delete from sessions where user = ?", who.id)
             self.register.write("insert into sessions values (?,?,?,?,?)", _hash(token), who.id, at, at, source)
             self.register.note(Event(at, "password changed", f"user {who.id}", who.label, source=source))
@@ -214,8 +216,7 @@ class People:
             fault = _unusable(now, at)
             if now is not None and not fault and now.password == user.password:
                 self.lockout.forget(account, place)
-                self._renew(user, password)
-                return now
+                return self._renew(now, password)
         self._record_failure(user, account, place, source, fault or "the password was changed meanwhile", at)
         raise SignInRefused
 
@@ -232,12 +233,14 @@ class People:
                 reach = "from this address" if place else "from addresses that are new to it"
                 self.register.note(Event(at, "locked out", target, by, "", f"for {wait // 10**9} s, {reach}", source, "failed sign-ins"))
 
-    def _renew(self, user: User, password: Secret) -> None:
+    def _renew(self, user: User, password: Secret) -> User:
         """Hash anew what was hashed with weaker parameters; that can wait for the next sign-in."""
-        if self.passwords.outdated(user.password):
-            kept = self.passwords.hash(password)
-            with self.register.change():
-                self.register.write("update users set password = ? where id = ? and password = ?", kept, user.id, user.password)
+        if not self.passwords.outdated(user.password):
+            return user
+        kept = self.passwords.hash(password)
+        with self.register.change():
+            self.register.write("update users set password = ? where id = ? and password = ?", kept, user.id, user.password)
+        return replace(user, password=kept)
 
     def _touch(self, hash: bytes, at: int) -> None:
         try:
