@@ -134,7 +134,8 @@ def change_user(desk: Desk, query: Named, body: UserChangeBody) -> UserAnswer:
         if body.disabled is not None:
             (desk.office.disable if body.disabled else desk.office.enable)(query.id, on)
 
-    tried(change)
+    with desk.people.register.change():
+        tried(change)
     user = desk.people.register.user(query.id)
     if user is None:
         raise ProblemError(404, "unknown-user", "No such user", f"There is no user {query.id!r}.")

@@ -87,7 +87,8 @@ class Guard:
         if site is not None:
             allowed = site == "same-origin"
         elif origin is not None:
-            ours = (_origin(f"http://{headers['host']}"), _origin(f"https://{headers['host']}"), self.public_origin)
+            host = headers.get("host", "")
+            ours = (_origin(f"http://{host}"), _origin(f"https://{host}"), self.public_origin)
             allowed = _origin(origin) is not None and _origin(origin) in ours
         else:
             allowed = headers.get("content-type", "").split(";")[0].strip().lower() == "application/json"

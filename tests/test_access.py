@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from alerts.people.passwords import Passwords
 from alerts.people.register import PeopleUnavailable
 from dashboards import events
 from dashboards.access import local_path
+from dashboards.security import Guard
 from facility.secret import Secret
 from tests.support.monitor import FakeMonitor
 from tests.support.people import BY, HERE, PASSWORD, Staff, client_of, signed_in, staff_in
@@ -258,6 +261,17 @@ def test_an_administrator_gives_and_takes_rights_and_it_is_on_record(client: Tes
     assert events[0].reason == "new in QA"
 
 
+def test_of_two_changes_asked_for_at_once_both_are_made_or_none(client: TestClient, staff: Staff) -> None:
+    signed_in(client, "administrator")
+    before = staff.register.events()
+    refused = client.patch(f"{API}/users/operator", json={"role": "viewer", "disabled": False})
+    assert (refused.status_code, refused.json()["detail"]) == (409, "Operator Ek (operator) is not disabled.")
+    assert [user.role for user in staff.register.users() if user.id == "operator"] == ["operator"]
+    assert staff.register.events() == before
+    both = client.patch(f"{API}/users/operator", json={"role": "viewer", "disabled": True}).json()
+    assert (both["role"], both["disabled"]) == ("viewer", True)
+
+
 @pytest.mark.parametrize(
     "body", [{"user": "viewer", "password": 123456789}, {"user": "viewer", "password": "secret-" * 200}, {"password": "x"}]
 )
@@ -302,6 +316,23 @@ def test_probes_and_tokens_may_use_any_name_of_the_host_and_browsers_may_not(
     assert client.get(path, headers=given).status_code == status
     assert client_of(monitor, None).get(path, headers=given).status_code == 421
     assert client_of(monitor, staff, host="renrum.internal").get("/login", headers=given).status_code == 200
+
+
+def test_a_write_without_a_host_is_refused_even_where_any_host_is_taken() -> None:
+    sent: list[Message] = []
+
+    async def ask() -> None:
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/healthz", "headers": [(b"origin", b"http://evil.example")], "scheme": "http"}
+        await Guard(Starlette(), users=True)(scope, receive, send)
+
+    asyncio.run(ask())
+    assert sent[0]["status"] == 403
 
 
 # Live events

@@ -127,8 +127,11 @@ class Register:
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """All or nothing."""
+        """All or nothing; within another change it is a part of that."""
         with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
             try:
                 self._connection.execute("begin immediate")
                 yield
