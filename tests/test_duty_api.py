@@ -146,6 +146,9 @@ def test_a_test_that_is_missed_says_so_and_can_still_be_acknowledged_by_its_page
     reply = client.post(f"{page}/acknowledge", data={"by": "Anna"}, headers=FORM, follow_redirects=False)
     assert (reply.status_code, reply.headers["location"]) == (303, f"{page}?said=acknowledged")
     assert "Acknowledged too late by Anna" in client.get(page).text
+    late = client.post(f"{page}/acknowledge", data={"by": "Bo"}, headers=FORM)
+    assert late.status_code == 409
+    assert "Nothing was recorded for Bo." in late.text
     assert client.get("/oncall/tests/T99").status_code == 404
 
 
