@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from alerts.duty.load import LimitsAt
-from alerts.escalation.escalation import QUEUE, Escalation
+from alerts.escalation.escalation import Escalation
 from alerts.lifecycle.flags import ACCEPTED, ALREADY, REFUSED, UNKNOWN, Answer, Flags
 from alerts.lifecycle.group_page import headed, lead
 from alerts.lifecycle.groups import GROUPS, Group, Groups, groups_of
@@ -252,7 +252,7 @@ class Alarms:
             return
         for target, page in self._paging(excursion, alarm.id, at):
             page = replace(page, id=f"{page.id}-{alarm.retold}") if again else page
-            self._store.execute(QUEUE, (page.id, alarm.id, target, encode(page).decode(), at))
+            self._store.queue(page.id, alarm.id, target, encode(page).decode(), at)
 
     def _page_group(self, group: Group, at: int) -> None:
         """Its members as they stand, in one page; all but the first have a number."""
@@ -265,7 +265,7 @@ class Alarms:
         told = self._store.rows("select count(distinct page_id) from outbox where page_id >= ? and page_id < ?", (pages, pages + "~"))[0][0]
         for target, page in self._paging(self._standing.excursion(top), top.id, at):
             page = replace(headed(page, group, alarms, self._store, at), id=f"{pages}-{told + 1}")
-            self._store.execute(QUEUE, (page.id, page.alarm, target, encode(page).decode(), at))
+            self._store.queue(page.id, page.alarm, target, encode(page).decode(), at)
 
 
 def _shown(highest: tuple[Excursion, str] | None) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from alerts.pages.page import Page, encode
 from alerts.record.store import StateStore
 
 KEY = "daily"
-QUEUE = "insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Days:
     def _send(self, daily: Daily, at: int) -> None:
         page = self._telling.day(day_of(self._store), at, self._telling.roster(at).language)
         for target in daily.targets:
-            self._store.execute(QUEUE, (page.id, "", target, encode(page).decode(), at))
+            self._store.queue(page.id, "", target, encode(page).decode(), at)
 
 
 def day_of(store: StateStore) -> Day:
@@ -87,6 +86,6 @@ def day_of(store: StateStore) -> Day:
         states[alarm.state] = states.get(alarm.state, 0) + 1
         for flag in alarm.flags:
             flags[flag] = flags.get(flag, 0) + 1
-    out = tuple(point for (point,) in store.rows("select distinct point from outages where over is null or over = 0 order by point"))
+    out = tuple(point for (point,) in store.rows("select distinct point from outages where over = 0 order by point"))
     head = store.get("head", b"")
     return Day(int(store.get("cursor", 0)), head.hex(), row, trail.hex(), states, flags, out, store.get("verified"))

@@ -27,7 +27,6 @@ TESTED = Subject("critical", "technical", "oncall-test")
 """What is asked of the ways of those who are tested: those that they are woken by."""
 NEVER = Policy("", ())
 GOING = ("", "told")
-QUEUE = "insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')"
 
 
 class Telling(DayTelling, Protocol):
@@ -169,7 +168,7 @@ class Escalation:
             way = next_way(roster.people[person], TESTED.priority if policy == DRILL else found.subject.priority, tried)
             page = self._store.rows("select page from outbox where page_id = ? and target = ?", (body.page, body.target))
             for target in way.targets if way is not None and page else ():
-                self._store.execute(QUEUE, (body.page, alarm, target, page[0][0], at))
+                self._store.queue(body.page, alarm, target, page[0][0], at)
                 self._note(unit, alarm, at, policy, Notice(step, person, named, target), body.page, f"{body.target} failed")
 
     def _going(self, at: int, changed: Collection[str]) -> list[tuple[_Row, bool]]:
@@ -253,7 +252,7 @@ class Escalation:
             unit = None if heard.why else self._unit(_Row(heard.alarm, heard.alarm, None, 0))
             _, _, by = unit.over.partition("acknowledged by ") if unit is not None else ("", "", "")
             page = self._telling.answer(heard, by, at, person.language if person is not None else "en")
-            self._store.execute(QUEUE, (page.id, "", heard.address, encode(page).decode(), at))
+            self._store.queue(page.id, "", heard.address, encode(page).decode(), at)
             self._store.execute("update replies set told_at = ? where entry = ?", (at, heard.entry))
 
     def _tell(self, row: _Row, unit: Unit, roster: Roster, made: Sequence[Override], at: int) -> None:
@@ -300,7 +299,7 @@ class Escalation:
                 page = written(at, notice.language)
                 pages[notice.language] = replace(page, id=f"{page.id}-{row.notices + 1}") if row.notices else page
             page = pages[notice.language]
-            self._store.execute(QUEUE, (page.id, page.alarm or row.alarm, notice.target, encode(page).decode(), at))
+            self._store.queue(page.id, page.alarm or row.alarm, notice.target, encode(page).decode(), at)
             self._note(row.unit, row.alarm, at, policy, notice, page.id, remark)
 
     def _note(self, unit: str, alarm: str, at: int, policy: str, notice: Notice, page: str, remark: str) -> None:

@@ -180,6 +180,13 @@ class StateStore:
     def close(self) -> None:
         self._connection.close()
 
+    # Pages
+
+    def queue(self, id: str, alarm: str, target: str, page: str, at: int) -> None:
+        """Have a page (JSON, as alerts.pages encodes it) delivered to a target; a page is queued once for each."""
+        values = (id, alarm, target, page, at)
+        self._connection.execute("insert or ignore into outbox values (null,?,?,?,?,?,0,0,0,null,0,'')", values)
+
     def waiting_for_others(self, channels: Collection[str]) -> dict[str, int]:
         """How many pages wait for targets that are none of the channels, by target: nobody would deliver them."""
         rows = self.rows("select target, count(*) from outbox where sent_at is null group by target order by target")
