@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from alerts.lifecycle import lifecycle
+from alerts.lifecycle.surroundings import SAID
 from alerts.people.permissions import ACKNOWLEDGE, OCCUPANCY, OUT_OF_SERVICE, RESET, SHELVE
 from dashboards import answers
 from dashboards.asked import AcknowledgeBody, AlarmAsked, Asked, By, Instant, plain_text
@@ -18,8 +19,6 @@ from dashboards.problems_json import ProblemError
 from dashboards.record_api import Meaning, Signing, signing_of
 from facility.times import format_time
 
-SAID = "occupancy"
-"""The action of who gives a place a state."""
 Text = Annotated[str, Field(max_length=2000), AfterValidator(plain_text)]
 
 

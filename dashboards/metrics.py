@@ -32,12 +32,11 @@ from historian.vitals import HistorianVitals
 from ingest.admission.admission import REASONS
 from ingest.arrivals import Reason
 from ingest.histogram import Distribution
+from rules.rule import LEVELS, PRIORITIES
 
-LEVELS = ("alert", "action", "technical")
 LINK_EVENTS = (
     "connected", "disconnected", "connect_failed", "session_lost", "not_delivering", "refused", "drained", "queue_kept", "queue_not_kept",
 )  # fmt: skip
-PRIORITIES = ("critical", "high", "medium", "low")
 HISTORIAN_ERRORS = ("unavailable", "misconfigured", "own")
 REASONS_KNOWN = sorted({*map(str, Reason), *REASONS.values()})
 

@@ -10,7 +10,7 @@ from dashboards.views import AlarmView
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
-    """Alarms that were told as one (alerts.groups): what they have in common, how many of them stand, how many wait to be acknowledged."""
+    """Alarms that were told as one: what they have in common, how many of them stand, how many wait to be acknowledged."""
 
     id: str
     kind: str

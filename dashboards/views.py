@@ -12,7 +12,7 @@ from dashboards.verdict import Verdict
 POINT_STATES = ("action", "alert", "stale", "bad", "technical", "no_data", "normal")
 """States of a point, the worst first."""
 STANDING = (UNACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, RETURNED, ACKNOWLEDGED, LATCHED_ACKNOWLEDGED)
-"""States of an alarm (alerts.lifecycle) that is not done."""
+"""States of an alarm that is not done."""
 WAITING = (UNACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, RETURNED)
 """Those in which it waits to be acknowledged."""
 LEVELS_FIRST = ("action", "alert", "technical")
@@ -149,7 +149,7 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class AlarmView:
-    """An alarm in the words that a person needs; `state` is one of alerts.lifecycle.STATES and `since` the time it came into it.
+    """An alarm in the words that a person needs; `state` is one of alerts.lifecycle.lifecycle.STATES and `since` the time it came into it.
 
     `kind` is the rule's; `direction` is `above`, `below` or empty; `peak` and `limit` are in `unit`, `peak` the worst so far.
     `text` and `sop` say what to do, `texts` the same by language. `returned` is when the condition was over. `late` marks one found in
@@ -199,7 +199,7 @@ class AlarmView:
 
 @dataclass(frozen=True, slots=True)
 class AlarmQuery:
-    """Which alarms: in any of these states; with that flag (alerts.lifecycle.FLAGS); of a room with its zones; of a group."""
+    """Which alarms: in any of these states; with that flag (alerts.lifecycle.lifecycle.FLAGS); of a room with its zones; of a group."""
 
     states: Collection[str] = STANDING
     flag: str = ""

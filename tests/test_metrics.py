@@ -14,9 +14,10 @@ from starlette.testclient import TestClient
 
 from dashboards.app import build_app
 from dashboards.counts import Counts, MachineCounts
-from dashboards.metrics import PRIORITIES, metrics_text
+from dashboards.metrics import metrics_text
 from dashboards.traffic import Traffic
 from historian.vitals import HistorianVitals
+from rules.rule import PRIORITIES
 from rules.rule_sections import Priority
 from tests.support.metrics import ALERTS, DOCS, Families, documented, families
 from tests.support.monitor import FakeMonitor

@@ -19,7 +19,7 @@ from rules.excursion import CURRENT, Excursion
 
 @dataclass(frozen=True, slots=True)
 class PointStanding:
-    """How a point stands: its newest reading, its state (dashboards.monitor.POINT_STATES) and since when, None if that is not known."""
+    """How a point stands: its newest reading, its state (dashboards.views.POINT_STATES) and since when, None if that is not known."""
 
     latest: Latest | None
     state: str

@@ -67,7 +67,7 @@ def last_due(at: time, zone: ZoneInfo, now_ns: int) -> int:
 class Nightly:
     """Runs on a thread of its own. What was missed while the service was down is done `LOOK_S` after its start.
 
-    `now` is what the configuration in force says of it, and where the site is; `tell` pages a reason (alerts.emergency); `ask` has an entry
+    `now` is what the configuration in force says of it, and where the site is; `tell` pages a reason; `ask` has an entry
     journalled (Stepper.ask); `journal` is the one that goes on in new files.
     """
 
