@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -30,19 +32,19 @@ class Passwords:
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
-        self._one = threading.Semaphore()
+        self._one = threading.Lock()
         self._count = threading.Lock()
         self._waiting = 0
         self._nobodys = self._hasher.hash(secrets.token_urlsafe())
 
     def hash(self, password: Secret) -> str:
         """The argon2id hash to keep."""
-        with _Turn(self):
+        with self._turn():
             return self._hasher.hash(_normal(password))
 
     def check(self, password: Secret, kept: str | None) -> bool:
         """Whether it is the one that `kept` was made from; None (no such person) costs the same time and is never right."""
-        with _Turn(self):
+        with self._turn():
             try:
                 self._hasher.verify(kept or self._nobodys, _normal(password))
                 return kept is not None
@@ -53,28 +55,18 @@ class Passwords:
         """Whether a hash was made with parameters that are no longer ours."""
         return self._hasher.check_needs_rehash(kept)
 
-    def enter(self) -> None:
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
         with self._count:
             if self._waiting > WAITING_MAX:
                 raise TooBusy
             self._waiting += 1
-        self._one.acquire()
-
-    def leave(self) -> None:
-        self._one.release()
-        with self._count:
-            self._waiting -= 1
-
-
-class _Turn:
-    def __init__(self, passwords: Passwords) -> None:
-        self._passwords = passwords
-
-    def __enter__(self) -> None:
-        self._passwords.enter()
-
-    def __exit__(self, *_: object) -> None:
-        self._passwords.leave()
+        try:
+            with self._one:
+                yield
+        finally:
+            with self._count:
+                self._waiting -= 1
 
 
 def weakness(password: Secret, user: str) -> str:
