@@ -6,9 +6,11 @@ import json
 import logging
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from argon2 import PasswordHasher
@@ -208,6 +210,29 @@ def test_a_page_before_the_rise_is_no_page_of_what_it_has_become(tmp_path: Path)
 def test_what_answers_by_itself_is_left_alone(story: Story, header: dict[str, str]) -> None:
     story.replying.hear(story.reply(ANNA, PIN, None, **header).as_bytes())
     assert story.audit() == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"Message-ID: <,a@b>\n",
+        b"Message-ID: <a@\nb>\n",
+        b"Message-ID: <a@[b>\n",
+        b"From: x: a@b; c\n",
+        b"Message-ID:< <a@b>\n",
+        b"From: <\n",
+    ],
+)
+def test_a_mail_that_is_made_to_break_the_reader_keeps_nobody_from_replying(story: Story, broken: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        mails = [broken + b"\n" + PIN.encode(), story.reply(ANNA, PIN).as_bytes()]
+        server = SimpleNamespace(uid=lambda *_: None)
+        patched.setattr("service.pages.replying._opened", lambda mailbox: nullcontext(server))
+        patched.setattr("service.pages.replying._unseen", lambda server: enumerate(mails))
+        assert story.mailbox is not None
+        story.replying.look(story.mailbox)
+    assert story.replying.failure == ""
+    assert story.state() == ("acknowledged", "Anna Berg")
 
 
 def test_a_test_of_who_is_on_call_is_acknowledged_by_a_reply_too(story: Story) -> None:

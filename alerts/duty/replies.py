@@ -52,21 +52,30 @@ class Reply:
 def read_reply(raw: bytes) -> Reply:
     """What a mail says; of one that is no mail nothing."""
     mail = email.message_from_bytes(raw, _class=EmailMessage, policy=email.policy.default)
-    message = str(mail.get("Message-ID", "")).strip() or hashlib.sha256(raw).hexdigest()
-    answered = f"{mail.get('In-Reply-To', '')} {mail.get('References', '')}"
-    automatic = str(mail.get("Auto-Submitted", "no")).lower() != "no" or str(mail.get("Precedence", "")).lower() in ("bulk", "list", "junk")
-    senders = email.utils.getaddresses([str(sender) for sender in mail.get_all("From", [])])
+    message = next(iter(_said(mail, "Message-ID")), "").strip() or hashlib.sha256(raw).hexdigest()
+    answered = " ".join(_said(mail, "In-Reply-To") + _said(mail, "References"))
+    automatic = any(said.lower() != "no" for said in _said(mail, "Auto-Submitted"))
+    automatic |= any(said.lower() in ("bulk", "list", "junk") for said in _said(mail, "Precedence"))
+    senders = email.utils.getaddresses(_said(mail, "From"))
     sender = senders[0][1].casefold() if len(senders) == 1 else ""
     words = _FIRST_LINE.match(_text(mail))
     pin, comment = (words[1], words[2].strip()) if words else ("", "")
     return Reply(message, sender, tuple(dict.fromkeys(_KEY.findall(answered))), Secret(pin), comment[:500], automatic)
 
 
+def _said(mail: EmailMessage, name: str) -> list[str]:
+    """What a header says, each time it stands; nothing where it cannot be read."""
+    try:
+        return [str(said) for said in mail.get_all(name, [])]
+    except Exception:  # the library raises one thing or another at a mail that is made to break it
+        return []
+
+
 def _text(mail: EmailMessage) -> str:
     try:
         body = mail.get_body(("plain", "html"))
         text = body.get_content() if body is not None else ""
-    except (LookupError, ValueError, UnicodeError):
+    except Exception:  # as above
         return ""
     return _TAGS.sub("", text) if body is not None and body.get_content_subtype() == "html" else str(text)
 
