@@ -92,6 +92,17 @@ def test_nothing_but_a_backup_of_this_journal_is_written_over(site: Paging, tmp_
     assert copied(target) == before
 
 
+def test_without_a_state_that_can_be_read_the_journal_is_backed_up(site: Paging, tmp_path: Path) -> None:
+    target = tmp_path / "backup"
+    site.close()
+    for content in (b"", bytes(range(256)) * 64):
+        (site.data_dir / "state.db").write_bytes(content)
+        done = command("backup", target, "--data-dir", site.data_dir)
+        assert done.exit_code == 0, done.output
+        assert (copied(target), manifest_of(target)["state"]) == (rows_of(site.data_dir / "journal.db"), "")
+    assert command("restore", target, "--data-dir", tmp_path / "restored").exit_code == 0
+
+
 def test_a_share_that_is_not_mounted_is_not_taken_for_an_empty_one(site: Paging, tmp_path: Path) -> None:
     target = tmp_path / "backup"
     command("backup", target, "--config", site.config)

@@ -159,6 +159,15 @@ def test_a_full_target_is_waited_for(site: Paging, tmp_path: Path, monkeypatch: 
     assert copied(tmp_path / "backup") == rows_of(site.data_dir / "journal.db")
 
 
+def test_without_a_state_that_can_be_read_the_journal_is_shipped(site: Paging, tmp_path: Path) -> None:
+    site.close()
+    (site.data_dir / "state.db").write_bytes(bytes(range(256)) * 64)
+    with follower(site, tmp_path / "backup") as ships:
+        ships.round()
+        assert ships.standing.state == SHIPPED
+    assert copied(tmp_path / "backup") == rows_of(site.data_dir / "journal.db")
+
+
 def test_two_do_not_write_one_target(site: Paging, tmp_path: Path) -> None:
     with follower(site, tmp_path / "backup") as first, follower(site, tmp_path / "backup") as second:
         first.round()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import platform
 import shutil
@@ -14,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from alerts.people.register import FILE as PEOPLE
-from alerts.record.store import StateStore
+from alerts.record.store import StateStore, StateUnavailable
 from facility.times import format_time
 from ingest.journal.copy import ChainBroken, JournalCopy
 from ingest.journal.flaw import Progress, unwatched
@@ -39,6 +40,8 @@ from service.stored.archive import JOURNAL, STATE
 SLICE_BYTES = 8 << 20
 """So much of the journal is made durable at the target at a time."""
 LOCK = "lock"
+
+log = logging.getLogger(__name__)
 
 
 class TargetAway(OSError):
@@ -98,10 +101,16 @@ class Backup:
             return
         with tempfile.TemporaryDirectory(prefix="renrum-backup-") as folder:
             copy = Path(folder) / STATE
-            _copy_database(path, copy)
-            with closing(StateStore(copy, readonly=True)) as store:
-                self.state_entries = int(store.get("cursor", 0))
+            try:
+                _copy_database(path, copy)
+                with closing(StateStore(copy, readonly=True)) as store:
+                    entries = int(store.get("cursor", 0))
+            except (JournalUnavailable, StateUnavailable) as error:  # the journal does not wait for what is computed from it
+                log.warning("%s is left out (%s): a restored service computes it from the journal", path, error)
+                self.ship()
+                return
             self.ship()
+            self.state_entries = entries
             self._still_there()
             self.files.pop(self.state, None)
             # A name of its own, so that the manifest before never speaks of another file than the one it knew.
