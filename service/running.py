@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import ssl
 import urllib.error
@@ -70,16 +71,17 @@ class Running:
         elif self.session is not None:
             headers["Cookie"] = self.session.reveal()
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url.rstrip('/')}{path}", data, headers, method=method)
         try:
+            request = urllib.request.Request(f"{self.url.rstrip('/')}{path}", data, headers, method=method)
             with self.opener.open(request, timeout=_PATIENCE_S) as answer:
                 return json.loads(answer.read() or "null"), answer.headers.get("Set-Cookie", "")
         except urllib.error.HTTPError as error:
             with error:
                 raise NotDone(f"{self.url}: {_problem(error)}", error.code) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
-            raise NotDone(f"{self.url} does not answer: {reason}. Is it the service's address? --url gives another.") from None
+            address = self.url or "an empty address"
+            raise NotDone(f"{address} does not answer: {reason}. Is it the service's address? --url gives another.") from None
 
 
 def running_service(settings: Settings | None, url: str | None, token: Secret | None) -> Running:

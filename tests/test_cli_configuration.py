@@ -148,20 +148,28 @@ def test_where_this_user_may_not_look(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(home)
     monkeypatch.delenv("RENRUM_CONFIG", raising=False)
     monkeypatch.setattr(cli_options, "SYSTEM", etc / "renrum.yaml")
-    commands = (("check",), ("excursions",), ("users", "list"), ("verify",), ("check", "--config", etc), ("alarms", "--config", etc))
-    for arguments in commands:
+    commands = (
+        ("check",), ("excursions",), ("users", "list"), ("verify",), ("check", "--config", etc), ("alarms", "--config", etc),
+        ("users", "list", "--data-dir", etc / "data"),
+    )  # fmt: skip
+    in_data_dir = [(name, "--data-dir", folder) for name in ("alarms", "doctor", "verify") for folder in (etc, etc / "data")]
+    for arguments in (*commands, *in_data_dir):
         run(arguments[0], "--help")  # loaded while it can be
     for folder in (home, etc):
         folder.chmod(0)
     try:
         with somebody_else():
             refused = [run(*arguments) for arguments in commands]
+            closed = [run(*arguments) for arguments in in_data_dir]
     finally:
         for folder in (home, etc):
             folder.chmod(0o700)
     for result in refused:
         assert (result.exit_code, "sudo -u renrum renrum" in result.output) == (2, True), result.output
         assert "Traceback" not in result.output
+    for result in closed:
+        assert isinstance(result.exception, SystemExit), result.exception
+        assert ("Permission denied" in result.output, "Run this as the " in result.output) == (True, True), result.output
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
+from socket import create_server
 
 import pytest
 from click.testing import CliRunner
@@ -109,3 +111,24 @@ def test_without_routes_everybody_is_told_at_once(site: Path) -> None:
     (site / "oncall.yaml").write_text("channels: {sink: {kind: local, file: pages}}\n")
     assert "every channel  sink" in said(site, "oncall", "preview", "dp-cascade", "cp1.dp1.dp")
     assert "no rotation" in said(site, "oncall", "who")
+
+
+@pytest.mark.parametrize("url", ["em", "", "http://127.0.0.1:x", "http://[::1", "http://a b", "http://127.0.0.1:9"])
+def test_what_is_no_address_of_a_service_is_named(site: Path, url: str) -> None:
+    result = CliRunner().invoke(main, ["oncall", "test", "--url", url, "--config", str(site)])
+    assert (result.exit_code, "does not answer" in result.output) == (2, True), result.output
+
+
+def test_what_speaks_no_http_is_named(site: Path) -> None:
+    with create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            caller, _ = server.accept()
+            with caller:
+                caller.recv(1)
+                caller.sendall(b"SSH-2.0-OpenSSH\r\n")
+
+        threading.Thread(target=greet, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        result = CliRunner().invoke(main, ["oncall", "test", "--url", address, "--config", str(site)])
+    assert (result.exit_code, f"{address} does not answer" in result.output) == (2, True), result.output

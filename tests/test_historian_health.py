@@ -69,6 +69,9 @@ def test_status_lists_what_was_refused_and_forgets_it_when_told(tmp_path: Path) 
     arguments = ["historian", "status", "--config", str(config)]
     without = CliRunner().invoke(main, arguments)
     assert (without.exit_code, "names no InfluxDB" in without.output) == (2, True)
+    (tmp_path / "broken.yaml").write_text("historian: [1\n")
+    broken = CliRunner().invoke(main, ["historian", "status", "--config", str(tmp_path / "broken.yaml")])
+    assert (broken.exit_code, "broken.yaml:2: found a fault" in broken.output) == (2, True), broken.output
     with config.open("a") as file:
         file.write("historian: {influxdb: {url: http://127.0.0.1:9, org: site, bucket: em, token_file: none}}\n")
     assert "has not fed InfluxDB yet" in CliRunner().invoke(main, arguments).output

@@ -345,6 +345,15 @@ def test_bad_usage(tmp_path: Path, arguments: list[str], words: str) -> None:
     assert words in said
 
 
+def test_a_series_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path) -> None:
+    place = stopped(tmp_path / "site")
+    for path in place.data_dir.glob("series.db*"):
+        path.unlink()
+    (place.data_dir / "series.db").write_bytes(bytes(range(256)) * 64)
+    code, said = invoke("readmit", "all", "--reason", "x", "--config", str(place.config))
+    assert (code, "renrum doctor" in said) == (2, True), said
+
+
 def test_a_mapping_that_is_not_in_force_is_not_used(tmp_path: Path) -> None:
     place = stopped(tmp_path / "site", WITHOUT_RH)
     written(place.folder, SOURCES)

@@ -44,7 +44,7 @@ COMMANDS = {
 
 
 class Renrum(LazyGroup):
-    """The commands; a wrong name gets a hint, and configuration errors end with exit code 2."""
+    """The commands; a wrong name gets a hint; what the configuration or this user's rights forbid ends with exit code 2."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -60,6 +60,11 @@ class Renrum(LazyGroup):
         except ConfigurationError as error:
             for problem in error.problems:
                 click.echo(str(problem), err=True)
+            ctx.exit(2)
+        except PermissionError as error:
+            from facility.files import AS_THE_SERVICE
+
+            click.echo(f"Error: {error.filename}: {error.strerror}. {AS_THE_SERVICE}", err=True)
             ctx.exit(2)
 
 

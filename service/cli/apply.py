@@ -28,7 +28,7 @@ from ingest.journal.journal import JournalUnavailable
 from rules.excursion import Excursion
 from service.applied import in_force
 from service.applying import apply_stopped, there_are_people
-from service.cli.lookups import span_of
+from service.cli.lookups import DOCTOR, span_of
 from service.cli.options import Refusal, actor, config_option, json_option
 from service.cli.progress import progress_bar
 from service.cli.readmit import TOKEN, token_of
@@ -199,7 +199,7 @@ def _explained(data_dir: Path) -> Iterator[None]:
     ) as error:  # fmt: skip
         raise Refusal(str(error)) from None
     except sqlite3.Error as error:
-        raise Refusal(f"{data_dir} cannot be read: {error}. `renrum doctor` looks for the cause.") from None
+        raise Refusal(f"{data_dir} cannot be read: {error}. {DOCTOR}") from None
     except OSError as error:
         raise Refusal(f"{data_dir}: {error.strerror or error}. Run this as the service's user.") from None
 

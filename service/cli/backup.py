@@ -15,7 +15,7 @@ import msgspec
 from facility.problems import ConfigurationError
 from ingest.journal.copy import ChainBroken
 from service.cli.lookups import data_dir_of
-from service.cli.options import CONFIG_PATH, Refusal, Span, configuration_path, json_option, unwritable
+from service.cli.options import GIVEN_PATH, Refusal, Span, configuration_path, json_option, unwritable
 from service.cli.progress import progress_bar
 from service.clock import SystemClock
 from service.continuity.backup import Source
@@ -30,8 +30,8 @@ from service.stored.archive import Archive, ArchiveUnavailable, JournalUnavailab
 @click.option("--every", default="2s", show_default=True, type=Span(), help="How often, with --follow.")
 @click.option("--new", is_flag=True, help="Begin anew in a TARGET that had a backup and has none any more.")
 @click.option("--with-secrets", is_flag=True, help="Take passwords, tokens, private keys and users along.")
-@click.option("--config", type=CONFIG_PATH, help="The renrum.yaml whose folder and data_dir are backed up.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Another data_dir, or one without a configuration.")
+@click.option("--config", type=GIVEN_PATH, help="The renrum.yaml whose folder and data_dir are backed up.")
+@click.option("--data-dir", type=GIVEN_PATH, help="Another data_dir, or one without a configuration.")
 @json_option
 def backup(
     target: Path, follow: bool, every: int, new: bool, with_secrets: bool, config: Path | None, data_dir: Path | None, as_json: bool

@@ -12,7 +12,7 @@ import click
 from facility.document import one_of
 from facility.problems import ConfigurationError
 from ingest.mqtt.link import Connection
-from service.cli.options import CONFIG_PATH, PASSWORD, Refusal, Url, configuration_path, json_option
+from service.cli.options import GIVEN_PATH, PASSWORD, Refusal, Url, configuration_path, json_option
 from service.clock import SystemClock
 from service.configuration.configuration import Configuration, load_configuration
 from service.connection import connection_of
@@ -25,7 +25,7 @@ SHOWN = 300
 
 
 @click.command()
-@click.option("--config", type=CONFIG_PATH, help="The renrum.yaml to compare with; without one nothing counts as configured.")
+@click.option("--config", type=GIVEN_PATH, help="The renrum.yaml to compare with; without one nothing counts as configured.")
 @click.option(
     "--url", type=Url(), help=f"The broker, such as mqtt://user@host; password in {PASSWORD}.  [default: that of the configuration]"
 )

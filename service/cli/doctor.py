@@ -11,11 +11,12 @@ from pathlib import Path
 
 import click
 
+from facility.files import AS_THE_SERVICE
 from facility.problems import ConfigurationError
 from ingest.journal.files import there_is
 from service.cli.lookups import data_dir_of
-from service.cli.options import CONFIG_PATH, configuration_path, json_option
-from service.clock import SystemClock
+from service.cli.options import GIVEN_PATH, configuration_path, json_option
+from service.clock import Clock, SystemClock
 from service.configuration.configuration import Configuration
 from service.doctor import backup as diagnosis_backup
 from service.doctor import data as diagnosis_data
@@ -30,8 +31,8 @@ _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
-@click.option("--config", type=CONFIG_PATH, help="The renrum.yaml to examine.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Examine this data_dir instead of the one of the configuration.")
+@click.option("--config", type=GIVEN_PATH, help="The renrum.yaml to examine.")
+@click.option("--data-dir", type=GIVEN_PATH, help="Examine this data_dir instead of the one of the configuration.")
 @json_option
 def doctor(config: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """Examine the installation, the configuration, the data_dir, a running service and its broker.
@@ -75,16 +76,23 @@ def examined(config: Path | None, given: Path | None) -> Iterator[Finding]:
         if given is None or config is not None:
             yield from (Finding("configuration", "problem", str(problem), problem.hint) for problem in error.problems)
     if folder is not None:
-        yield diagnosis_data.data_dir(folder)
-        yield from diagnosis_live.service_on(folder, configuration.settings if configuration is not None else None)
-        yield from diagnosis_data.holdings(folder, configuration, clock.now_ns())
-        if there_is(folder / JOURNAL):
-            environment = configuration.settings.environment if configuration is not None else ""
-            yield from diagnosis_backup.backups(folder, environment, clock.now_ns())
+        try:
+            yield from _in_data_dir(folder, configuration, clock)
+        except PermissionError as error:
+            yield Finding("data_dir", "problem", f"{error.filename}: {error.strerror}", AS_THE_SERVICE)
     if configuration is not None:
         yield from diagnosis_live.broker(configuration, clock)
         settings = configuration.settings
         yield from diagnosis_historian.historian(settings.historian, given or settings.data_dir, clock.now_ns())
+
+
+def _in_data_dir(folder: Path, configuration: Configuration | None, clock: Clock) -> Iterator[Finding]:
+    yield diagnosis_data.data_dir(folder)
+    yield from diagnosis_live.service_on(folder, configuration.settings if configuration is not None else None)
+    yield from diagnosis_data.holdings(folder, configuration, clock.now_ns())
+    if there_is(folder / JOURNAL):
+        environment = configuration.settings.environment if configuration is not None else ""
+        yield from diagnosis_backup.backups(folder, environment, clock.now_ns())
 
 
 def _print(finding: Finding) -> None:

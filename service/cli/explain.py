@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from pathlib import Path
 
 import click
@@ -14,7 +13,7 @@ from facility.document import did_you_mean, one_of
 from facility.files import Files, Unreadable
 from facility.problems import ConfigurationError
 from facility.site import SECOND_NS
-from service.cli.lookups import Asked, time_of
+from service.cli.lookups import Asked, place_options, time_of
 from service.cli.options import Refusal, configuration_path, json_option
 from service.configuration.judging import judging_from_entry
 from service.explanation import places as explaining_places
@@ -29,8 +28,7 @@ from service.stored.archive import Archive
 @click.argument("point", metavar="POINT|PLACE")
 @click.option("--at", "moment", metavar="TIME", help="The time in question: RFC 3339, or local at the site.  [default: newest]")
 @click.option("--readings", type=click.IntRange(1, 10_000), default=12, show_default=True, help="Show so many readings up to then.")
-@click.option("--config", type=click.Path(path_type=Path), help="The renrum.yaml that names the data_dir.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="The data_dir itself, such as a copy.")
+@place_options
 @json_option
 def explain(point: str, moment: str | None, readings: int, config: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """Explain why there was, or was not, an alarm at a point, or of the state of a room or zone.
@@ -45,8 +43,7 @@ def explain(point: str, moment: str | None, readings: int, config: Path | None, 
       renrum explain cp1.dp1.dp --at 2026-11-21T03:10 --config site/renrum.yaml
       renrum explain cp1/occupancy
     """
-    asked = Asked(config, data_dir, None, None, None, (), ())
-    with asked.archive() as archive:
+    with Asked(config, data_dir).archive() as archive:
         place = None if point in archive.number_of else _place(archive, point)
         at = int(archive.state.get("clock", archive.head.at)) if moment is None else time_of("--at", moment, archive.zone)
         try:
@@ -59,8 +56,6 @@ def explain(point: str, moment: str | None, readings: int, config: Path | None, 
                 text, program = explaining_places.lines(of_place, archive.zone), explaining_places.document(of_place)
         except MonitorUnavailable as error:
             raise Refusal(str(error)) from None
-        except sqlite3.Error as error:
-            raise Refusal(f"{archive.data_dir} cannot be read: {error}. `renrum doctor` looks for the cause.") from None
         if as_json:
             click.echo(json.dumps(program, indent=2, ensure_ascii=False, allow_nan=False))
         else:

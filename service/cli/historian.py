@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -17,35 +15,19 @@ from facility.problems import ConfigurationError, Problem
 from facility.times import format_time
 from historian.progress import FILE, Progress, ProgressUnavailable
 from historian.target import Target
+from service.cli.lazy import LazyGroup
 from service.cli.options import Refusal, config_option, configuration_path, json_option
 from service.settings.settings import Settings, read_settings
 
 COMMANDS = {
-    "setup": ("service.cli.historian_setup", "Make the bucket and its tokens, and check them."),
-    "status": ("service.cli.historian", "How far InfluxDB has what the journal has, and what it refused."),
-    "backfill": ("service.cli.historian_backfill", "Write a period from the journal once more."),
-    "compare": ("service.cli.historian_compare", "Journal against InfluxDB, by point and day."),
+    "setup": ("service.cli.historian_setup:setup", "Make the bucket and its tokens, and check them."),
+    "status": ("service.cli.historian:status", "How far InfluxDB has what the journal has, and what it refused."),
+    "backfill": ("service.cli.historian_backfill:backfill", "Write a period from the journal once more."),
+    "compare": ("service.cli.historian_compare:compare", "Journal against InfluxDB, by point and day."),
 }
 
 
-class _Lazy(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        from importlib import import_module
-
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=_Lazy)
+@click.group(cls=LazyGroup, commands_at=COMMANDS)
 def historian() -> None:
     """The InfluxDB that `historian` of renrum.yaml names: made ready, filled, compared with the journal.
 
@@ -62,9 +44,11 @@ def settings_of(config: Path | None, *, tokens: bool = True) -> tuple[Settings, 
     files, name = Files.around(path)
     try:
         read = read_settings(files, name, os.environ)
-        document, _ = read_document(files, name)
+        document, problems = read_document(files, name)
     except Unreadable as error:
         raise ConfigurationError([Problem(str(path), 0, "", str(error), "a renrum.yaml")]) from None
+    if problems:
+        raise ConfigurationError(problems)
     ours = [problem for problem in read.problems if problem.key.startswith("historian")]
     if ours and (tokens or not all(problem.key.endswith("token_file") for problem in ours)):
         raise ConfigurationError(ours)
@@ -89,13 +73,6 @@ def token_files(config: Path | None) -> tuple[Path | None, Path | None]:
     folder = (files.folder or Path()).absolute()
     write, read = (folder / section[key] if section.get(key) else None for key in ("token_file", "read_token_file"))
     return write, read
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
-    """On standard error when that is a terminal; it is told the fraction done."""
-    with click.progressbar(length=1000, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        yield lambda done: bar.update(max(0, int(done * 1000) - bar.pos))
 
 
 @click.command()

@@ -14,9 +14,9 @@ from historian.influx import Influx, InfluxFault
 from historian.progress import FILE, Progress, ProgressUnavailable
 from historian.sender import Sender
 from ingest.series.series import SeriesUnavailable
-from service.cli.historian import progress_bar, settings_of
+from service.cli.historian import settings_of
 from service.cli.lookups import Asked
-from service.cli.options import Refusal, config_option, json_option
+from service.cli.options import Refusal, config_option, fraction_bar, json_option
 from service.clock import SystemClock
 from service.historian.feeding import DataDir
 
@@ -40,7 +40,7 @@ def backfill(config: Path, start: str | None, end: str | None, last: str | None,
     """
     settings, target = settings_of(config)
     clock = SystemClock()
-    asked = Asked(config, None, start, end, last, (), ())
+    asked = Asked(config, None, start, end, last)
     with asked.archive() as archive:
         period = asked.period(archive.zone)
         upto = archive.head.seq
@@ -50,7 +50,7 @@ def backfill(config: Path, start: str | None, end: str | None, last: str | None,
             progress = opened.enter_context(closing(Progress(settings.data_dir / FILE)))
             influx = opened.enter_context(Influx(target))
             sender = Sender(influx, progress, clock.now_ns)
-            with progress_bar("Writing") as told:
+            with fraction_bar("Writing") as told:
                 Backfill(sources, sender, upto, *period).run(clock.now_ns(), told)
     except (InfluxFault, ProgressUnavailable, StateUnavailable, SeriesUnavailable) as error:
         raise Refusal(f"{error}. What was written so far stays; run it again when that is mended.") from None

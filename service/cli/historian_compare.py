@@ -10,9 +10,9 @@ import click
 from facility.times import format_time
 from historian.influx import Influx, InfluxFault
 from historian.progress import ProgressUnavailable
-from service.cli.historian import progress_bar, settings_of
+from service.cli.historian import settings_of
 from service.cli.lookups import Asked, lookup_options
-from service.cli.options import Refusal, json_option
+from service.cli.options import Refusal, fraction_bar, json_option
 from service.clock import SystemClock
 from service.historian.comparing import Comparing
 
@@ -37,7 +37,7 @@ def compare(asked: Asked, as_json: bool) -> None:
     _, target = settings_of(asked.config)
     clock = SystemClock()
     try:
-        with asked.archive() as archive, Influx(target, reading=True) as influx, progress_bar("Comparing") as told:
+        with asked.archive() as archive, Influx(target, reading=True) as influx, fraction_bar("Comparing") as told:
             comparing = Comparing(archive, influx, asked.wanted(archive), archive.facility.site.id, clock.sleep)
             found = comparing.run(clock.now_ns(), told)
     except (InfluxFault, ProgressUnavailable) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,18 @@ import click
 
 from alerts.record.signing import as_signed
 from facility.document import did_you_mean, one_of
-from facility.problems import ConfigurationError
 from facility.times import format_time, local_time
 from service.applied import in_force
-from service.cli.lookups import data_dir_of, time_of
-from service.cli.options import Refusal, configuration_path, json_option
+from service.cli.lookups import Asked, place_options, time_of
+from service.cli.options import Refusal, json_option
 from service.configuration.values import line_of
 from service.history import Chapter, chapter_at, history_of
-from service.stored.archive import Archive, ArchiveUnavailable, JournalUnavailable
 
 
 @click.command()
 @click.argument("point")
 @click.option("--at", "moment", metavar="TIME", help="What judged at this time: RFC 3339, or local at the site.")
-@click.option("--config", type=click.Path(path_type=Path), help="The renrum.yaml that names the data_dir; only that is read of it.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="The data_dir itself, such as a copy; no configuration is needed then.")
+@place_options
 @json_option
 def history(point: str, moment: str | None, config: Path | None, data_dir: Path | None, as_json: bool) -> None:
     """Show every change of what judges a point: each value, who changed it, when and why.
@@ -41,18 +37,14 @@ def history(point: str, moment: str | None, config: Path | None, data_dir: Path 
       renrum history cp1.dp1.dp --at 2026-03-01
       renrum history inc1.temp --json
     """
-    folder = data_dir or data_dir_of(configuration_path(config, os.environ))
-    try:
-        with Archive(folder) as archive:
-            configurations = in_force(folder)
-            chapters = history_of(point, configurations)
-            if not chapters:
-                known = tuple(dict.fromkeys(id_ for _, body in configurations for id_ in body.points))
-                hint = did_you_mean(point, known) or f"There are {one_of(known)}."
-                raise Refusal(f"There never was a point {point!r}. {hint}")
-            zone = archive.zone
-    except (ArchiveUnavailable, JournalUnavailable, ConfigurationError) as error:
-        raise Refusal(str(error)) from None
+    with Asked(config, data_dir).archive() as archive:
+        configurations = in_force(archive.data_dir)
+        chapters = history_of(point, configurations)
+        if not chapters:
+            known = tuple(dict.fromkeys(id_ for _, body in configurations for id_ in body.points))
+            hint = did_you_mean(point, known) or f"There are {one_of(known)}."
+            raise Refusal(f"There never was a point {point!r}. {hint}")
+        zone = archive.zone
     if moment is not None:
         chapters = [chapter_at(chapters, time_of("--at", moment, zone))]
     if as_json:

@@ -24,12 +24,14 @@ from facility.problems import ConfigurationError, Problem
 from facility.site import Facility
 from facility.times import format_time, parse_time
 from historian.wanted import Wanted
-from service.cli.options import CONFIG_PATH, Command, Refusal, configuration_path
+from service.cli.options import GIVEN_PATH, Command, Refusal, configuration_path
 from service.clock import SystemClock
 from service.stored.archive import Archive, ArchiveUnavailable, JournalUnavailable
 
 EARLIEST_NS = -(2**63)
 """No time in a database is before it; more is no integer of SQLite's."""
+DOCTOR = "`renrum doctor` looks for the cause."
+WITHOUT = "`renrum init DIR` writes an example; look-ups with --data-dir DIR need none."
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _MINUTE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?=$|[Zz+-])")
 _GLOB = re.compile(r"[*?\[]")
@@ -41,11 +43,11 @@ class Asked:
 
     config: Path | None
     data_dir: Path | None
-    start: str | None
-    end: str | None
-    last: str | None
-    rooms: tuple[str, ...]
-    points: tuple[str, ...]
+    start: str | None = None
+    end: str | None = None
+    last: str | None = None
+    rooms: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
 
     @contextmanager
     def archive(self) -> Iterator[Archive]:
@@ -54,10 +56,12 @@ class Asked:
         try:
             with Archive(folder) as archive:
                 yield archive
-        except (ArchiveUnavailable, JournalUnavailable, StateUnavailable) as error:
+        except ArchiveUnavailable as error:
             raise Refusal(str(error)) from None
+        except (JournalUnavailable, StateUnavailable) as error:
+            raise Refusal(f"{error}. {DOCTOR}") from None
         except sqlite3.Error as error:
-            raise Refusal(f"{folder} cannot be read: {error}. `renrum doctor` looks for the cause.") from None
+            raise Refusal(f"{folder} cannot be read: {error}. {DOCTOR}") from None
 
     def period(self, zone: ZoneInfo) -> tuple[int | None, int | None]:
         """Start and end, int ns UTC; None for no bound."""
@@ -90,6 +94,13 @@ class Asked:
         return Wanted(start, end, frozenset(points), frozenset(held))
 
 
+def place_options(command: Command) -> Command:
+    """--config, --data-dir: which data_dir is meant."""
+    told = "The data_dir itself, such as a copy; no configuration is needed then."
+    command = click.option("--data-dir", type=GIVEN_PATH, help=told)(command)
+    return click.option("--config", type=GIVEN_PATH, help="The renrum.yaml that names the data_dir; only that is read of it.")(command)
+
+
 def lookup_options(command: Command) -> Command:
     """--config, --data-dir, --start, --end, --last, --room, --point: gives the command an `asked`."""
 
@@ -101,10 +112,6 @@ def lookup_options(command: Command) -> Command:
         return command(asked=Asked(config, data_dir, start, end, last, room, point), **others)
 
     options: list[Callable[[Any], Any]] = [
-        click.option("--config", type=CONFIG_PATH, help="The renrum.yaml that names the data_dir; only that is read of it."),
-        click.option(
-            "--data-dir", type=click.Path(path_type=Path), help="The data_dir itself, such as a copy; no configuration is needed then."
-        ),
         click.option("--start", metavar="TIME", help="From this time on: RFC 3339, or local at the site (2026-11-21, 2026-11-21T08:30)."),
         click.option("--end", metavar="TIME", help="Before this time."),
         click.option("--last", metavar="SPAN", help="The last 90s, 15m, 2h, 7d before --end, else before now."),
@@ -114,7 +121,7 @@ def lookup_options(command: Command) -> Command:
     decorated: Any = with_asked
     for option in reversed(options):
         decorated = option(decorated)
-    result: Command = decorated
+    result: Command = place_options(decorated)
     return result
 
 
@@ -124,7 +131,7 @@ def data_dir_of(config: Path) -> Path:
     try:
         document, problems = read_document(files, name)
     except Unreadable as error:
-        hint = AS_THE_SERVICE if isinstance(error, Forbidden) else "--data-dir DIR needs no configuration."
+        hint = AS_THE_SERVICE if isinstance(error, Forbidden) else WITHOUT
         raise ConfigurationError([Problem(str(config), 0, "", str(error), "a renrum.yaml", hint)]) from None
     if not document.value:
         raise ConfigurationError(problems or [Problem(str(config), 0, "", "nothing", "a renrum.yaml")])

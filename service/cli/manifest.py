@@ -13,7 +13,7 @@ import service
 from facility.problems import ConfigurationError
 from facility.times import format_time
 from service.cli.lookups import data_dir_of
-from service.cli.options import CONFIG_PATH, Refusal, configuration_path, json_option
+from service.cli.options import GIVEN_PATH, Refusal, configuration_path, json_option
 from service.clock import SystemClock
 from service.continuity.configuration_files import configuration_files
 from service.continuity.inventory import Installed, Proof, bill_of_materials, configuration_files_of, installed, machine, own_files, prove
@@ -21,7 +21,7 @@ from service.doctor.installation import PACKAGES
 
 
 @click.command()
-@click.option("--config", type=CONFIG_PATH, help="The renrum.yaml whose folder is listed, too.")
+@click.option("--config", type=GIVEN_PATH, help="The renrum.yaml whose folder is listed, too.")
 @click.option("--sbom", is_flag=True, help="The bill of materials alone: CycloneDX 1.6 in JSON.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Into this file.")
 @json_option

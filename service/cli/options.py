@@ -20,8 +20,8 @@ HERE = Path("renrum.yaml")
 VARIABLE = "RENRUM_CONFIG"
 SYSTEM = Path("/etc/renrum/renrum.yaml")
 PASSWORD = "RENRUM_MQTT_PASSWORD"  # the name of a variable
-CONFIG_PATH = click.Path(path_type=Path, readable=False)
-"""For --config: that it cannot be read is said when it is read, with what to do."""
+GIVEN_PATH = click.Path(path_type=Path, readable=False)
+"""For --config and --data-dir: that they cannot be read is said when they are read, with what to do."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -57,7 +57,7 @@ def config_option(command: Command) -> Command:
     """`--config PATH`: gives the command a `config` that is the path of its renrum.yaml."""
     option = click.option(
         "--config",
-        type=CONFIG_PATH,
+        type=GIVEN_PATH,
         callback=_chosen,
         help=f"The renrum.yaml to use.  [default: ./{HERE}, ${VARIABLE}, {SYSTEM}]",
     )
@@ -126,4 +126,4 @@ class Refusal(click.ClickException):
 def fraction_bar(label: str) -> Iterator[Callable[[float], None]]:
     """A progress bar on standard error when that is a terminal; it is told the fraction done."""
     with click.progressbar(length=1000, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        yield lambda done: bar.update(int(done * 1000) - bar.pos)
+        yield lambda done: bar.update(max(0, int(done * 1000) - bar.pos))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -19,8 +20,8 @@ from facility.times import format_time
 from ingest.admission.readmission import DUPLICATE, REFUSED, STORED, wanted_of
 from ingest.journal.journal import JournalUnavailable
 from ingest.series.series import SeriesUnavailable
-from service.cli.lookups import data_dir_of, span_of, time_of
-from service.cli.options import CONFIG_PATH, Refusal, actor, configuration_path, json_option
+from service.cli.lookups import DOCTOR, data_dir_of, span_of, time_of
+from service.cli.options import GIVEN_PATH, Refusal, actor, configuration_path, json_option
 from service.clock import SystemClock
 from service.configuration.configuration import Configuration, load_configuration
 from service.lock import DataDirInUse, holder_of
@@ -42,8 +43,8 @@ LISTED = 20
 @click.option("--end", metavar="TIME", help="Received before this time.")
 @click.option("--last", metavar="SPAN", help="Received in the last 90s, 15m, 2h, 7d.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be taken in.")
-@click.option("--config", type=CONFIG_PATH, help="The renrum.yaml of the service.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="The data_dir of a stopped service; no configuration is needed then.")
+@click.option("--config", type=GIVEN_PATH, help="The renrum.yaml of the service.")
+@click.option("--data-dir", type=GIVEN_PATH, help="The data_dir of a stopped service; no configuration is needed then.")
 @click.option("--url", metavar="URL", help="Address of the running service, when it is not the one of the configuration.")
 @click.option("--token-file", type=click.Path(path_type=Path), help=f"File with a token of the service; or the variable {TOKEN}.")
 @json_option
@@ -149,6 +150,8 @@ def _stopped(
         raise Refusal(f"FILTER: {error}") from None
     except (ArchiveUnavailable, DataDirInUse, JournalUnavailable, SeriesUnavailable, StateUnavailable, ConfigurationError) as error:
         raise Refusal(str(error)) from None
+    except sqlite3.Error as error:
+        raise Refusal(f"{folder} cannot be read: {error}. {DOCTOR}") from None
 
 
 def _lines(answer: ReadmittedAnswer) -> Iterator[str]:

@@ -17,7 +17,7 @@ from facility.times import format_time
 from historian.influx import Influx
 from historian.target import Target
 from ingest.journal.flaw import Progress
-from service.cli.options import Refusal, Span, configuration_path, json_option, unwritable
+from service.cli.options import GIVEN_PATH, Refusal, Span, configuration_path, json_option, unwritable
 from service.cli.progress import progress_bar
 from service.clock import SystemClock
 from service.continuity.manifest import BackupUnusable, put
@@ -57,13 +57,13 @@ class InfluxAsked:
 
 @click.command()
 @click.argument("backup", metavar="BACKUP", type=click.Path(path_type=Path))
-@click.option("--data-dir", type=click.Path(path_type=Path), required=True, help="The data_dir to make: a new or an empty folder.")
+@click.option("--data-dir", type=GIVEN_PATH, required=True, help="The data_dir to make: a new or an empty folder.")
 @click.option("--config-dir", type=click.Path(path_type=Path), help="Where the configuration goes: a new or an empty folder.")
 @click.option("--from-influx", is_flag=True, help="Fill the time since the backup from InfluxDB.")
 @click.option(
     "--late", type=Span(), default="1d", show_default=True, help="Look for readings that were measured so long before the backup."
 )
-@click.option("--config", type=click.Path(path_type=Path), help="The renrum.yaml that says where InfluxDB is.  [default: the restored one]")
+@click.option("--config", type=GIVEN_PATH, help="The renrum.yaml that says where InfluxDB is.  [default: the restored one]")
 @click.option("--influx-url", help="Where InfluxDB is.")
 @click.option("--influx-org", help="Its organisation.")
 @click.option("--influx-bucket", help="Its bucket.")

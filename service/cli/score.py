@@ -14,7 +14,7 @@ from alerts.judging.excursion_file import NoExcursionFile, read_excursions
 from facility.times import format_time
 from facility.whole_file import whole_text
 from rules.excursion import CURRENT, Excursion
-from service.cli.options import CONFIG_PATH, Refusal, Span, configuration_path, json_option
+from service.cli.options import GIVEN_PATH, Refusal, Span, configuration_path, json_option
 from service.configuration.judging_files import JudgingFiles
 from service.score.gate import CEILINGS, FLOORS, Demand, breaches
 from service.score.picture import picture
@@ -29,7 +29,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command()
 @click.argument("truth", type=FILE)
 @click.argument("excursions", type=FILE)
-@click.option("--config", type=CONFIG_PATH, help="The renrum.yaml that judged: its rules, also those that raised nothing, and its points.")
+@click.option("--config", type=GIVEN_PATH, help="The renrum.yaml that judged: its rules, also those that raised nothing, and its points.")
 @click.option("--points", type=click.IntRange(min=1), help="How many points were judged.  [default: those of --config, else those named]")
 @click.option("--duration", "duration_ns", type=Span(), help="How long it ran.  [default: from the first to the last time in both files]")
 @click.option("--after", "after_ns", type=Span(), default=AFTER_NS, help="So long what a fault leaves behind is its own.  [default: 20m]")

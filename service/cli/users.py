@@ -19,8 +19,8 @@ from alerts.people.register import FILE, PeopleUnavailable, Register
 from facility.secret import Secret
 from facility.times import format_time
 from service.cli.listing import Column, Listing, out_option
-from service.cli.lookups import data_dir_of
-from service.cli.options import CONFIG_PATH, Refusal, Span, actor, configuration_path, json_option
+from service.cli.lookups import data_dir_of, place_options
+from service.cli.options import Refusal, Span, actor, configuration_path, json_option
 from service.clock import SystemClock
 
 USERS = (
@@ -39,16 +39,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 role_argument = click.argument("role", metavar="ROLE")
 role_option = click.option("--role", required=True, metavar="ROLE", help=f"One of {', '.join(ROLES)}.")
 reason_option = click.option("--reason", default="", metavar="TEXT", help="Why: it stands in the audit trail.")
-
-
-def place_options(command: Command) -> Command:
-    """--config, --data-dir: which service's users."""
-    for option in (
-        click.option("--data-dir", type=click.Path(path_type=Path), help="The data_dir itself; no configuration is needed then."),
-        click.option("--config", type=CONFIG_PATH, help="The renrum.yaml that names the data_dir; only that is read of it."),
-    ):
-        command = option(command)
-    return command
 
 
 @contextmanager

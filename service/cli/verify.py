@@ -16,8 +16,8 @@ import msgspec
 
 from ingest.journal.flaw import KEPT_MAX, Flaw, Progress
 from ingest.journal.sealing import CannotSeal
-from service.cli.lookups import data_dir_of
-from service.cli.options import CONFIG_PATH, Refusal, configuration_path, json_option
+from service.cli.lookups import data_dir_of, place_options
+from service.cli.options import Refusal, configuration_path, json_option
 from service.cli.progress import progress_bar
 from service.clock import SystemClock
 from service.continuity.manifest import BackupUnusable
@@ -32,8 +32,7 @@ SHOWN_MAX = 20
 
 
 @click.command()
-@click.option("--config", type=CONFIG_PATH, help="The renrum.yaml that names the data_dir; only that is read of it.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="The data_dir itself, such as a copy; no configuration is needed then.")
+@place_options
 @click.option("--backup", type=click.Path(path_type=Path), help="Prove a backup: restore it into $TMPDIR, and verify what comes out.")
 @click.option("--all", "everything", is_flag=True, help="Evaluate every step again, not only those since the last checkpoint.")
 @click.option("--leave-checkpoint", is_flag=True, hidden=True, help="As the service's nightly verify does, which journals what was left.")
@@ -104,7 +103,7 @@ def _sealed(folder: Path) -> list[dict[str, object]]:
     """Seal what is due; what the service is to journal of it."""
     try:
         return [msgspec.to_builtins(body) for body in seal_what_is_due(folder)]
-    except (CannotSeal, ArchiveUnavailable, JournalUnavailable) as error:
+    except (CannotSeal, ArchiveUnavailable, JournalUnavailable, OSError) as error:
         raise Refusal(f"a day cannot be sealed: {error}") from None
 
 
