@@ -12,6 +12,7 @@ from typing import Any
 
 from alerts.record.store import StateStore, StateUnavailable
 from alerts.resumption import FOLDER, Checkpoint, newest
+from facility.counting import many
 from facility.files import Files, Unreadable
 from facility.problems import ConfigurationError
 from ingest.journal.entries import CONFIGURATION, Changed, ConfigurationBody, decode
@@ -148,9 +149,9 @@ def waiting(path: Path, environment: Mapping[str, str], kept: Mapping[str, Any])
     try:
         found = load_configuration(path, environment)
     except ConfigurationError as error:
-        return f"{changed}, and the files cannot be used: {len(error.problems)} problems; `renrum check` names them"
+        return f"{changed}, and the files cannot be used: {many(len(error.problems), 'problems')}; `renrum check` names them"
     count = len(changes_of(kept, found))
-    return f"{changed} ({count} value{'' if count == 1 else 's'}); {HOW}"
+    return f"{changed} ({many(count, 'values')}); {HOW}"
 
 
 def changes_of(kept: Mapping[str, Any], configuration: Configuration) -> list[Changed]:

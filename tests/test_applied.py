@@ -116,7 +116,7 @@ def test_apply_shows_asks_and_says(place: Place) -> None:
     assert shown.stdout.splitlines() == [
         "1 value changes:",
         "  cp1.dp action below 10 → 12 Pa",
-        "Excursions of the last 9000d at 1 points judged otherwise: 0 → 1: 0 removed, 1 added, 0 moved",
+        "Excursions of the last 9000d at 1 point judged otherwise: 0 → 1: 0 removed, 1 added, 0 moved",
         "  added    2026-11-20 09:00:20  dp-low cp1.dp, worst 11 Pa",
     ]
     assert run("apply", "--config", place.config).stderr.startswith("Error: --reason: say why")

@@ -231,7 +231,7 @@ def test_pages_for_a_channel_that_is_gone(place: Installation) -> None:
         connection.execute(f"insert into outbox values (null{',?' * len(row)})", row)
     found = holdings(place)["pages"]
     assert found.verdict == "problem"
-    assert found.words == "1 pages wait for night shift, which is no channel any more: nobody delivers them"
+    assert found.words == "1 page for night shift, which is no channel any more: nobody delivers them"
 
 
 def test_days_left_follow_from_the_newest_day(place: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,7 +268,7 @@ def test_build_writes_what_changed_and_leaves_the_rest(tmp_path: Path) -> None:
     changed = folder / "dashboards" / "renrum-room.json"
     changed.write_text("{}")
     second = made.invoke(command, ["build", *again])
-    assert "1 files written, 9 as they were." in second.output
+    assert "1 file written, 9 as they were." in second.output
     assert json.loads(changed.read_text("utf-8"))["uid"] == "renrum-room"
     assert own.exists()
     assert not gone.exists()

@@ -199,7 +199,7 @@ def test_what_it_refuses_and_its_test_page(answering: Answering, tmp_path: Path)
     oncall = tmp_path / "oncall.yaml"
     oncall.write_text("channels: {sink: {kind: local, file: pages.jsonl}, hook: {kind: webhook, url: 'http://127.0.0.1:9/'}}\n")
     for arguments, words in (
-        (("em.example.org",), "the address of the console"),
+        *(((url,), "the address of the console") for url in ("em.example.org", "http://[::1", "http://em.example.org:x")),
         (("http://x", "--to", "sinc"), "sink"),
         (("http://x", "--timezone", "Mars"), "--timezone"),
         (("http://x", "--ca-file", tmp_path / "none"), "--ca-file"),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from facility.counting import many
 from facility.times import format_time
 from rules.excursion import CURRENT, SUPERSEDED, Excursion
 from rules.rule import Rule
@@ -77,7 +78,7 @@ def moved(due: Due, begin: int) -> Due:
 
 def compared(due: Sequence[Due], found: Sequence[Excursion]) -> list[str]:
     """Every column that differs, in words."""
-    words = [] if len(due) == len(found) else [f"{_many(len(due))} expected, {_many(len(found))} found"]
+    words = [] if len(due) == len(found) else [f"{_excursions(len(due))} expected, {_excursions(len(found))} found"]
     for number, (one, row) in enumerate(zip(due, found, strict=False), 1):
         for column in COLUMNS:
             wanted, got = getattr(one, column), getattr(row, column)
@@ -103,5 +104,5 @@ def shown_time(at: int) -> str:
     return format_time(at)
 
 
-def _many(count: int) -> str:
-    return "no excursion" if not count else f"{count} excursion{'' if count == 1 else 's'}"
+def _excursions(count: int) -> str:
+    return "no excursion" if not count else many(count, "excursions")

@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from facility.counting import many
 from facility.times import parse_time
 from service.challenge.protocol import ORDER
 
@@ -53,7 +54,7 @@ def _sections(protocol: Mapping[str, Any]) -> list[dict[str, Any]]:
             "tested": outcome["result"] in ("PASS", "FAIL"),
             "result": outcome["result"],
             "why": [*filter(None, [outcome["reason"]]), *outcome["differences"]],
-            "when": "" if outcome["first"] is None else f"{_readings(outcome['readings'])} from {_brief(outcome['first'])[:23]}",
+            "when": "" if outcome["first"] is None else f"{many(outcome['readings'], 'readings')} from {_brief(outcome['first'])[:23]}",
         }
         by_rule.setdefault(outcome["rule"], []).append(line)
     return [rule | {"lines": by_rule.get(rule["id"], [])} for rule in protocol["rules"]]
@@ -77,12 +78,8 @@ def words(row: Mapping[str, Any]) -> str:
         found.append("still open")
     found += [f"{name} {row[name]:.12g}" for name in ("peak", "limit") if row.get(name) is not None]
     if row.get("readings"):
-        found.append(_readings(row["readings"]))
+        found.append(many(row["readings"], "readings"))
     return ", ".join(found)
-
-
-def _readings(count: int) -> str:
-    return f"{count} reading{'' if count == 1 else 's'}"
 
 
 def _brief(time: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from facility.counting import many
 from ingest.journal.journal import JournalUnavailable
 from service.applied import in_force, waiting
 from service.cli.lookups import data_dir_of
@@ -114,7 +115,10 @@ def _conducted(
     chosen = choose(configuration, sample, clock.now_ns(), lambda rule: rule.id in wanted)
     say = lambda words: click.echo(f"  {words}", err=True)  # noqa: E731
     points = sum(len(one.points) for one in chosen)
-    click.echo(f"Challenging {len(chosen)} rules at {points} pairs of rule and point; nothing of the running system is touched.", err=True)
+    click.echo(
+        f"Challenging {many(len(chosen), 'rules')} at {many(points, 'pairs')} of rule and point; nothing of the running system is touched.",
+        err=True,
+    )
     try:
         record = conduct(configuration, folder, clock, chosen, tolerance_ns=tolerance_ns, say=say)
     except (*CANNOT_START, Hangs) as error:
@@ -133,7 +137,7 @@ def _program() -> dict[str, str]:
     if proof.why_not:
         words = f"not proven: {proof.why_not}"
     else:
-        words = f"{proof.checked} files as in the wheel" if proof.ok else f"WRONG: {'; '.join(proof.wrong)}"
+        words = f"{many(proof.checked, 'files')} as in the wheel" if proof.ok else f"WRONG: {'; '.join(proof.wrong)}"
     digest = hashlib.sha256()
     for name, value in own_files(PACKAGES, Path(__file__).resolve().parent.parent.parent).items():
         digest.update(f"{name} {value}\n".encode())

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from facility.counting import many
 from facility.document import one_of
 from facility.own import without_own
 from facility.problems import ConfigurationError
@@ -46,7 +47,7 @@ def check(config: Path, with_coverage: bool, as_json: bool) -> None:
         configuration = load_configuration(config, os.environ)
     except ConfigurationError as error:
         if not as_json:
-            click.echo(f"{config}: {len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}", err=True)
+            click.echo(f"{config}: {many(len(error.problems), 'problems')}", err=True)
             raise
         click.echo(json.dumps({"ok": False, "problems": [asdict(problem) for problem in error.problems]}, indent=2, ensure_ascii=False))
         raise SystemExit(2) from None

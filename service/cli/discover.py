@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from facility.counting import many
 from facility.document import one_of
 from facility.problems import ConfigurationError
 from ingest.mqtt.link import Connection
@@ -89,9 +90,10 @@ def _connection(configuration: Configuration | None, url: Broker | None) -> Conn
 
 def _show(found: Discovery, heard: Heard, configuration: Configuration | None, seconds: float) -> None:
     messages = sum(topic.count for topic in heard.topics.values()) + heard.left_out
-    beyond = f", and {heard.left_out:,} messages on topics beyond the first {len(heard.topics):,}" if heard.left_out else ""
+    beyond = f", and {many(heard.left_out, 'messages')} on topics beyond the first {len(heard.topics):,}" if heard.left_out else ""
     click.echo(
-        f"# {messages:,} messages on {len(heard.topics):,} topics in {seconds:g} s{beyond}; {found.configured:,} topics are configured"
+        f"# {many(messages, 'messages')} on {many(len(heard.topics), 'topics')} in {seconds:g} s{beyond}; "
+        f"{many(found.configured, 'topics')} configured"
     )
     if found.nothing:
         click.echo(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from facility.counting import many
 from facility.document import read_document
 from facility.files import Files, Unreadable
 from facility.problems import ConfigurationError, Problem
@@ -107,4 +108,6 @@ def status(config: Path, forget: bool, as_json: bool) -> None:
     for row in refusals:
         click.echo(f"refused {format_time(row.at)}: {row.line}\n  {row.words}")
     if refusals:
-        click.echo(f"{len(refusals)} lines refused; the journal has what they were made of." + (" Forgotten." if forgotten else ""))
+        click.echo(
+            f"{many(len(refusals), 'lines')} refused; the journal has what they were made of." + (" Forgotten." if forgotten else "")
+        )

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from facility.counting import many
 from facility.times import format_time
 from historian.influx import Influx, InfluxFault
 from historian.progress import ProgressUnavailable
@@ -54,12 +55,12 @@ def compare(asked: Asked, as_json: bool) -> None:
         if len(found.differences) > SHOWN:
             click.echo(f"… and {len(found.differences) - SHOWN} more; --json has all of them")
         since = "" if found.start is None else f" since {format_time(found.start)}"
-        verdict = f"{len(found.differences)} days of points differ" if found.differences else "equal"
-        click.echo(f"{found.readings:,} readings{since} compared with {target.name}: {verdict}.")
+        verdict = f"{many(len(found.differences), 'days')} of points with differences" if found.differences else "equal"
+        click.echo(f"{many(found.readings, 'readings')}{since} compared with {target.name}: {verdict}.")
         if found.behind:
-            click.echo(f"The feed is behind by {found.behind} entries of the journal, which were not compared.", err=True)
+            click.echo(f"The feed is behind by {many(found.behind, 'entries')} of the journal, which were not compared.", err=True)
         if found.refused:
-            click.echo(f"InfluxDB refused {found.refused} lines: `renrum historian status` shows them.", err=True)
+            click.echo(f"InfluxDB refused {many(found.refused, 'lines')}: `renrum historian status` shows them.", err=True)
     if found.differences:
         if not as_json:
             click.echo(

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from facility.counting import many
 from facility.times import format_time, local_time
 from facility.whole_file import whole_file
 from service.cli.options import Refusal
@@ -65,7 +66,7 @@ class Listing:
         """
         if out is not None:
             count = self._to_file(out)
-            click.echo(json.dumps({self.noun: count, "out": str(out)}) if as_json else f"Wrote {count} {self.noun} to {out}.")
+            click.echo(json.dumps({self.noun: count, "out": str(out)}) if as_json else f"Wrote {many(count, self.noun)} to {out}.")
         elif as_json:
             self._to_json()
         elif sys.stdout.isatty():
@@ -158,7 +159,7 @@ class Listing:
             table.add_row(*(Text(texts[at]) for at in shown), style=self.style(row))
         console.print(table)
         before = f"The newest {TABLE_ROWS} of " if count > TABLE_ROWS else ""
-        console.print(f"{before}{count} {self.noun}; times are local, {self.zone.key}.", style="dim", highlight=False)
+        console.print(f"{before}{many(count, self.noun)}; times are local, {self.zone.key}.", style="dim", highlight=False)
 
     def _fitting(self, cells: Sequence[Sequence[str]], width: int) -> list[int]:
         """The columns that have room, by index."""

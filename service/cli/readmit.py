@@ -13,6 +13,7 @@ import click
 
 from alerts.record.store import StateUnavailable
 from dashboards.quarantine_api import SHOWN, ReadmittedAnswer
+from facility.counting import many
 from facility.files import Unreadable
 from facility.problems import ConfigurationError
 from facility.secret import Secret, read_secret
@@ -97,7 +98,7 @@ def token_of(token_file: Path | None) -> Secret | None:
     try:
         return read_secret(token_file) if token_file else Secret(os.environ[TOKEN]) if os.environ.get(TOKEN) else None
     except Unreadable as error:
-        raise Refusal(f"--token-file: {error}") from None
+        raise Refusal(f"--token-file: found {error}") from None
 
 
 def _running(config: Path | None, data_dir: Path | None, url: str | None, token_file: Path | None) -> Running:
@@ -169,8 +170,8 @@ def _lines(answer: ReadmittedAnswer) -> Iterator[str]:
         yield f"… and {total - LISTED} more; --json names {min(total, SHOWN)}"
     again = f", {answer.again:,} of them taken in before" if answer.again else ""
     refused = f" ({', '.join(f'{count:,} {reason}' for reason, count in answer.refused.items())})" if answer.refused else ""
-    left = f"{counts[REFUSED]:,} stay in quarantine{refused}"
-    yield f"{total:,} records{again}: {counts[STORED]:,} {would}stored, {counts[DUPLICATE]:,} {would}duplicate, {left}"
+    left = f"{counts[REFUSED]:,} {'stays' if counts[REFUSED] == 1 else 'stay'} in quarantine{refused}"
+    yield f"{many(total, 'records')}{again}: {counts[STORED]:,} {would}stored, {counts[DUPLICATE]:,} {would}duplicate, {left}"
     if answer.entries:
         where = f"entry {answer.entries[0]}" if len(answer.entries) == 1 else f"entries {answer.entries[0]} to {answer.entries[-1]}"
         sums = f"{answer.stored:,} stored + {answer.duplicates:,} duplicate + {answer.quarantined:,} quarantined again"

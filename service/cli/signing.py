@@ -57,7 +57,7 @@ class Signer:
             if self.password_file is not None:
                 return read_secret(self.password_file)
         except Unreadable as error:
-            raise Refusal(f"--password-file: {error}") from None
+            raise Refusal(f"--password-file: found {error}") from None
         if text := os.environ.get(PASSWORD):
             return Secret(text)
         if not sys.stdin.isatty():

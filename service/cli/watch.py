@@ -57,14 +57,14 @@ def watch(
       renrum watch http://192.0.2.7:8480 --oncall oncall.yaml --to duty-phone --remind 15m
       renrum watch https://em.example.org --oncall oncall.yaml --test
     """
-    address = urlsplit(url)
-    if address.scheme not in ("http", "https") or not address.hostname:
+    host = _host_of(url)
+    if not host:
         raise Refusal(f"URL: found {url!r}; allowed: the address of the console, such as https://em.example.org.")
     if ca_file is not None and not ca_file.is_file():
         raise Refusal(f"--ca-file: there is no file {ca_file}.")
     known = load_oncall(oncall, os.environ)
     channels = _channels(known, oncall, to)
-    letterhead = Letterhead("watch", Site(_id_of(address.hostname), name or address.hostname, _zone(timezone)), url)
+    letterhead = Letterhead("watch", Site(_id_of(host), name or host, _zone(timezone)), url)
     clock = SystemClock()
     log_to_stderr(False)
     service = Service(url, _token(token_file), ca_file)
@@ -76,6 +76,15 @@ def watch(
         signal.signal(number, lambda _number, _frame: stop.set())
     click.echo(f"watching {url}; {', '.join(channels)} hear of it when it is silent for {after / 1e9:g} s", err=True)
     watching.run(stop, every / 1e9)
+
+
+def _host_of(url: str) -> str:
+    """The machine of a web address; empty where it is none."""
+    try:
+        address = urlsplit(url)
+        return address.hostname or "" if address.scheme in ("http", "https") and address.port != 0 else ""
+    except ValueError:  # a bracket that is not closed, a port that is no number
+        return ""
 
 
 def _channels(found_in: OnCall, oncall: Path, to: tuple[str, ...]) -> dict[str, Channel]:
@@ -126,7 +135,7 @@ def _token(path: Path | None) -> Secret | None:
     try:
         return read_secret(path)
     except Unreadable as error:
-        raise Refusal(f"--token-file: {error}.") from None
+        raise Refusal(f"--token-file: found {error}.") from None
 
 
 def _spawn(work: Callable[[], None]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from facility.counting import many
 from facility.times import format_time
 from ingest.journal.copy import ChainBroken
 from ingest.journal.flaw import Progress, unwatched
@@ -140,7 +141,7 @@ class Follower:
         self.standing = standing
         _write(self.source, self.target, standing)
         if detail != self.told[0] or (detail and at - self.told[1] > SAID_EVERY_NS):
-            since = f", {standing.issued - standing.entries:,} entries behind" if standing.entries else ""
+            since = f", {many(standing.issued - standing.entries, 'entries')} behind" if standing.entries else ""
             self.said(f"{detail}{since}" if detail else f"{self.target} has all entries up to {standing.entries:,}")
             self.told = detail, at
 
@@ -169,9 +170,11 @@ def lag_words(standing: Standing, now: int) -> str:
     """How far a backup is behind its journal."""
     behind = standing.issued - standing.entries
     if standing.state in (SHIPPED, STOPPED) and not behind:
-        return f"has all {standing.entries:,} entries as of {format_time(standing.looked_at - standing.looked_at % 10**9)}"
+        return f"has all {many(standing.entries, 'entries')} as of {format_time(standing.looked_at - standing.looked_at % 10**9)}"
     return (
-        f"{behind:,} entries behind, last shipped {(now - standing.shipped_at) / 1e9:,.0f} s ago" if standing.shipped_at else "nothing yet"
+        f"{many(behind, 'entries')} behind, last shipped {(now - standing.shipped_at) / 1e9:,.0f} s ago"
+        if standing.shipped_at
+        else "nothing yet"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from facility.counting import many
 from facility.times import format_time
 from service.continuity.restore import REPORT
 from service.continuity.shipping import BROKEN, STOPPED, Standing, lag_words, standings
@@ -43,7 +44,7 @@ def _never(data_dir: Path) -> str:
     whence = f" from {restored.backup}" if restored.backup else ""
     return (
         f"no backup since this data_dir was restored{whence}: the last one, written {restored.backup_written},"
-        f" has {restored.entries:,} entries up to {restored.newest}"
+        f" has {many(restored.entries, 'entries')} up to {restored.newest}"
     )
 
 
@@ -65,7 +66,9 @@ def _followed(standing: Standing, now: int) -> Finding:
     silent_ns = now - standing.looked_at
     if standing.state == STOPPED or silent_ns > FOLLOWED_NS:
         ended = "was stopped" if standing.state == STOPPED else "has ended or hangs"
-        words = f"{standing.target}: `renrum backup --follow` {ended} {silent_ns / 1e9:,.0f} s ago; {standing.entries:,} entries are there"
+        words = (
+            f"{standing.target}: `renrum backup --follow` {ended} {silent_ns / 1e9:,.0f} s ago; it has {many(standing.entries, 'entries')}"
+        )
         return Finding("backup", "problem", words, "Start it again; it ships what is missing.")
     if now - standing.shipped_at > FOLLOWED_NS:
         return Finding(
@@ -77,7 +80,8 @@ def _followed(standing: Standing, now: int) -> Finding:
 
 
 def _once(standing: Standing, now: int) -> Finding:
-    words = f"{standing.target} has {standing.entries:,} entries as of {format_time(standing.shipped_at - standing.shipped_at % SECOND_NS)}"
+    shipped = format_time(standing.shipped_at - standing.shipped_at % SECOND_NS)
+    words = f"{standing.target} has {many(standing.entries, 'entries')} as of {shipped}"
     if now - standing.shipped_at > ONCE_NS:
         remedy = "Run `renrum backup` each night, or --follow; delete its file in data_dir/backups when it is no more."
         return Finding("backup", "warning", words, remedy)

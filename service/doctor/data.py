@@ -10,6 +10,7 @@ from pathlib import Path
 
 from alerts.record.kept import sums_from
 from alerts.record.store import StateUnavailable
+from facility.counting import many
 from facility.times import format_time
 from ingest.journal.files import bytes_of, files_of, there_is
 from service.applied import is_signed
@@ -111,7 +112,9 @@ def _sealed(folder: Path) -> Iterator[Finding]:
     days = sealed_days(folder / FOLDER) if (folder / FOLDER).is_dir() else []
     if days:
         size = sum(kept.bytes for day in days for kept in day.manifest.files.values())
-        words = f"{len(days)} days, the newest {days[-1].manifest.day}, {size_text(size)}, {size_text(_sealed_a_day(folder))} a day"
+        words = (
+            f"{many(len(days), 'days')}, the newest {days[-1].manifest.day}, {size_text(size)}, {size_text(_sealed_a_day(folder))} a day"
+        )
         yield Finding("sealed", "ok", words)
 
 
@@ -147,7 +150,9 @@ def _journal(folder: Path, archive: Archive) -> Finding:
         return Finding("journal", "problem", words, "Keep the file as it is, and let `renrum verify` name all that is missing.")
     if not head.seq:
         return Finding("journal", "ok", f"empty ({sizes})")
-    return Finding("journal", "ok", f"{head.seq:,} entries, the newest of {format_time(head.at)}, head {head.hash.hex()[:16]} ({sizes})")
+    return Finding(
+        "journal", "ok", f"{many(head.seq, 'entries')}, the newest of {format_time(head.at)}, head {head.hash.hex()[:16]} ({sizes})"
+    )
 
 
 def _clock(archive: Archive, now: int) -> Finding:
@@ -200,14 +205,16 @@ def _pages(archive: Archive, configuration: Configuration | None) -> Finding:
     if not (archive.data_dir / STATE).is_file():
         return Finding("pages", "warning", *_without_state())
     if configuration is not None and (stranded := archive.state.waiting_for_others(configuration.oncall.channels)):
-        words = f"{sum(stranded.values())} pages wait for {', '.join(stranded)}, which is no channel any more: nobody delivers them"
+        words = f"{many(sum(stranded.values()), 'pages')} for {', '.join(stranded)}, which is no channel any more: nobody delivers them"
         return Finding("pages", "problem", words, "Give that channel back until they are delivered, or tell people by other means.")
     waiting, oldest, refused = archive.state.rows(
         "select count(*), min(queued_at), coalesce(sum(attempts > 0), 0) from outbox where sent_at is null"
     )[0]
     if refused:
         details = [row[0] for row in archive.state.rows("select distinct target from outbox where sent_at is null and attempts > 0")]
-        words = f"{refused} pages could not be delivered yet, to {', '.join(details)}; the oldest waits since {format_time(oldest)}"
+        words = (
+            f"{many(refused, 'pages')} could not be delivered yet, to {', '.join(details)}; the oldest waits since {format_time(oldest)}"
+        )
         return Finding("pages", "problem", words, "Correct those channels; delivery is tried until it succeeds.")
     return Finding("pages", "ok", f"{waiting} wait for delivery" if waiting else "all delivered")
 

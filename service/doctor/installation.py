@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import service
 from alerts.channels import Local
+from facility.counting import many
 from facility.document import Document, parse_document
 from facility.own import without_own
 from facility.problems import ConfigurationError
@@ -53,7 +54,7 @@ def configured(path: Path, environment: Mapping[str, str]) -> tuple[Configuratio
     except ConfigurationError as error:
         return None, [Finding("configuration", "problem", str(problem), remedy) for problem in error.problems]
     points = len(without_own(configuration.facility).points)
-    counts = f"{points} points, {len(configuration.rules)} rules, environment {configuration.settings.environment}"
+    counts = f"{many(points, 'points')}, {many(len(configuration.rules), 'rules')}, environment {configuration.settings.environment}"
     found = [Finding("configuration", "ok", f"{path}: {counts}")]
     for warning in configuration.warnings:
         if not warning.key.endswith(_SECRET_KEYS):  # told by `secrets`
@@ -146,7 +147,7 @@ def _secrets(configuration: Configuration) -> Finding:
     bare = [str(path) for path in there if exposed(path)]
     if bare:
         return Finding("secrets", "warning", f"every user may read {', '.join(bare)}", f"Take that right away: chmod o= {' '.join(bare)}")
-    return Finding("secrets", "ok", f"{len(there)} files, none of which every user may read" if there else "none in files")
+    return Finding("secrets", "ok", f"{many(len(there), 'files')}, none of which every user may read" if there else "none in files")
 
 
 def _secret_files(document: Document) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from facility.counting import many
 from service.configuration.configuration import Configuration
 from service.doctor.installation import Finding
 from service.settings.settings import Mqtt, Tls
@@ -69,5 +70,5 @@ def _judged(words: str, ends: datetime, at: int) -> Finding:
     days = (ends - datetime.fromtimestamp(at // 10**9, UTC)).days
     if days < 0:
         return Finding("certificates", "problem", f"{words}: expired on {ends:%Y-%m-%d}", _REMEDY)
-    until = f"{words}: until {ends:%Y-%m-%d}, {days} days"
+    until = f"{words}: until {ends:%Y-%m-%d}, {many(days, 'days')}"
     return Finding("certificates", "warning", until, _REMEDY) if days < SOON_DAYS else Finding("certificates", "ok", until)

@@ -14,6 +14,7 @@ from alerts.proof import Judging, Leaving, Proof, Resuming, copy_of, prove
 from alerts.record.kept import sums_from
 from alerts.record.store import StateStore, StateUnavailable
 from alerts.resumption import FOLDER, Checkpoint, Proven, newest
+from facility.counting import many
 from facility.times import format_time
 from ingest.admission.intake import Sums
 from ingest.conservation import Conservation, inspect_series, inspect_sums
@@ -119,8 +120,8 @@ class Verification:
         flaws = chain.flaws
         for flaw in file.flaws:
             flaws.add(flaw)
-        names = files[0][1].name if len(files) == 1 else f"{_many(len(files), 'file')} from {files[0][1].name} on"
-        checked = f"{_many(chain.entries, 'entry')}, {_many(chain.readings, 'reading')}, {_many(file.pages, 'page')} of {names}; {speed}"
+        names = files[0][1].name if len(files) == 1 else f"{many(len(files), 'files')} from {files[0][1].name} on"
+        checked = f"{many(chain.entries, 'entries')}, {many(chain.readings, 'readings')}, {many(file.pages, 'pages')} of {names}; {speed}"
         showed = f"chained up to {chain.head.hex()[:16]}…"
         counts = {
             "entries": chain.entries, "readings": chain.readings, "steps": chain.steps, "head": chain.head.hex(),
@@ -133,10 +134,10 @@ class Verification:
         report = inspect_sealed(self.data_dir, self.all, self.watch("days"))
         if report is None:
             return ()
-        checked = f"{_many(report.days, 'day')}, {_many(report.entries, 'entry')}, {_many(report.readings, 'reading')}"
+        checked = f"{many(report.days, 'days')}, {many(report.entries, 'entries')}, {many(report.readings, 'readings')}"
         showed = "hashed and chained" + (", and each entry along the chain" if self.all else "")
         if report.absent:
-            showed += f"; {_many(report.absent, 'day')} not there whose entries are in the journal: they are sealed again"
+            showed += f"; {many(report.absent, 'days')} not there whose entries are in the journal: they are sealed again"
         counts: dict[str, object] = {
             "days": report.days, "entries": report.entries, "readings": report.readings, "bytes": report.bytes, "absent": report.absent,
             "semantics": sorted(report.semantics),
@@ -200,17 +201,17 @@ class Verification:
         return f" ({again:,} evaluated again, from the checkpoint at entry {self.since.cursor} of {format_time(self.since.at)})"
 
     def _audit_line(self, proof: Proof) -> Check:
-        checked, showed = _many(proof.audit_rows, "row"), "chained, and as evaluated again"
+        checked, showed = many(proof.audit_rows, "rows"), "chained, and as evaluated again"
         return Check("audit", checked, showed, {"rows": proof.audit_rows}, proof.audit, _COMPUTE)
 
     def _excursions_line(self, proof: Proof, took_ns: int) -> Check:
         cursor = self._kept("cursor")
         behind = self.chain.last - cursor if isinstance(cursor, int) else 0
-        waiting = f"; {_many(behind, 'newer entry')} not judged yet" if behind > 0 else ""
+        waiting = f"; {many(behind, 'newer entries')} not judged yet" if behind > 0 else ""
         again = proof.steps - (self.since.steps if self.since else 0)
         checked = (
-            f"{_many(proof.excursions, 'excursion')} ({_many(proof.revisions, 'revision')}), {_many(proof.alarms, 'alarm')} in "
-            f"{_many(proof.steps, 'step')}{self._from(again)}, {_many(proof.pages, 'page')}{waiting}; {_rate(again, took_ns)} steps/s"
+            f"{many(proof.excursions, 'excursions')} ({many(proof.revisions, 'revisions')}), {many(proof.alarms, 'alarms')} in "
+            f"{many(proof.steps, 'steps')}{self._from(again)}, {many(proof.pages, 'pages')}{waiting}; {_rate(again, took_ns)} steps/s"
         )
         counts: dict[str, object] = {
             "excursions": proof.excursions, "revisions": proof.revisions, "alarms": proof.alarms, "steps": proof.steps,
@@ -246,7 +247,7 @@ class Verification:
             sums_up += f" ({readmitted:,} more were readmitted)"
         own = f" and {conservation.own:,} of the service itself" if conservation.own else ""
         since_then = f" since entry {since.cursor}" if since else ""
-        checked = f"{_many(sums.received, 'reading')} received{own}, {conservation.in_series:,}{since_then} in series.db"
+        checked = f"{many(sums.received, 'readings')} received{own}, {conservation.in_series:,}{since_then} in series.db"
         showed = f"{sums_up}; series.db has all up to entry {conservation.series_cursor}"
         counts: dict[str, object] = {
             "received": sums.received, "stored": sums.stored, "duplicates": sums.duplicates, "quarantined": quarantined,
@@ -282,11 +283,6 @@ def _summed(sums: Sums) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(sums.quarantined.items()))
     quarantined = f"{sums.quarantined.total()} quarantined ({reasons or 'nothing'}), {sums.readmitted.total()} readmitted"
     return f"{sums.received} received, {sums.stored} stored, {sums.duplicates} duplicate, {quarantined}"
-
-
-def _many(count: int, noun: str) -> str:
-    plural = noun if count == 1 else f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
-    return f"{count:,} {plural}"
 
 
 def _rate(count: int, took_ns: int) -> str:
