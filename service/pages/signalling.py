@@ -120,19 +120,21 @@ class Signalling:
 
     def serve(self, signals: Mapping[str, Signal]) -> None:
         """Called at the start, and when another configuration is in force."""
-        for name, (signal, _, _, stop) in list(self._serving.items()):
+        serving = dict(self._serving)
+        for name, (signal, _, _, stop) in self._serving.items():
             if signals.get(name) != signal:
                 stop.own.set()
-                del self._serving[name]
+                del serving[name]
         for name, signal in signals.items():
-            if name not in self._serving:
+            if name not in serving:
                 stop = _Stop(self._stop)
                 publisher = self._publisher(name, signal) if isinstance(signal, Beacon) else None
                 shown = replace(signal, publish=publisher.publish) if isinstance(signal, Beacon) and publisher is not None else signal
                 showing = Showing(name, shown, self._standing, self._unwell, self._clock, self._may_act)
                 thread = threading.Thread(target=_work(showing, publisher, stop), name=f"shown to {name}", daemon=True)
-                self._serving[name] = signal, showing, thread, stop
+                serving[name] = signal, showing, thread, stop
                 thread.start()
+        self._serving = serving  # whole: other threads look through it meanwhile
 
     @property
     def threads(self) -> list[threading.Thread]:
@@ -141,7 +143,7 @@ class Signalling:
 
     def failing(self) -> dict[str, str]:
         """Which signals have not taken what they were shown for some time, and why."""
-        return {name: showing.why for name, (_, showing, _, _) in dict(self._serving).items() if showing.failing()}
+        return {name: showing.why for name, (_, showing, _, _) in self._serving.items() if showing.failing()}
 
 
 class _Stop:
