@@ -13,7 +13,6 @@ from benchmarks.figure import Figure, Limit
 from benchmarks.history import Installation
 from benchmarks.plant import DELAY_S, site
 from dashboards.views import AlarmQuery
-from facility.site import Facility
 from ingest.journal.entries import ACTION, ActionBody, encode
 from service.configuration.judging import Judges
 from service.pages.paging import Paging
@@ -31,7 +30,7 @@ def run(bench: Bench) -> Iterator[Figure]:
     """The alert and the action level of each point are one alarm; ten systems serve the rooms."""
     points = bench.size(10_000, 200)
     configuration = site(bench.place("flood"), points, systems=SYSTEMS)
-    with closing(_installation(bench, points, configuration.facility)) as storm:
+    with closing(_installation(bench, points)) as storm:
         storm.configure(configuration)
         for _ in range(3):
             storm.arrive(1, 1000)
@@ -58,7 +57,7 @@ def run(bench: Bench) -> Iterator[Figure]:
         yield Figure("acknowledging a group", took_ms, "ms", f"of {points // SYSTEMS:,} alarms, each by name")
 
 
-def _installation(bench: Bench, points: int, facility: Facility) -> Installation:
+def _installation(bench: Bench, points: int) -> Installation:
     """One that tells people."""
     opened = Installation.open(bench.place("flood") / "data", points)
     judges = Judges()

@@ -222,7 +222,7 @@ def test_pages_that_are_refused(place: Installation) -> None:
             connection.execute(f"insert into outbox values (null{',?' * len(row)})", row)
     found = holdings(place)["pages"]
     assert found.verdict == "problem"
-    assert found.words == f"1 pages could not be delivered yet, to sink; the oldest waits since {format_time(START)}"
+    assert found.words == f"1 page could not be delivered yet, to sink; the oldest waits since {format_time(START)}"
 
 
 def test_pages_for_a_channel_that_is_gone(place: Installation) -> None:

@@ -342,7 +342,8 @@ def test_the_command_on_a_stopped_service(tmp_path: Path) -> None:
 def test_bad_usage(tmp_path: Path, arguments: list[str], words: str) -> None:
     place = stopped(tmp_path / "site")
     if words == "renrum doctor":
-        (place.data_dir / "series.db").write_bytes(bytes(range(256)) * 64)
+        for path in place.data_dir.glob("series.db*"):
+            path.write_bytes(bytes(range(256)) * 64)
     code, said = invoke("readmit", *arguments, "--config", str(place.config))
     assert code == 2
     assert words in said

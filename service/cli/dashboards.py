@@ -29,7 +29,7 @@ def dashboards() -> None:
     "--grafana-folder", default="/etc/grafana/renrum", show_default=True, help="Where Grafana finds DIR: the same, or where it is mounted."
 )
 def build(folder: Path, config: Path, influxdb_url: str | None, prometheus_url: str, token_file: str, grafana_folder: str) -> None:
-    """Write dashboards and provisioning into DIR, from the configuration alone: the same one gives the same bytes.
+    """Write dashboards and provisioning into DIR. They come from the configuration alone: the same one gives the same bytes.
 
     The token is never written: Grafana reads it from --token-file, or from RENRUM_GRAFANA_INFLUX_TOKEN in its environment.
     Files of an earlier build are replaced, other files in DIR are left alone.

@@ -140,9 +140,7 @@ def _of_journal(asked: Asked, change: Change, delays: tuple[str, ...], folder: P
 def _explained() -> Iterator[None]:
     try:
         yield
-    except RecordingError as error:
-        raise Refusal(str(error)) from None
-    except MonitorUnavailable as error:
+    except (RecordingError, MonitorUnavailable) as error:
         raise Refusal(str(error)) from None
     except BrokenPipeError:
         raise  # nobody reads on

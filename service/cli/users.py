@@ -107,7 +107,7 @@ def list_users(config: Path | None, data_dir: Path | None, out: Path | None, as_
 @place_options
 @json_option
 def add(id: str, name: str, role: str, reason: str, config: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    """Add a user, and print the one-time password for the first sign-in.
+    """Add a user. The one-time password for the first sign-in is printed.
 
     \b
     Examples:
@@ -124,7 +124,7 @@ def add(id: str, name: str, role: str, reason: str, config: Path | None, data_di
 @reason_option
 @place_options
 def role(id: str, role: str, reason: str, config: Path | None, data_dir: Path | None) -> None:
-    """Give a user another role: viewer, operator, supervisor, administrator.
+    """Give a user another role. It is one of viewer, operator, supervisor, administrator.
 
     \b
     Examples:
@@ -157,7 +157,7 @@ def disable(id: str, reason: str, config: Path | None, data_dir: Path | None) ->
 @reason_option
 @place_options
 def enable(id: str, reason: str, config: Path | None, data_dir: Path | None) -> None:
-    """Let a disabled user sign in again, with the password of before.
+    """Let a disabled user sign in again. The password is that of before.
 
     \b
     Examples:
@@ -174,7 +174,7 @@ def enable(id: str, reason: str, config: Path | None, data_dir: Path | None) -> 
 @place_options
 @json_option
 def reset_password(id: str, reason: str, config: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    """Void a user's password, end all sessions, and print a one-time password. It ends waits for failed sign-ins, too.
+    """Void a user's password. All sessions end, waits for failed sign-ins too; a one-time password is printed.
 
     \b
     Examples:
@@ -187,7 +187,7 @@ def reset_password(id: str, reason: str, config: Path | None, data_dir: Path | N
 
 @users.group()
 def token() -> None:
-    """Tokens by which programs sign in: `Authorization: Bearer TOKEN`.
+    """Tokens by which programs sign in. They go with a request as `Authorization: Bearer TOKEN`.
 
     \b
     Examples:

@@ -206,8 +206,3 @@ def _speaking_of(entry: Mapping[str, Any]) -> str:
     files = {name: text for name, text in entry["files"].items() if name not in others}
     kept = {key: entry.get(key) for key in ("format", "hash", "facility", "rules", "limits", "own", "shipped")}
     return hashlib.sha256(_canonical(kept | {"files": files}).encode()).hexdigest()
-
-
-def plan_from_entry(body: ConfigurationBody, number_of: Mapping[str, int], at: int | None = None) -> Plan:
-    """As `Judges.plan`, of one configuration."""
-    return Judges().plan(body, number_of, at)

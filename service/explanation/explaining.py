@@ -141,7 +141,7 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
 
     Raises ArchiveUnavailable, ConfigurationError, JournalUnavailable, StateUnavailable, sqlite3.Error.
     """
-    with _stored(archive) as stored:
+    with stored_in(archive) as stored:
         states = {place: list(known) for place, known in stored.states().items()}
         deaths = Deaths(archive.state.deaths())
         judges, number = Judges(), archive.number_of[point]
@@ -161,7 +161,7 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
         spans = spans_of([(begun, plan.on_change) for begun, plan, _ in epochs])
         if the_point.on_change:
             start = max([int(part.time[part.time <= start].max(initial=0)) for part in stored.slices(number)], default=0) or start
-        some = _read(ReadingsOf(stored.first, plans), number, start, at, readings)
+        some = _read(ReadingsOf(stored.first, plans), number, start, at)
         if spans:
             stop = np.minimum(stops(some, deaths, at), at + 1)
             some = Readings.concatenate(list(copied(some, spans, stop)))
@@ -191,7 +191,7 @@ def explain(archive: Archive, point: str, at: int, readings: int, evaluate_every
 
 
 @contextmanager
-def _stored(archive: Archive) -> Iterator[StoredReadings]:
+def stored_in(archive: Archive) -> Iterator[StoredReadings]:
     """The readings of an archive, as long as they are looked at."""
     path = archive.journal.path
     parts, journals = Readers(lambda: SeriesReader(archive.data_dir / SERIES)), Readers(lambda: JournalReader(path))
@@ -199,7 +199,7 @@ def _stored(archive: Archive) -> Iterator[StoredReadings]:
         yield StoredReadings(series, journal)
 
 
-def _read(stored: ReadingsOf, number: int, start: int, at: int, wanted: int) -> Readings:
+def _read(stored: ReadingsOf, number: int, start: int, at: int) -> Readings:
     """The readings from `start` to a few after `at`."""
     parts = []
     while len(part := stored.first(number, _READ_ROWS, start, at + 1)):

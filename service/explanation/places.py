@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,20 +12,16 @@ import numpy as np
 from facility.durations import Duration
 from facility.site import OCCUPANCIES, Place
 from facility.times import format_time, local_time
-from ingest.journal.journal import JournalReader
-from ingest.series.series import SeriesReader
 from rules.occupancy import occupancy_of
 from rules.plan import Plan
 from rules.promptness import Term, total_ns, worst_case_of_state
 from rules.rule import Rule
 from rules.staying import NEVER_NS, overstayed, terms_of
 from service.configuration.judging import Judges
-from service.explanation.explaining import INSIDE, LEAD_NS, NOTHING, OPEN, SHOWN_AFTER, WAITING, Recorded, Standing, recorded_of
+from service.explanation.explaining import INSIDE, LEAD_NS, NOTHING, OPEN, SHOWN_AFTER, WAITING, Recorded, Standing, recorded_of, stored_in
 from service.explanation.report import document_of, on_record, sum_of
 from service.impact.report import columns
-from service.stored.archive import SERIES, Archive, ArchiveUnavailable
-from service.stored.readers import Readers
-from service.stored.readings import StoredReadings
+from service.stored.archive import Archive, ArchiveUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +50,9 @@ class PlaceExplanation:
 
 def explain_place(archive: Archive, id_: str, at: int, messages: int, evaluate_every_ns: int) -> PlaceExplanation:
     """Explain a room or zone at a time, from so many messages up to then; raises as `explain` does."""
-    judges, path = Judges(), archive.journal.path
-    with (
-        closing(Readers(lambda: SeriesReader(archive.data_dir / SERIES))) as series,
-        closing(Readers(lambda: JournalReader(path))) as journal,
-    ):
-        states = {place: list(told) for place, told in StoredReadings(series, journal).states().items()}
+    judges = Judges()
+    with stored_in(archive) as stored:
+        states = {place: list(told) for place, told in stored.states().items()}
     plans = [(entry.at, judges.plan(body, archive.number_of, entry.at)) for entry, body in archive.configurations]
     known = [(begin, plan) for begin, plan in plans if any(place.id == id_ for place in plan.facility.places)]
     if not known:

@@ -30,7 +30,7 @@ from ingest.series.series import Series
 from rules.excursion import CURRENT, Excursion
 from rules.plan import Plan, plan_of
 from rules.rules_file import load_rules
-from service.configuration.judging import plan_from_entry
+from service.configuration.judging import Judges
 
 Reading = tuple[str, int, float, int]
 """Point, time in ns, value in the point's unit, quality as stored."""
@@ -159,7 +159,7 @@ class Proof:
         """Excursions with every column, alarms, audit trail and sums are those of the recorded steps, computed again elsewhere."""
         folder.mkdir()
         store, memory = StateStore(folder / "state.db"), Recollection(Series(folder / "series.db"))
-        ledger = Ledger(store, memory, plan_from_entry, Alarms(store))
+        ledger = Ledger(store, memory, Judges().plan, Alarms(store))
         pending: list[Entry] = []
         for entry in self.entries:
             pending.append(entry)
