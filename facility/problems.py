@@ -28,8 +28,9 @@ class Problem:
 
 
 def so_many(count: int, noun: str) -> str:
-    """How many of something: `1 reading`, `2 readings`."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    """How many of something: `1 entry`, `2 entries`, `12,000 readings`."""
+    things = noun if count == 1 else f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{count:,} {things}"
 
 
 class ConfigurationError(Exception):

@@ -12,9 +12,8 @@ from typing import Any
 
 from alerts.record.store import StateStore, StateUnavailable
 from alerts.resumption import FOLDER, Checkpoint, newest
-from facility.counting import many
 from facility.files import Files, Unreadable
-from facility.problems import ConfigurationError
+from facility.problems import ConfigurationError, so_many
 from ingest.journal.entries import CONFIGURATION, Changed, ConfigurationBody, decode
 from ingest.journal.files import there_is
 from ingest.journal.flaw import Flaws
@@ -149,9 +148,9 @@ def waiting(path: Path, environment: Mapping[str, str], kept: Mapping[str, Any])
     try:
         found = load_configuration(path, environment)
     except ConfigurationError as error:
-        return f"{changed}, and the files cannot be used: {many(len(error.problems), 'problems')}; `renrum check` names them"
+        return f"{changed}, and the files cannot be used: {so_many(len(error.problems), 'problem')}; `renrum check` names them"
     count = len(changes_of(kept, found))
-    return f"{changed} ({many(count, 'values')}); {HOW}"
+    return f"{changed} ({so_many(count, 'value')}); {HOW}"
 
 
 def changes_of(kept: Mapping[str, Any], configuration: Configuration) -> list[Changed]:

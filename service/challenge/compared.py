@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from facility.counting import many
+from facility.problems import so_many
 from facility.times import format_time
 from rules.excursion import CURRENT, SUPERSEDED, Excursion
 from rules.rule import Rule
@@ -105,4 +105,4 @@ def shown_time(at: int) -> str:
 
 
 def _excursions(count: int) -> str:
-    return "no excursion" if not count else many(count, "excursions")
+    return "no excursion" if not count else so_many(count, "excursion")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from facility.counting import many
+from facility.problems import so_many
 from facility.reading import QUALITIES
 from facility.site import SECOND_NS, Point
 from facility.wire import Published
@@ -194,7 +194,7 @@ def _by_times(instance: Instance, schedule: Schedule, say: Callable[[str], None]
         count = sum(len(readings) for readings in streams.values())
         if not count:
             continue
-        say(f"{many(count, 'readings')} of {many(len(streams), 'points')}{', late' if late else ''}")
+        say(f"{so_many(count, 'reading')} of {so_many(len(streams), 'point')}{', late' if late else ''}")
         # In the order of time, so that what is computed of several points finds them all.
         parts = [(readings[first].time, point, first) for point, readings in streams.items() for first in range(0, len(readings), BATCH)]
         for _, point, first in sorted(parts):

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from facility.counting import many
 from facility.durations import Duration
+from facility.problems import so_many
 from facility.times import format_time
 from rules.rule import Bound, Rule
 from service.challenge.ahead import SPEED
@@ -88,7 +88,7 @@ def document(
 def _partial(configuration: Configuration, record: Record, circumstances: Circumstances) -> str:
     """What was left out by choice; empty for nothing."""
     left = len(configuration.rules) - len(record.chosen)
-    words = [f"{len(record.chosen)} of {many(len(configuration.rules), 'rules')} chosen"] if left else []
+    words = [f"{len(record.chosen)} of {so_many(len(configuration.rules), 'rule')} chosen"] if left else []
     some = sum(len(one.points) < len(one.selected) for one in record.chosen)
     words += [f"{some} rules were challenged at {circumstances.sample} of their points only"] if some else []
     return "; ".join(words)

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from facility.counting import many
+from facility.problems import so_many
 from facility.times import parse_time
 from service.challenge.protocol import ORDER
 
@@ -54,7 +54,7 @@ def _sections(protocol: Mapping[str, Any]) -> list[dict[str, Any]]:
             "tested": outcome["result"] in ("PASS", "FAIL"),
             "result": outcome["result"],
             "why": [*filter(None, [outcome["reason"]]), *outcome["differences"]],
-            "when": "" if outcome["first"] is None else f"{many(outcome['readings'], 'readings')} from {_brief(outcome['first'])[:23]}",
+            "when": "" if outcome["first"] is None else f"{so_many(outcome['readings'], 'reading')} from {_brief(outcome['first'])[:23]}",
         }
         by_rule.setdefault(outcome["rule"], []).append(line)
     return [rule | {"lines": by_rule.get(rule["id"], [])} for rule in protocol["rules"]]
@@ -78,7 +78,7 @@ def words(row: Mapping[str, Any]) -> str:
         found.append("still open")
     found += [f"{name} {row[name]:.12g}" for name in ("peak", "limit") if row.get(name) is not None]
     if row.get("readings"):
-        found.append(many(row["readings"], "readings"))
+        found.append(so_many(row["readings"], "reading"))
     return ", ".join(found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from facility.counting import many
+from facility.problems import so_many
 from facility.site import SECOND_NS, Point
 from facility.wire import Published
 from rules.excursion import Excursion
@@ -41,7 +41,7 @@ def challenge_silence(
     for _, members in sorted(groups.items()):
         longest = max(_after(*pair) for pair in members)
         for attempt in range(ATTEMPTS):
-            say(f"silence of {longest / SECOND_NS:g} s at {many(len(members), 'points')} and rules")
+            say(f"silence of {longest / SECOND_NS:g} s at {so_many(len(members), 'point')} and rules")
             lines = _Silence(instance, members, findings, REAL_S * 2**attempt).run()
             slow = {(line.rule, line.point) for line in lines if line.status == NOT_TESTED} if attempt < ATTEMPTS - 1 else set()
             outcomes += [line for line in lines if (line.rule, line.point) not in slow]

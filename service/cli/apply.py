@@ -21,8 +21,8 @@ from alerts.record.store import StateUnavailable
 from dashboards.configuration_api import AppliedAnswer
 from dashboards.monitor import MOVED_ON, SHOWN, UNCHANGED, UNSIGNED, ApplyAnswered, ApplyAsked, MonitorUnavailable
 from dashboards.record_api import Meaning
-from facility.counting import many
 from facility.files import Files
+from facility.problems import so_many
 from facility.times import format_time, local_time, parse_time
 from ingest.journal.entries import Changed
 from ingest.journal.journal import JournalUnavailable
@@ -221,7 +221,7 @@ def _show(found: AppliedAnswer, impact: Consequences | None, last: str, configur
         click.echo(f"Nothing to apply: the files say what is in force, {found.config[:12]}.")
         return
     count = len(found.changes)
-    click.echo(f"{many(count, 'values')} {'changes' if count == 1 else 'change'}:")
+    click.echo(f"{so_many(count, 'value')} {'changes' if count == 1 else 'change'}:")
     for change in found.changes[:LISTED]:
         click.echo(f"  {line_of(Changed(change.what, change.old, change.new))}")
     if count > LISTED:
@@ -237,7 +237,7 @@ def impact_lines(impact: Consequences, last: str, zone: ZoneInfo) -> Iterator[st
         yield f"Excursions of the last {last}: none of them depends on it."
     else:
         counts = f"{len(impact.removed)} removed, {len(impact.added)} added, {len(impact.moved)} moved"
-        places = many(impact.points, "points")
+        places = so_many(impact.points, "point")
         yield f"Excursions of the last {last} at {places} judged otherwise: {impact.before} → {impact.after}: {counts}"
     for word, rows in (("removed", impact.removed), ("added", impact.added)):
         for row in rows[:EXCURSIONS_LISTED]:

@@ -12,8 +12,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from facility.counting import many
-from facility.problems import ConfigurationError
+from facility.problems import ConfigurationError, so_many
 from ingest.journal.copy import ChainBroken
 from service.cli.lookups import data_dir_of
 from service.cli.options import GIVEN_PATH, Refusal, Span, configuration_path, json_option, unwritable
@@ -95,8 +94,8 @@ def _follow(source: Source, target: Path, every_ns: int) -> bool:
 def _words(target: Path, manifest: Manifest) -> str:
     journal = manifest.journal
     lines = [
-        f"{target}: {many(journal.entries, 'entries')} up to {journal.at or 'none yet'}, head {journal.head[:16]}…; "
-        f"{many(len(manifest.files), 'files')}"
+        f"{target}: {so_many(journal.entries, 'entry')} up to {journal.at or 'none yet'}, head {journal.head[:16]}…; "
+        f"{so_many(len(manifest.files), 'file')}"
     ]
     if manifest.left_out:
         lines.append(f"left out, as they are secret: {', '.join(manifest.left_out)}. --with-secrets takes them along.")

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from facility.counting import many
+from facility.problems import so_many
 from ingest.journal.journal import JournalUnavailable
 from service.applied import in_force, waiting
 from service.cli.lookups import data_dir_of
@@ -116,7 +116,7 @@ def _conducted(
     say = lambda words: click.echo(f"  {words}", err=True)  # noqa: E731
     points = sum(len(one.points) for one in chosen)
     click.echo(
-        f"Challenging {many(len(chosen), 'rules')} at {many(points, 'pairs')} of rule and point; nothing of the running system is touched.",
+        f"Challenging {so_many(len(chosen), 'rule')} at {so_many(points, 'pair')} of rule and point; the running system is not touched.",
         err=True,
     )
     try:
@@ -137,7 +137,7 @@ def _program() -> dict[str, str]:
     if proof.why_not:
         words = f"not proven: {proof.why_not}"
     else:
-        words = f"{many(proof.checked, 'files')} as in the wheel" if proof.ok else f"WRONG: {'; '.join(proof.wrong)}"
+        words = f"{so_many(proof.checked, 'file')} as in the wheel" if proof.ok else f"WRONG: {'; '.join(proof.wrong)}"
     digest = hashlib.sha256()
     for name, value in own_files(PACKAGES, Path(__file__).resolve().parent.parent.parent).items():
         digest.update(f"{name} {value}\n".encode())

@@ -13,10 +13,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from facility.counting import many
 from facility.document import one_of
 from facility.own import without_own
-from facility.problems import ConfigurationError
+from facility.problems import ConfigurationError, so_many
 from ingest.journal.journal import JournalUnavailable
 from rules.coverage import Coverage, coverage_of
 from rules.rule_checks import Unspecified
@@ -47,7 +46,7 @@ def check(config: Path, with_coverage: bool, as_json: bool) -> None:
         configuration = load_configuration(config, os.environ)
     except ConfigurationError as error:
         if not as_json:
-            click.echo(f"{config}: {many(len(error.problems), 'problems')}", err=True)
+            click.echo(f"{config}: {so_many(len(error.problems), 'problem')}", err=True)
             raise
         click.echo(json.dumps({"ok": False, "problems": [asdict(problem) for problem in error.problems]}, indent=2, ensure_ascii=False))
         raise SystemExit(2) from None

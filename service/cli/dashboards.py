@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from facility.counting import many
+from facility.problems import so_many
 from service.cli.options import Refusal, config_option
 from service.settings.http import Http
 
@@ -85,4 +85,4 @@ def _write(folder: Path, content: dict[str, bytes]) -> None:
                 click.echo(f"removed {stale}")
     except OSError as error:
         raise Refusal(f"{folder} cannot be written: {error.strerror}") from None
-    click.echo(f"{many(changed, 'files')} written, {kept} as they were.")
+    click.echo(f"{so_many(changed, 'file')} written, {kept} as they were.")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facility.counting import many
 from facility.own import without_own
+from facility.problems import so_many
 from service.cli.options import Refusal, Span
 from service.cli.run import for_us_alone, log_to_stderr
 from service.clock import SystemClock
@@ -101,7 +101,7 @@ def _run(configuration: Configuration, scenario_name: str, seed: int, duration_n
     except CANNOT_START as error:
         raise Refusal(f"cannot start: {error}") from error
     facility = without_own(configuration.facility)
-    click.echo(f"Renrum demo: {facility.site.name}, {many(len(facility.points), 'points')} in {len(facility.places)} rooms and zones.")
+    click.echo(f"Renrum demo: {facility.site.name}, {so_many(len(facility.points), 'point')} in {len(facility.places)} rooms and zones.")
     click.echo(f"  console  {pipeline.url}")
     click.echo(f"  broker   {pipeline.mqtt_url}")
     click.echo(f"  data     {configuration.settings.data_dir}")

@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from facility.counting import many
 from facility.document import one_of
-from facility.problems import ConfigurationError
+from facility.problems import ConfigurationError, so_many
 from ingest.mqtt.link import Connection
 from service.cli.options import GIVEN_PATH, PASSWORD, Refusal, Url, configuration_path, json_option
 from service.clock import SystemClock
@@ -90,10 +89,10 @@ def _connection(configuration: Configuration | None, url: Broker | None) -> Conn
 
 def _show(found: Discovery, heard: Heard, configuration: Configuration | None, seconds: float) -> None:
     messages = sum(topic.count for topic in heard.topics.values()) + heard.left_out
-    beyond = f", and {many(heard.left_out, 'messages')} on topics beyond the first {len(heard.topics):,}" if heard.left_out else ""
+    beyond = f", and {so_many(heard.left_out, 'message')} on topics beyond the first {len(heard.topics):,}" if heard.left_out else ""
     click.echo(
-        f"# {many(messages, 'messages')} on {many(len(heard.topics), 'topics')} in {seconds:g} s{beyond}; "
-        f"{many(found.configured, 'topics')} configured"
+        f"# {so_many(messages, 'message')} on {so_many(len(heard.topics), 'topic')} in {seconds:g} s{beyond}; "
+        f"{so_many(found.configured, 'topic')} configured"
     )
     if found.nothing:
         click.echo(

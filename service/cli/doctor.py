@@ -11,9 +11,8 @@ from pathlib import Path
 
 import click
 
-from facility.counting import many
 from facility.files import AS_THE_SERVICE
-from facility.problems import ConfigurationError
+from facility.problems import ConfigurationError, so_many
 from ingest.journal.files import there_is
 from service.cli.lookups import data_dir_of
 from service.cli.options import GIVEN_PATH, configuration_path, json_option
@@ -56,7 +55,7 @@ def doctor(config: Path | None, data_dir: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         warnings = sum(finding.verdict == "warning" for finding in findings)
-        click.echo(f"{many(len(findings), 'checks')}: {warnings} to look at, {problems} to be put right")
+        click.echo(f"{so_many(len(findings), 'check')}: {warnings} to look at, {problems} to be put right")
     sys.exit(1 if problems else 0)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from facility.counting import many
+from facility.problems import so_many
 from facility.recording.chunk import Chunk, RecordingError
 from facility.recording.writer import COLUMNS, RecordingWriter, csv_rows
 from facility.times import format_time
@@ -63,7 +63,7 @@ def export(asked: Asked, out: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"readings": readings, "states": states, "received_until": until, "out": str(out)}))
     else:
-        click.echo(f"Wrote {many(readings, 'readings')} and {many(states, 'states')} of rooms, received until {until}, to {out}.")
+        click.echo(f"Wrote {so_many(readings, 'reading')} and {so_many(states, 'state')} of rooms, received until {until}, to {out}.")
 
 
 def _write(chunks: Iterable[Chunk], out: Path, until: int) -> tuple[int, int]:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import click
 
-from facility.counting import many
 from facility.document import read_document
 from facility.files import Files, Unreadable
-from facility.problems import ConfigurationError, Problem
+from facility.problems import ConfigurationError, Problem, so_many
 from facility.times import format_time
 from historian.progress import FILE, Progress, ProgressUnavailable
 from historian.target import Target
@@ -109,5 +108,5 @@ def status(config: Path, forget: bool, as_json: bool) -> None:
         click.echo(f"refused {format_time(row.at)}: {row.line}\n  {row.words}")
     if refusals:
         click.echo(
-            f"{many(len(refusals), 'lines')} refused; the journal has what they were made of." + (" Forgotten." if forgotten else "")
+            f"{so_many(len(refusals), 'line')} refused; the journal has what they were made of." + (" Forgotten." if forgotten else "")
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from alerts.record.store import StateUnavailable
-from facility.counting import many
+from facility.problems import so_many
 from historian.backfill import Backfill
 from historian.influx import Influx, InfluxFault
 from historian.progress import FILE, Progress, ProgressUnavailable
@@ -58,9 +58,9 @@ def backfill(config: Path, start: str | None, end: str | None, last: str | None,
     if as_json:
         click.echo(json.dumps({"lines": sender.written, "refused": sender.refused, "beyond_retention": sender.beyond}))
         return
-    click.echo(f"Wrote {many(sender.written, 'lines')} to {target.name}.")
+    click.echo(f"Wrote {so_many(sender.written, 'line')} to {target.name}.")
     if sender.beyond:
-        click.echo(f"{many(sender.beyond, 'lines')} older than the bucket keeps.")
+        click.echo(f"{so_many(sender.beyond, 'line')} older than the bucket keeps.")
     if sender.refused:
-        click.echo(f"{many(sender.refused, 'lines')} refused: `renrum historian status` shows them.", err=True)
+        click.echo(f"{so_many(sender.refused, 'line')} refused: `renrum historian status` shows them.", err=True)
         raise SystemExit(1)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from facility.counting import many
+from facility.problems import so_many
 from facility.times import format_time
 from historian.influx import Influx, InfluxFault
 from historian.progress import ProgressUnavailable
@@ -55,12 +55,12 @@ def compare(asked: Asked, as_json: bool) -> None:
         if len(found.differences) > SHOWN:
             click.echo(f"… and {len(found.differences) - SHOWN} more; --json has all of them")
         since = "" if found.start is None else f" since {format_time(found.start)}"
-        verdict = f"{many(len(found.differences), 'days')} of points with differences" if found.differences else "equal"
-        click.echo(f"{many(found.readings, 'readings')}{since} compared with {target.name}: {verdict}.")
+        verdict = f"{so_many(len(found.differences), 'day')} of points with differences" if found.differences else "equal"
+        click.echo(f"{so_many(found.readings, 'reading')}{since} compared with {target.name}: {verdict}.")
         if found.behind:
-            click.echo(f"The feed is behind by {many(found.behind, 'entries')} of the journal, which were not compared.", err=True)
+            click.echo(f"The feed is behind by {so_many(found.behind, 'entry')} of the journal, which were not compared.", err=True)
         if found.refused:
-            click.echo(f"InfluxDB refused {many(found.refused, 'lines')}: `renrum historian status` shows them.", err=True)
+            click.echo(f"InfluxDB refused {so_many(found.refused, 'line')}: `renrum historian status` shows them.", err=True)
     if found.differences:
         if not as_json:
             click.echo(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from facility.counting import many
+from facility.problems import so_many
 from service.cli.options import Refusal
 
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
@@ -120,7 +120,7 @@ def _production(path: Path, options: dict[str, object]) -> None:
     for name in folder.written:
         click.echo(f"wrote {path / name}")
     if folder.kept:
-        click.echo(f"kept {many(len(folder.kept), 'files')} that were there")
+        click.echo(f"kept {so_many(len(folder.kept), 'file')} that were there")
     click.echo(next_steps(path, wanted, folder.written))
 
 

@@ -17,7 +17,6 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from facility.counting import many
 from facility.times import format_time, local_time
 from facility.whole_file import whole_file
 from service.cli.options import Refusal
@@ -66,13 +65,17 @@ class Listing:
         """
         if out is not None:
             count = self._to_file(out)
-            click.echo(json.dumps({self.noun: count, "out": str(out)}) if as_json else f"Wrote {many(count, self.noun)} to {out}.")
+            click.echo(json.dumps({self.noun: count, "out": str(out)}) if as_json else f"Wrote {self._so_many(count)} to {out}.")
         elif as_json:
             self._to_json()
         elif sys.stdout.isatty():
             self._to_terminal()
         elif not self._to_csv(sys.stdout) and self.empty:
             click.echo(self.empty, err=True)
+
+    def _so_many(self, count: int) -> str:
+        one = f"{self.noun[:-3]}y" if self.noun.endswith("ies") else self.noun.removesuffix("s")
+        return f"{count:,} {one if count == 1 else self.noun}"
 
     def _to_file(self, out: Path) -> int:
         if out.suffix not in SUFFIXES:
@@ -159,7 +162,7 @@ class Listing:
             table.add_row(*(Text(texts[at]) for at in shown), style=self.style(row))
         console.print(table)
         before = f"The newest {TABLE_ROWS} of " if count > TABLE_ROWS else ""
-        console.print(f"{before}{many(count, self.noun)}; times are local, {self.zone.key}.", style="dim", highlight=False)
+        console.print(f"{before}{self._so_many(count)}; times are local, {self.zone.key}.", style="dim", highlight=False)
 
     def _fitting(self, cells: Sequence[Sequence[str]], width: int) -> list[int]:
         """The columns that have room, by index."""

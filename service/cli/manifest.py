@@ -10,8 +10,7 @@ from pathlib import Path
 import click
 
 import service
-from facility.counting import many
-from facility.problems import ConfigurationError
+from facility.problems import ConfigurationError, so_many
 from facility.times import format_time
 from service.cli.lookups import data_dir_of
 from service.cli.options import GIVEN_PATH, Refusal, configuration_path, json_option
@@ -91,10 +90,13 @@ def _lines(found: list[Installed], proof: Proof, folder: Path | None, hashes: di
     if proof.why_not:
         lines.append(f"installation: not proven: {proof.why_not}")
     elif proof.wrong:
-        lines += [f"installation: WRONG in {len(proof.wrong)} of {many(proof.checked, 'files')}", *(f"  {words}" for words in proof.wrong)]
+        lines += [
+            f"installation: WRONG in {len(proof.wrong)} of {so_many(proof.checked, 'file')}",
+            *(f"  {words}" for words in proof.wrong),
+        ]
         lines.append("  Do: install that version's wheel again, and find out who or what changed it.")
     else:
-        lines.append(f"installation: ok: {many(proof.checked, 'files')} as in the wheel")
+        lines.append(f"installation: ok: {so_many(proof.checked, 'file')} as in the wheel")
     lines += [f"{entry.name} {entry.version} {entry.record[:16]}" for entry in found]
     if folder is not None:
         lines.append(f"configuration in {folder}:")

@@ -13,9 +13,8 @@ import click
 
 from alerts.record.store import StateUnavailable
 from dashboards.quarantine_api import SHOWN, ReadmittedAnswer
-from facility.counting import many
 from facility.files import Unreadable
-from facility.problems import ConfigurationError
+from facility.problems import ConfigurationError, so_many
 from facility.secret import Secret, read_secret
 from facility.times import format_time
 from ingest.admission.readmission import DUPLICATE, REFUSED, STORED, wanted_of
@@ -171,7 +170,7 @@ def _lines(answer: ReadmittedAnswer) -> Iterator[str]:
     again = f", {answer.again:,} of them taken in before" if answer.again else ""
     refused = f" ({', '.join(f'{count:,} {reason}' for reason, count in answer.refused.items())})" if answer.refused else ""
     left = f"{counts[REFUSED]:,} {'stays' if counts[REFUSED] == 1 else 'stay'} in quarantine{refused}"
-    yield f"{many(total, 'records')}{again}: {counts[STORED]:,} {would}stored, {counts[DUPLICATE]:,} {would}duplicate, {left}"
+    yield f"{so_many(total, 'record')}{again}: {counts[STORED]:,} {would}stored, {counts[DUPLICATE]:,} {would}duplicate, {left}"
     if answer.entries:
         where = f"entry {answer.entries[0]}" if len(answer.entries) == 1 else f"entries {answer.entries[0]} to {answer.entries[-1]}"
         sums = f"{answer.stored:,} stored + {answer.duplicates:,} duplicate + {answer.quarantined:,} quarantined again"

@@ -20,9 +20,8 @@ import click
 
 from alerts.judging.excursion_file import SUFFIXES, write_excursions
 from alerts.judging.replay import Replay
-from facility.counting import many
 from facility.facility_file import load_facility
-from facility.problems import ConfigurationError
+from facility.problems import ConfigurationError, so_many
 from facility.recording import Chunk, RecordingError, load_mapping, read_recording, span_of
 from facility.sections import ID_ALLOWED, is_id
 from facility.site import Facility
@@ -199,7 +198,7 @@ def _judge(read: Read, plan: Plan, out: Path, refused: Path | None) -> dict[str,
         except (OSError, sqlite3.Error) as error:
             _explain(error, out)
     sums = replayed.sums
-    click.echo(f"{_sentence(sums)}; {many(excursions, 'excursions')} in {out}", err=True)
+    click.echo(f"{_sentence(sums)}; {so_many(excursions, 'excursion')} in {out}", err=True)
     if sums.quarantined and refused is None:
         click.echo("--quarantine FILE writes the rows in quarantine, each with its reason.", err=True)
     counts = {"rows": sums.rows, "stored": sums.stored, "duplicates": sums.duplicates, "without_value": sums.without_value}
@@ -218,8 +217,8 @@ def _explain(error: OSError | sqlite3.Error, out: Path) -> NoReturn:
 def _sentence(sums: RecordedSums) -> str:
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(sums.quarantined.items()))
     quarantined = f"{sums.quarantined.total():,} quarantined" + (f" ({reasons})" if reasons else "")
-    duplicates = many(sums.duplicates, "duplicates")
-    return f"read {many(sums.rows, 'rows')}: {sums.stored:,} stored, {duplicates}, {quarantined}, {sums.without_value:,} without value"
+    duplicates = so_many(sums.duplicates, "duplicate")
+    return f"read {so_many(sums.rows, 'row')}: {sums.stored:,} stored, {duplicates}, {quarantined}, {sums.without_value:,} without value"
 
 
 def _publish(read: Read, facility: Facility, broker: Broker, speed: float, batch: int, retime: bool) -> dict[str, object]:
@@ -242,14 +241,14 @@ def _publish(read: Read, facility: Facility, broker: Broker, speed: float, batch
 
 
 def _told(told: Played, broker: Broker) -> str:
-    said = f"published {many(told.readings, 'readings')} and {many(told.states, 'states')} to {broker}"
+    said = f"published {so_many(told.readings, 'reading')} and {so_many(told.states, 'state')} to {broker}"
     if told.unknown:
         names = ", ".join(sorted(told.unknown)[:5]) + (", …" if len(told.unknown) > 5 else "")
         said += f"; not published, the facility lacks the point: {sum(told.unknown.values()):,} ({names})"
     if told.rejected:
-        said += f"; refused: {many(told.rejected, 'rows')}"
+        said += f"; refused: {so_many(told.rejected, 'row')}"
     if told.unheard:
-        said += f"; nobody subscribes to {many(told.unheard, 'messages')}"
+        said += f"; nobody subscribes to {so_many(told.unheard, 'message')}"
     return said
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import click
 
-from facility.counting import many
 from facility.document import read_document
 from facility.files import Files, Unreadable
+from facility.problems import so_many
 from facility.secret import Secret, read_secret
 from facility.times import format_time
 from historian.influx import Influx
@@ -140,19 +140,19 @@ def _report(backup: Path, restored: Restored, recovery: Recovery, took_s: float)
 def _for_the_record(backup: Path, restored: Restored, recovery: Recovery) -> str:
     """One sentence for the journal and the audit trail."""
     gap = recovery.sums
-    filled = f"{many(gap.stored, 'readings')} and states recovered from {recovery.source}" if recovery.source else "nothing recovered"
+    filled = f"{so_many(gap.stored, 'reading')} and states recovered from {recovery.source}" if recovery.source else "nothing recovered"
     return (
         f"from {backup}, entries up to {restored.head.seq} of {format_time(restored.head.at)}, head {restored.head.hash.hex()}; "
         f"{filled}{f', then it failed: {recovery.fault}' if recovery.fault else ''}; "
-        f"{many(len(recovery.unknown), 'spans')} unknown, see {REPORT}"
+        f"{so_many(len(recovery.unknown), 'span')} unknown, see {REPORT}"
     )
 
 
 def _lines(data_dir: Path, restored: Restored, recovery: Recovery, report: dict[str, object], names: list[str]) -> list[str]:
     gap = recovery.sums
     lines = [
-        f"{data_dir}: {many(restored.head.seq, 'entries')}, {many(restored.readings, 'readings')} up to {format_time(restored.head.at)}, "
-        f"chain checked twice; {report['seconds']} s",
+        f"{data_dir}: {so_many(restored.head.seq, 'entry')}, {so_many(restored.readings, 'reading')} "
+        f"up to {format_time(restored.head.at)}, chain checked twice; {report['seconds']} s",
         *(f"look at this: {words}" for words in restored.warnings),
     ]
     if names:
@@ -163,7 +163,7 @@ def _lines(data_dir: Path, restored: Restored, recovery: Recovery, report: dict[
         )
     if recovery.source:
         lines.append(
-            f"recovered from {recovery.source}: {many(gap.stored, 'readings')} and states of {many(recovery.points, 'points')}, "
+            f"recovered from {recovery.source}: {so_many(gap.stored, 'reading')} and states of {so_many(recovery.points, 'point')}, "
             f"{gap.duplicates:,} were there already, {gap.quarantined.total():,} in quarantine"
         )
     if recovery.fault:
@@ -182,7 +182,7 @@ def _unknown(recovery: Recovery) -> list[str]:
         spans.setdefault((span.start, span.end), []).append(span.point)
     lines = ["unknown, but for what the broker has queued:" if spans else "unknown:"]
     for (start, end), points in sorted(spans.items())[:SPANS_SHOWN]:
-        named = ", ".join(points) if len(points) <= NAMED else f"{many(len(points), 'points')} ({', '.join(points[:NAMED])}, …)"
+        named = ", ".join(points) if len(points) <= NAMED else f"{so_many(len(points), 'point')} ({', '.join(points[:NAMED])}, …)"
         lines.append(f"  {format_time(start)} to {format_time(end)}: {named}")
     if len(spans) > SPANS_SHOWN:
         lines.append(f"  … and {len(spans) - SPANS_SHOWN:,} more spans, in the report")

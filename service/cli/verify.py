@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import click
 import msgspec
 
-from facility.counting import many
+from facility.problems import so_many
 from ingest.journal.flaw import KEPT_MAX, Flaw, Progress
 from ingest.journal.sealing import CannotSeal
 from service.cli.lookups import data_dir_of, place_options
@@ -135,7 +135,7 @@ def lines_of(check: Check) -> list[str]:
     found = [f"  {flaw}" for flaw in check.flaws.kept[:SHOWN_MAX]]
     if total > len(found):
         found.append(f"  … and {total - len(found):,} more: --json lists the first {KEPT_MAX:,}")
-    return [f"{check.name}: WRONG in {many(total, 'places')}; checked: {check.checked}", *found, f"  Do: {check.remedy}"]
+    return [f"{check.name}: WRONG in {so_many(total, 'place')}; checked: {check.checked}", *found, f"  Do: {check.remedy}"]
 
 
 def _document(folder: Path, checks: list[Check], left: tuple[int, str] | None) -> dict[str, object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from facility.counting import many
+from facility.problems import so_many
 from facility.times import format_time
 from ingest.journal.copy import ChainBroken
 from ingest.journal.flaw import Progress, unwatched
@@ -141,7 +141,7 @@ class Follower:
         self.standing = standing
         _write(self.source, self.target, standing)
         if detail != self.told[0] or (detail and at - self.told[1] > SAID_EVERY_NS):
-            since = f", {many(standing.issued - standing.entries, 'entries')} behind" if standing.entries else ""
+            since = f", {so_many(standing.issued - standing.entries, 'entry')} behind" if standing.entries else ""
             self.said(f"{detail}{since}" if detail else f"{self.target} has all entries up to {standing.entries:,}")
             self.told = detail, at
 
@@ -170,9 +170,9 @@ def lag_words(standing: Standing, now: int) -> str:
     """How far a backup is behind its journal."""
     behind = standing.issued - standing.entries
     if standing.state in (SHIPPED, STOPPED) and not behind:
-        return f"has all {many(standing.entries, 'entries')} as of {format_time(standing.looked_at - standing.looked_at % 10**9)}"
+        return f"has all {so_many(standing.entries, 'entry')} as of {format_time(standing.looked_at - standing.looked_at % 10**9)}"
     return (
-        f"{many(behind, 'entries')} behind, last shipped {(now - standing.shipped_at) / 1e9:,.0f} s ago"
+        f"{so_many(behind, 'entry')} behind, last shipped {(now - standing.shipped_at) / 1e9:,.0f} s ago"
         if standing.shipped_at
         else "nothing yet"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from facility.counting import many
+from facility.problems import so_many
 from facility.times import format_time
 from service.continuity.restore import REPORT
 from service.continuity.shipping import BROKEN, STOPPED, Standing, lag_words, standings
@@ -44,7 +44,7 @@ def _never(data_dir: Path) -> str:
     whence = f" from {restored.backup}" if restored.backup else ""
     return (
         f"no backup since this data_dir was restored{whence}: the last one, written {restored.backup_written},"
-        f" has {many(restored.entries, 'entries')} up to {restored.newest}"
+        f" has {so_many(restored.entries, 'entry')} up to {restored.newest}"
     )
 
 
@@ -67,7 +67,7 @@ def _followed(standing: Standing, now: int) -> Finding:
     if standing.state == STOPPED or silent_ns > FOLLOWED_NS:
         ended = "was stopped" if standing.state == STOPPED else "has ended or hangs"
         words = (
-            f"{standing.target}: `renrum backup --follow` {ended} {silent_ns / 1e9:,.0f} s ago; it has {many(standing.entries, 'entries')}"
+            f"{standing.target}: `renrum backup --follow` {ended} {silent_ns / 1e9:,.0f} s ago; it has {so_many(standing.entries, 'entry')}"
         )
         return Finding("backup", "problem", words, "Start it again; it ships what is missing.")
     if now - standing.shipped_at > FOLLOWED_NS:
@@ -81,7 +81,7 @@ def _followed(standing: Standing, now: int) -> Finding:
 
 def _once(standing: Standing, now: int) -> Finding:
     shipped = format_time(standing.shipped_at - standing.shipped_at % SECOND_NS)
-    words = f"{standing.target} has {many(standing.entries, 'entries')} as of {shipped}"
+    words = f"{standing.target} has {so_many(standing.entries, 'entry')} as of {shipped}"
     if now - standing.shipped_at > ONCE_NS:
         remedy = "Run `renrum backup` each night, or --follow; delete its file in data_dir/backups when it is no more."
         return Finding("backup", "warning", words, remedy)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alerts.record.kept import sums_from
 from alerts.record.store import StateUnavailable
-from facility.counting import many
+from facility.problems import so_many
 from facility.times import format_time
 from ingest.journal.files import bytes_of, files_of, there_is
 from service.applied import is_signed
@@ -113,7 +113,7 @@ def _sealed(folder: Path) -> Iterator[Finding]:
     if days:
         size = sum(kept.bytes for day in days for kept in day.manifest.files.values())
         words = (
-            f"{many(len(days), 'days')}, the newest {days[-1].manifest.day}, {size_text(size)}, {size_text(_sealed_a_day(folder))} a day"
+            f"{so_many(len(days), 'day')}, the newest {days[-1].manifest.day}, {size_text(size)}, {size_text(_sealed_a_day(folder))} a day"
         )
         yield Finding("sealed", "ok", words)
 
@@ -151,7 +151,7 @@ def _journal(folder: Path, archive: Archive) -> Finding:
     if not head.seq:
         return Finding("journal", "ok", f"empty ({sizes})")
     return Finding(
-        "journal", "ok", f"{many(head.seq, 'entries')}, the newest of {format_time(head.at)}, head {head.hash.hex()[:16]} ({sizes})"
+        "journal", "ok", f"{so_many(head.seq, 'entry')}, the newest of {format_time(head.at)}, head {head.hash.hex()[:16]} ({sizes})"
     )
 
 
@@ -205,7 +205,7 @@ def _pages(archive: Archive, configuration: Configuration | None) -> Finding:
     if not (archive.data_dir / STATE).is_file():
         return Finding("pages", "warning", *_without_state())
     if configuration is not None and (stranded := archive.state.waiting_for_others(configuration.oncall.channels)):
-        words = f"{many(sum(stranded.values()), 'pages')} for {', '.join(stranded)}, which is no channel any more: nobody delivers them"
+        words = f"{so_many(sum(stranded.values()), 'page')} for {', '.join(stranded)}, which is no channel any more: nobody delivers them"
         return Finding("pages", "problem", words, "Give that channel back until they are delivered, or tell people by other means.")
     waiting, oldest, refused = archive.state.rows(
         "select count(*), min(queued_at), coalesce(sum(attempts > 0), 0) from outbox where sent_at is null"
@@ -213,7 +213,7 @@ def _pages(archive: Archive, configuration: Configuration | None) -> Finding:
     if refused:
         details = [row[0] for row in archive.state.rows("select distinct target from outbox where sent_at is null and attempts > 0")]
         words = (
-            f"{many(refused, 'pages')} could not be delivered yet, to {', '.join(details)}; the oldest waits since {format_time(oldest)}"
+            f"{so_many(refused, 'page')} could not be delivered yet, to {', '.join(details)}; the oldest waits since {format_time(oldest)}"
         )
         return Finding("pages", "problem", words, "Correct those channels; delivery is tried until it succeeds.")
     return Finding("pages", "ok", f"{waiting} wait for delivery" if waiting else "all delivered")

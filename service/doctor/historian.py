@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from facility.counting import many
+from facility.problems import so_many
 from facility.times import format_time
 from historian.progress import FILE, Progress, ProgressUnavailable
 from historian.target import Target
@@ -51,4 +51,4 @@ def _progress(path: Path, now_ns: int, behind_remedy: str) -> Iterator[Finding]:
     yield Finding("historian", "warning" if late else "ok", words, behind_remedy if late else "")
     if refused:
         remedy = "`renrum historian status` shows them with its words; the journal has what they were made of."
-        yield Finding("historian", "warning", f"{many(refused, 'lines')} refused by InfluxDB", remedy)
+        yield Finding("historian", "warning", f"{so_many(refused, 'line')} refused by InfluxDB", remedy)

@@ -17,10 +17,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import service
 from alerts.channels import Local
-from facility.counting import many
 from facility.document import Document, parse_document
 from facility.own import without_own
-from facility.problems import ConfigurationError
+from facility.problems import ConfigurationError, so_many
 from facility.secret import exposed
 from service.configuration.configuration import Configuration, load_configuration
 
@@ -54,7 +53,7 @@ def configured(path: Path, environment: Mapping[str, str]) -> tuple[Configuratio
     except ConfigurationError as error:
         return None, [Finding("configuration", "problem", str(problem), remedy) for problem in error.problems]
     points = len(without_own(configuration.facility).points)
-    counts = f"{many(points, 'points')}, {many(len(configuration.rules), 'rules')}, environment {configuration.settings.environment}"
+    counts = f"{so_many(points, 'point')}, {so_many(len(configuration.rules), 'rule')}, environment {configuration.settings.environment}"
     found = [Finding("configuration", "ok", f"{path}: {counts}")]
     for warning in configuration.warnings:
         if not warning.key.endswith(_SECRET_KEYS):  # told by `secrets`
@@ -147,7 +146,7 @@ def _secrets(configuration: Configuration) -> Finding:
     bare = [str(path) for path in there if exposed(path)]
     if bare:
         return Finding("secrets", "warning", f"every user may read {', '.join(bare)}", f"Take that right away: chmod o= {' '.join(bare)}")
-    return Finding("secrets", "ok", f"{many(len(there), 'files')}, none of which every user may read" if there else "none in files")
+    return Finding("secrets", "ok", f"{so_many(len(there), 'file')}, none of which every user may read" if there else "none in files")
 
 
 def _secret_files(document: Document) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from facility.counting import many
+from facility.problems import so_many
 from service.configuration.configuration import Configuration
 from service.doctor.installation import Finding
 from service.settings.settings import Mqtt, Tls
@@ -70,5 +70,5 @@ def _judged(words: str, ends: datetime, at: int) -> Finding:
     days = (ends - datetime.fromtimestamp(at // 10**9, UTC)).days
     if days < 0:
         return Finding("certificates", "problem", f"{words}: expired on {ends:%Y-%m-%d}", _REMEDY)
-    until = f"{words}: until {ends:%Y-%m-%d}, {many(days, 'days')}"
+    until = f"{words}: until {ends:%Y-%m-%d}, {so_many(days, 'day')}"
     return Finding("certificates", "warning", until, _REMEDY) if days < SOON_DAYS else Finding("certificates", "ok", until)

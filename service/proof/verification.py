@@ -14,7 +14,7 @@ from alerts.proof import Judging, Leaving, Proof, Resuming, copy_of, prove
 from alerts.record.kept import sums_from
 from alerts.record.store import StateStore, StateUnavailable
 from alerts.resumption import FOLDER, Checkpoint, Proven, newest
-from facility.counting import many
+from facility.problems import so_many
 from facility.times import format_time
 from ingest.admission.intake import Sums
 from ingest.conservation import Conservation, inspect_series, inspect_sums
@@ -120,8 +120,10 @@ class Verification:
         flaws = chain.flaws
         for flaw in file.flaws:
             flaws.add(flaw)
-        names = files[0][1].name if len(files) == 1 else f"{many(len(files), 'files')} from {files[0][1].name} on"
-        checked = f"{many(chain.entries, 'entries')}, {many(chain.readings, 'readings')}, {many(file.pages, 'pages')} of {names}; {speed}"
+        names = files[0][1].name if len(files) == 1 else f"{so_many(len(files), 'file')} from {files[0][1].name} on"
+        checked = (
+            f"{so_many(chain.entries, 'entry')}, {so_many(chain.readings, 'reading')}, {so_many(file.pages, 'page')} of {names}; {speed}"
+        )
         showed = f"chained up to {chain.head.hex()[:16]}…"
         counts = {
             "entries": chain.entries, "readings": chain.readings, "steps": chain.steps, "head": chain.head.hex(),
@@ -134,10 +136,10 @@ class Verification:
         report = inspect_sealed(self.data_dir, self.all, self.watch("days"))
         if report is None:
             return ()
-        checked = f"{many(report.days, 'days')}, {many(report.entries, 'entries')}, {many(report.readings, 'readings')}"
+        checked = f"{so_many(report.days, 'day')}, {so_many(report.entries, 'entry')}, {so_many(report.readings, 'reading')}"
         showed = "hashed and chained" + (", and each entry along the chain" if self.all else "")
         if report.absent:
-            showed += f"; {many(report.absent, 'days')} not there whose entries are in the journal: they are sealed again"
+            showed += f"; {so_many(report.absent, 'day')} not there whose entries are in the journal: they are sealed again"
         counts: dict[str, object] = {
             "days": report.days, "entries": report.entries, "readings": report.readings, "bytes": report.bytes, "absent": report.absent,
             "semantics": sorted(report.semantics),
@@ -201,17 +203,17 @@ class Verification:
         return f" ({again:,} evaluated again, from the checkpoint at entry {self.since.cursor} of {format_time(self.since.at)})"
 
     def _audit_line(self, proof: Proof) -> Check:
-        checked, showed = many(proof.audit_rows, "rows"), "chained, and as evaluated again"
+        checked, showed = so_many(proof.audit_rows, "row"), "chained, and as evaluated again"
         return Check("audit", checked, showed, {"rows": proof.audit_rows}, proof.audit, _COMPUTE)
 
     def _excursions_line(self, proof: Proof, took_ns: int) -> Check:
         cursor = self._kept("cursor")
         behind = self.chain.last - cursor if isinstance(cursor, int) else 0
-        waiting = f"; {many(behind, 'newer entries')} not judged yet" if behind > 0 else ""
+        waiting = f"; {so_many(behind, 'newer entry')} not judged yet" if behind > 0 else ""
         again = proof.steps - (self.since.steps if self.since else 0)
         checked = (
-            f"{many(proof.excursions, 'excursions')} ({many(proof.revisions, 'revisions')}), {many(proof.alarms, 'alarms')} in "
-            f"{many(proof.steps, 'steps')}{self._from(again)}, {many(proof.pages, 'pages')}{waiting}; {_rate(again, took_ns)} steps/s"
+            f"{so_many(proof.excursions, 'excursion')} ({so_many(proof.revisions, 'revision')}), {so_many(proof.alarms, 'alarm')} in "
+            f"{so_many(proof.steps, 'step')}{self._from(again)}, {so_many(proof.pages, 'page')}{waiting}; {_rate(again, took_ns)} steps/s"
         )
         counts: dict[str, object] = {
             "excursions": proof.excursions, "revisions": proof.revisions, "alarms": proof.alarms, "steps": proof.steps,
@@ -247,7 +249,7 @@ class Verification:
             sums_up += f" ({readmitted:,} more were readmitted)"
         own = f" and {conservation.own:,} of the service itself" if conservation.own else ""
         since_then = f" since entry {since.cursor}" if since else ""
-        checked = f"{many(sums.received, 'readings')} received{own}, {conservation.in_series:,}{since_then} in series.db"
+        checked = f"{so_many(sums.received, 'reading')} received{own}, {conservation.in_series:,}{since_then} in series.db"
         showed = f"{sums_up}; series.db has all up to entry {conservation.series_cursor}"
         counts: dict[str, object] = {
             "received": sums.received, "stored": sums.stored, "duplicates": sums.duplicates, "quarantined": quarantined,
