@@ -144,6 +144,23 @@ def test_its_lag_is_visible(site: Paging, tmp_path: Path) -> None:
         assert "was stopped" in next(backups(site.data_dir, "production", now)).words
 
 
+def test_a_target_that_goes_while_its_manifest_is_written_keeps_it(site: Paging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "backup"
+
+    def unmounted(*arguments: object, **named: object) -> bytes:
+        if not (tmp_path / "away").exists():
+            target.rename(tmp_path / "away")
+            target.mkdir()
+        return b"{}"
+
+    with follower(site, target) as ships:
+        ships.round()
+        site.read("inc1.temp", 37.0, 700)
+        monkeypatch.setattr("msgspec.json.format", unmounted)
+        ships.round()
+        assert (ships.standing.state, list(target.iterdir())) == (AWAY, [])
+
+
 def test_a_full_target_is_waited_for(site: Paging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")

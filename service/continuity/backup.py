@@ -120,7 +120,6 @@ class Backup:
     def seal(self) -> Manifest:
         """Say what is there now."""
         head = self.copy.head
-        self._still_there()
         manifest = Manifest(
             format=FORMAT,
             renrum=version("renrum"),
@@ -132,7 +131,10 @@ class Backup:
             files=dict(sorted(self.files.items())),
             left_out=self.left_out,
         )
-        write_manifest(self.target, manifest)
+        try:
+            write_manifest(self.target, manifest, again=True)
+        except FileNotFoundError:
+            raise self._gone() from None
         for old in self.target.glob("state-*.db"):
             if old.name != self.state:
                 old.unlink(missing_ok=True)
@@ -172,7 +174,10 @@ class Backup:
 
     def _still_there(self) -> None:
         if not (self.target / MANIFEST).is_file():
-            raise TargetAway(f"the backup is gone from {self.target}: is the share mounted?")
+            raise self._gone()
+
+    def _gone(self) -> TargetAway:
+        return TargetAway(f"the backup is gone from {self.target}: is the share mounted?")
 
     def _take_configuration(self, folder: Path) -> None:
         plain, secrets = configuration_files(folder, self.source.data_dir)

@@ -71,20 +71,26 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Put a manifest in the place of the one before, whole or not at all; OSError."""
-    put(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+def write_manifest(folder: Path, manifest: Manifest, *, again: bool = False) -> None:
+    """Put a manifest in the place of the one before, whole or not at all; with `again` only where there is one. OSError."""
+    put(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1), again=again)
 
 
-def put(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Write a file whole or not at all, durably; OSError."""
-    fresh = path.with_name(f"{path.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+def put(path: Path, content: bytes, mode: int = 0o600, *, again: bool = False) -> None:
+    """Write a file whole or not at all, durably; with `again` only in place of one, else FileNotFoundError. OSError."""
+    fresh = f"{path.name}.new"
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:  # the very folder that was looked into, whatever has its name meanwhile
+        if again:
+            os.stat(path.name, dir_fd=folder)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode, dir_fd=folder)
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def digest_of(path: Path) -> Kept:
