@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -94,6 +96,17 @@ def holder_of(path: str | os.PathLike[str]) -> DataDirInUse | None:
         return DataDirInUse(Path(path), _pid_in(descriptor))
     else:
         return None
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def turn_in(path: Path) -> Iterator[None]:
+    """One nightly verify at a time, which seals and leaves a checkpoint: that of a service that was killed may be at it still. OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
 

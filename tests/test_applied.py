@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from alerts.record.signing import digest_of
 from facility.problems import ConfigurationError
+from facility.site import SECOND_NS
+from facility.times import parse_time
 from ingest.journal.entries import CONFIGURATION, Changed, ConfigurationBody, decode, encode
 from ingest.journal.journal import Journal, JournalReader
+from rules.excursion import Excursion
 from service.applied import NotInForce, in_force, is_signed, starting
+from service.cli.apply import impact_lines
 from service.clock import SystemClock
 from service.configuration.configuration import Configuration, load_configuration
+from service.impact.consequences import Consequences
 from service.pipeline import Pipeline
 from tests.support.changing import POINT, RULES, Place, edited, loaded, run, written
 
@@ -101,6 +108,17 @@ def test_what_the_journal_kept_is_refused_when_this_version_reads_it_otherwise(p
 
 
 # At the command line
+
+
+def test_who_signs_sees_what_moves() -> None:
+    at = parse_time("2026-11-20T08:00:00Z")
+    before = Excursion("dp-low", "cp1.dp", "alert", onset=at, raised=at + 8 * SECOND_NS, ended=at + 60 * SECOND_NS)
+    after = replace(before, raised=at + 30 * SECOND_NS, ended=None)
+    lines = list(impact_lines(Consequences(1, 1, 1, moved=[(before, after)]), "90d", ZoneInfo("Europe/Stockholm")))
+    assert lines[1:] == [
+        "  moved    2026-11-20 09:00:00  dp-low cp1.dp, raised 2026-11-20 09:00:30 instead of 2026-11-20 09:00:08,"
+        " ends not yet instead of 2026-11-20 09:01:00"
+    ]
 
 
 def test_apply_shows_asks_and_says(place: Place) -> None:

@@ -23,6 +23,7 @@ from ingest.journal.journal import Journal
 from ingest.journal.sealed import sealed_days
 from service.clock import SystemClock
 from service.doctor.data import holdings
+from service.lock import turn_in
 from service.proof.nightly import BROKEN, NO_FILE, WRONG, Nightly, last_due, nightly_of
 from service.settings.settings import Nightly as Settings
 from service.verified import FILE, Verified, keep, verdict_of, verified_last, verified_newest
@@ -202,6 +203,22 @@ def test_a_night_seals_and_lets_go_when_all_is_well(tmp_path: Path) -> None:
         nightly(place.data_dir, SystemClock(), told, journalling(place)).verify(threading.Event())
         assert told == [WRONG]
         assert len(sealed_days(place.data_dir / "sealed")) == 2, "nothing is sealed where something is wrong"
+
+
+def test_the_verify_of_a_service_that_was_killed_is_waited_for(tmp_path: Path) -> None:
+    place = installation(tmp_path / "site")
+    found: list[Verified | None] = []
+    work = nightly(place.data_dir, SystemClock(), [], journalling(place))
+    verifying = threading.Thread(target=lambda: found.append(work.verify(threading.Event())))
+    with turn_in(place.data_dir):
+        verifying.start()
+        verifying.join(3.0)
+        assert not found
+        assert not files_of(place.data_dir / FOLDER), "two at once would write the same files"
+    verifying.join(60.0)
+    assert found[0] is not None
+    assert found[0].ok, found[0].words
+    place.close()
 
 
 def test_what_is_the_last_whole_copy_does_not_go(tmp_path: Path) -> None:

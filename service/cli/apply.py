@@ -239,11 +239,22 @@ def impact_lines(impact: Consequences, last: str, zone: ZoneInfo) -> Iterator[st
         counts = f"{len(impact.removed)} removed, {len(impact.added)} added, {len(impact.moved)} moved"
         places = so_many(impact.points, "point")
         yield f"Excursions of the last {last} at {places} judged otherwise: {impact.before} → {impact.after}: {counts}"
-    for word, rows in (("removed", impact.removed), ("added", impact.added)):
-        for row in rows[:EXCURSIONS_LISTED]:
-            yield f"  {word:<8} {local_time(row.onset, zone)}  {row.rule} {row.point}{_peak(row)}"
+    told = [("removed", [(row, _peak(row)) for row in impact.removed]), ("added", [(row, _peak(row)) for row in impact.added])]
+    told.append(("moved", [(before, _moved(before, after, zone)) for before, after in impact.moved]))
+    for word, rows in told:
+        for row, what in rows[:EXCURSIONS_LISTED]:
+            yield f"  {word:<8} {local_time(row.onset, zone)}  {row.rule} {row.point}{what}"
         if len(rows) > EXCURSIONS_LISTED:
             yield f"  … and {len(rows) - EXCURSIONS_LISTED} more {word}; --json names all"
+
+
+def _moved(before: Excursion, after: Excursion, zone: ZoneInfo) -> str:
+    times = (("begins", before.onset, after.onset), ("raised", before.raised, after.raised), ("ends", before.ended, after.ended))
+    return "".join(
+        f", {word} {'not yet' if now is None else local_time(now, zone)} instead of {'not yet' if then is None else local_time(then, zone)}"
+        for word, then, now in times
+        if then != now
+    )
 
 
 def _peak(row: Excursion) -> str:

@@ -23,6 +23,7 @@ from service.cli.progress import progress_bar
 from service.clock import SystemClock
 from service.continuity.manifest import BackupUnusable
 from service.continuity.restore import restore
+from service.lock import turn_in
 from service.proof.sealing import seal_what_is_due
 from service.proof.verification import Check, verify_and_leave
 from service.proof.verification import verify as verified
@@ -113,6 +114,8 @@ def _of_data_dir(
 ) -> tuple[list[Check], tuple[int, str] | None]:
     with Archive(folder):
         pass  # there is a journal
+    if leave:
+        click.get_current_context().with_resource(turn_in(folder))
     return verify_and_leave(folder, SystemClock(), watch, all=everything, leave=leave)
 
 
