@@ -78,7 +78,9 @@ def test_what_is_on_record(place: Installation) -> None:
     levels = [one for one in said["excursions"] if one["rule"].startswith("dp-cascade.")]
     assert len(levels) == 2
     assert len({one["alarm"]["id"] for one in levels}) == 1, "the levels are one alarm"
-    assert "page to sink: written 2026-11-20 09:00:29, not taken yet" in explain(place, "cp1.dp1.dp", 30)
+    told = explain(place, "cp1.dp1.dp", 30)
+    assert "page to sink: written 2026-11-20 09:00:29, not taken yet" in told
+    assert "    demo ACTION high: Air handler 2, 14 alarms in 2 rooms" in told, "each page by its subject"
     assert "On record: no excursion of this point then" in explain(place, "cp1.dp1.dp", 10)
 
 

@@ -88,9 +88,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A page of an alarm: to whom, when it was written and taken (None: not yet), after how many tries, what is wrong."""
+    """A page of an alarm: to whom, its subject, when it was written and taken (None: not yet), after how many tries, what is wrong."""
 
     target: str
+    subject: str
     queued: int
     sent: int | None
     attempts: int
@@ -375,6 +376,7 @@ def recorded_of(archive: Archive, point: str, at: int, begin: int) -> Iterator[R
         if row.id in over[:-SHOWN_OVER]:
             continue
         alarm = alarms.of(row.id)
-        query = "select target, queued_at, sent_at, attempts, detail from outbox where alarm in (?, ?) order by id"
+        columns = "target, json_extract(page, '$.subject'), queued_at, sent_at, attempts, detail"
+        query = f"select {columns} from outbox where alarm in (?, ?) order by id"
         pages = archive.state.rows(query, (alarm.id, alarm.group or alarm.id) if alarm else ("", ""))
         yield Recorded(row, alarm, tuple(Told(*page) for page in pages))

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from alerts.judging.outages import Outage
 from facility.durations import Duration
+from facility.problems import so_many
 from facility.site import SECOND_NS
 from facility.times import format_time, local_time
 from rules.promptness import Term, total_ns
@@ -191,13 +192,15 @@ def _alarm(one: Recorded, at: int, zone: ZoneInfo) -> Iterator[str]:
         comment = f": {alarm.comment}" if alarm.comment else ""
         yield f"  acknowledged {local_time(alarm.acknowledged_at, zone)} by {alarm.acknowledged_by}{comment}"
     if not one.pages:
-        yield "  nobody was told: there is no channel, or none for this alarm"
+        why = f"a flag or a group kept it back, or oncall.yaml sends it to nobody: see `renrum oncall preview {alarm.id}`"
+        yield f"  nobody was told: {why}"
     for page in one.pages:
         if page.sent is not None:
             yield f"  page to {page.target}: written {local_time(page.queued, zone)}, taken {local_time(page.sent, zone)}"
         else:
-            tries = f"{page.attempts} tr{'y' if page.attempts == 1 else 'ies'}{f', {page.detail}' if page.detail else ''}"
+            tries = f"{so_many(page.attempts, 'try')}{f', {page.detail}' if page.detail else ''}"
             yield f"  page to {page.target}: written {local_time(page.queued, zone)}, not taken yet after {tries}"
+        yield f"    {page.subject}"
 
 
 def document(told: Explanation) -> dict[str, Any]:
@@ -249,7 +252,7 @@ def document_of(one: Recorded) -> dict[str, Any]:
     times = {name: None if (at := getattr(row, name)) is None else format_time(at) for name in ("onset", "raised", "ended", "cleared")}
     pages = [
         {"target": page.target, "queued": format_time(page.queued), "sent": None if page.sent is None else format_time(page.sent)}
-        | {"attempts": page.attempts, "detail": page.detail}
+        | {"attempts": page.attempts, "detail": page.detail, "subject": page.subject}
         for page in one.pages
     ]
     known = None if alarm is None else {"id": alarm.id, "state": alarm.state, "raised_at": format_time(alarm.raised_at)}
