@@ -209,17 +209,29 @@ class AlarmQuery:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One line of the audit trail: who did what to what, when, why; `point` and `rule` are of the alarm or excursion that it names."""
+    """One line of the audit trail: who did what to what, when, why, from what to what.
+
+    `entry` is that of the journal, `hash` (hex) covers the line and the one before it; `point` and `rule` are of the alarm or excursion
+    that it names.
+    """
 
     number: int
     at: int
     actor: str
     action: str
     subject: str
-    detail: str = ""
+    old: str = ""
+    new: str = ""
     reason: str = ""
+    entry: int = 0
+    hash: str = ""
     point: str = ""
     rule: str = ""
+
+    @property
+    def detail(self) -> str:
+        """What was before and after."""
+        return f"{self.old} → {self.new}" if self.old and self.new else self.new or self.old
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,9 +204,9 @@ def test_the_trail_is_filtered_reviewed_with_a_signature_and_exported(monitor: F
     assert client.post("/audit/review", data=review | {"password": "guess"}).status_code == 403
     assert client.post("/audit/review", data=review | {"password": PASSWORD}).headers["location"] == "/audit?said=review"
     lines = client.get("/audit.csv").text.splitlines()
-    assert lines[0] == "number,time,actor,action,subject,change,reason,point,rule"
+    assert lines[0] == "number,at,actor,action,object,old,new,reason,entry,hash,point,rule"
     assert len(lines) == 3
-    assert lines[2].endswith(",'=cmd(),cp1.dp,dp-low")
+    assert lines[2].endswith(",,,'=cmd(),0,,cp1.dp,dp-low")
     assert len(client.get("/audit.csv?words=karin").text.splitlines()) == 2
 
 

@@ -24,7 +24,8 @@ from facility.times import format_time
 
 SHOWN_MAX, SLICE = 100, 1000
 WORDS_MAX = 200
-COLUMNS = ("number", "time", "actor", "action", "subject", "change", "reason", "point", "rule")
+COLUMNS = ("number", "at", "actor", "action", "object", "old", "new", "reason", "entry", "hash", "point", "rule")
+"""As `renrum audit` writes them."""
 
 
 def gates() -> list[Gate]:
@@ -84,8 +85,8 @@ def _rows(monitor: Monitor, query: AuditQuery) -> Iterator[str]:
 
 
 def _cells(entry: AuditEntry) -> tuple[str, ...]:
-    said = (entry.actor, entry.action, entry.subject, entry.detail, entry.reason, entry.point, entry.rule)
-    cells = (str(entry.number), format_time(entry.at), *said)
+    said = (entry.actor, entry.action, entry.subject, entry.old, entry.new, entry.reason)
+    cells = (str(entry.number), format_time(entry.at), *said, str(entry.entry), entry.hash, entry.point, entry.rule)
     # what people typed must not be a formula to a spreadsheet
     return tuple(f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell for cell in cells)
 

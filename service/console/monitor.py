@@ -36,7 +36,6 @@ from service.configuration.configuration import Configuration
 from service.console.keeping import Keeping
 from service.console.shown import Shown
 from service.console.trends import StoredTrends
-from service.console.views import audit_entry
 from service.duty.desk import DutyDesk
 from service.health.health import health_of
 from service.health.machine import machine_of
@@ -255,8 +254,7 @@ class ServiceMonitor:
 
     def trail(self, query: v.AuditQuery, limit: int, cursor: str | None = None) -> v.Page[v.AuditEntry]:
         with self._store.borrowed() as store:
-            page = records.audit(store, query, limit, cursor)
-        return v.Page(tuple(audit_entry(*found) for found in page.items), page.next)
+            return records.audit(store, query, limit, cursor)
 
     def readmit(self, wanted: Wanted, *, by: str, reason: str, dry_run: bool = False) -> Readmitted:
         try:

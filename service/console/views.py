@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from alerts.lifecycle.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, LATCHED_UNACKNOWLEDGED, NORMAL, RETURNED, Alarm
 from alerts.pages.page import OUR_CLOCK
-from alerts.record.audit import AuditRow
-from dashboards.views import AlarmView, AuditEntry, LimitInForce, PlaceView, PointView, Shelf
+from dashboards.views import AlarmView, LimitInForce, PlaceView, PointView, Shelf
 from facility.site import OCCUPANCIES, Facility, Point
 from rules.ahead import OURS
 from rules.excursion import Excursion
@@ -164,9 +163,3 @@ def point_view(point: Point, standing: PointStanding, limits: tuple[LimitInForce
         state=standing.state,
         since=standing.since,
     )
-
-
-def audit_entry(row: AuditRow, point: str, rule: str) -> AuditEntry:
-    """A row of the audit trail; its detail is what was before and after."""
-    detail = f"{row.old} → {row.new}" if row.old and row.new else row.new or row.old
-    return AuditEntry(row.seq, row.at, row.actor, row.action, row.object, detail, row.reason, point, rule)

@@ -18,7 +18,7 @@ from alerts.record.audit import RULE, SEEN, AuditRow
 from alerts.record.store import StateStore
 from dashboards.counts import TargetCounts
 from dashboards.standing import GroupView
-from dashboards.views import LEVELS_FIRST, STANDING, WAITING, AlarmQuery, AuditQuery, ExcursionQuery, Page
+from dashboards.views import LEVELS_FIRST, STANDING, WAITING, AlarmQuery, AuditEntry, AuditQuery, ExcursionQuery, Page
 from rules.excursion import CURRENT, Excursion
 from rules.rule import PRIORITIES
 
@@ -116,7 +116,7 @@ def alarms_by_id(store: StateStore, ids: Iterable[str]) -> list[tuple[Alarm, Exc
     return _with_excursions(store, rows)
 
 
-def audit(store: StateStore, query: AuditQuery, limit: int, cursor: str | None) -> Page[tuple[AuditRow, str, str]]:
+def audit(store: StateStore, query: AuditQuery, limit: int, cursor: str | None) -> Page[AuditEntry]:
     """Rows as asked for, each with point and rule of what it is about; a ValueError for a cursor of another question."""
     conditions, values = ["at >= ?", "at < ?"], list[object]()
     values += [-(1 << 63) if query.start is None else query.start, (1 << 63) - 1 if query.end is None else query.end]
@@ -132,11 +132,10 @@ def audit(store: StateStore, query: AuditQuery, limit: int, cursor: str | None) 
         conditions.append("seq < ?" if query.newest_first else "seq > ?")
         values.append(_integer(_place(query, cursor, 1)[0]))
     direction = "desc" if query.newest_first else "asc"
-    rows = store.rows(
-        f"select {_AUDIT}, coalesce(e.point, ''), {RULE} from {SEEN} where {' and '.join(conditions)} order by seq {direction} limit ?",
-        (*values, limit + 1),
-    )
-    return _page([(AuditRow(*row), point, rule) for *row, point, rule in rows], limit, query, lambda row: (str(row[0].seq),))
+    shown = f"{_AUDIT}, lower(hex(hash)), coalesce(e.point, ''), {RULE}"
+    statement = f"select {shown} from {SEEN} where {' and '.join(conditions)} order by seq {direction} limit ?"
+    rows = store.rows(statement, (*values, limit + 1))
+    return _page([AuditEntry(*row) for row in rows], limit, query, lambda row: (str(row.number),))
 
 
 def begun(store: StateStore, otherwise: int) -> int:
