@@ -9,8 +9,8 @@ from typing import Any
 from alerts.duty.load import LimitsAt
 from alerts.escalation.escalation import Escalation
 from alerts.lifecycle.flags import ACCEPTED, ALREADY, REFUSED, UNKNOWN, Answer, Flags
-from alerts.lifecycle.group_page import headed, lead
-from alerts.lifecycle.groups import GROUPS, Group, Groups, groups_of
+from alerts.lifecycle.group_page import Briefly, headed, lead, told_as
+from alerts.lifecycle.groups import Group, Groups, groups_of
 from alerts.lifecycle.levels import RANK
 from alerts.lifecycle.lifecycle import (
     ACKNOWLEDGE,
@@ -28,7 +28,7 @@ from alerts.lifecycle.lifecycle import (
     Alarm,
 )  # fmt: skip
 from alerts.lifecycle.standing import Moment, Standing
-from alerts.pages.page import Page, encode
+from alerts.pages.page import GROUPS, Page, encode
 from alerts.record.audit import SYSTEM
 from alerts.record.store import StateStore
 from ingest.journal.entries import ActionBody, DeliveryBody
@@ -50,13 +50,18 @@ class Alarms:
     """The alarms of a state store; every change is made within the step's transaction."""
 
     def __init__(
-        self, store: StateStore, paging: Paging = nobody, escalation: Escalation | None = None, limits: LimitsAt | None = None
+        self,
+        store: StateStore,
+        paging: Paging = nobody,
+        escalation: Escalation | None = None,
+        limits: LimitsAt | None = None,
+        briefly: Briefly | None = None,
     ) -> None:
         """`escalation` tells one after another where people are chosen; else every target of `paging` gets each page.
 
-        `limits` say which alarms are told together; without, those of the standards.
+        `limits` say which alarms are told together; without, those of the standards. Who pages has the words of groups: `briefly`.
         """
-        self._escalation = escalation
+        self._escalation, self._briefly = escalation, briefly
         self._store = store
         self._paging = paging
         self._standing = Standing(store)
@@ -130,6 +135,8 @@ class Alarms:
     def forget(self) -> None:
         """A step begins: nothing of one that failed is told."""
         self._standing.untold.clear()
+        if self._escalation is not None:
+            self._escalation.forget()
 
     def raised_again(self, excursion: Excursion, moment: Moment) -> None:
         """Late readings showed that an excursion is not over."""
@@ -263,8 +270,9 @@ class Alarms:
             return
         top, pages = lead(alarms), f"{group.id}-all"
         told = self._store.rows("select count(distinct page_id) from outbox where page_id >= ? and page_id < ?", (pages, pages + "~"))[0][0]
-        for target, page in self._paging(self._standing.excursion(top), top.id, at):
-            page = replace(headed(page, group, alarms, self._store, at), id=f"{pages}-{told + 1}")
+        for target, page in self._paging(self._standing.excursion(top), told_as(group, alarms), at):
+            assert self._briefly is not None, "who pages has the words of groups"
+            page = replace(headed(page, group, alarms, self._store, self._briefly, at), id=f"{pages}-{told + 1}")
             self._store.queue(page.id, page.alarm, target, encode(page).decode(), at)
 
 

@@ -5,6 +5,7 @@ The night of Tuesday, 6 January 2026; Anna has the duty until Monday the 12th, 0
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,6 +41,30 @@ def test_nobody_acknowledges(night: Begin) -> None:
     here = night()
     here.reading("cp1.dp", 5.0)
     here.told({"03:00": "anna-sms", "03:05": "anna-sms", "03:15": "qa-sms", "03:25": "qa-sms", "03:35": "qa-sms"}, "2026-01-06T03:40")
+
+
+def test_reminders_are_counted_for_each_who_gets_them(night: Begin) -> None:
+    here = night()
+    here.reading("cp1.dp", 5.0)
+    here.told({"03:00": "anna-sms", "03:05": "anna-sms"}, "2026-01-06T03:09")
+    here.reading("cp1.dp", 15.0)
+    here.told({"03:15": "qa-sms", "03:25": "qa-sms"}, "2026-01-06T03:30")
+    said = [json.loads(text)["subject"] for (text,) in here.store.rows("select page from outbox order by id")]
+    alarm = "ACTION high: cp1, cp1.dp 5 Pa below 10 Pa"
+    assert said == [
+        f"validation {alarm}",
+        f"validation REMINDER 1: {alarm}",
+        f"validation OVER, not acknowledged, {alarm}, over after 9 min",
+        f"validation REMINDER 1: OVER, not acknowledged, {alarm}, over after 9 min",
+    ]
+    texts = [json.loads(text)["text"] for (text,) in here.store.rows("select page from outbox order by id")]
+    told = [next((line for line in text.splitlines() if line.startswith("Told before")), "") for text in texts]
+    assert told == [
+        "",
+        "Told before: anna; first at 2026-01-06 03:00:00+01:00; not acknowledged yet",
+        "Told before: anna; first at 2026-01-06 03:00:00+01:00; not acknowledged yet",
+        "Told before: anna, qa; first at 2026-01-06 03:00:00+01:00; not acknowledged yet",
+    ]
 
 
 def test_acknowledged_between_two_steps(night: Begin) -> None:

@@ -5,6 +5,7 @@ Two points of one room that an air handler serves; Anna has the duty, then QA.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -72,6 +73,75 @@ def test_one_that_is_acknowledged_by_itself_leaves_the_others_waiting(night: Beg
     here.told({"03:02": "anna-sms"}, "2026-01-06T03:04")
     here.acknowledge("Anna", "A1")
     here.told({"03:05": "qa-sms"}, "2026-01-06T03:30")
+
+
+RETURNED = "policies: {night: {steps: [{to: duty}], repeat: 2m, returned: true}}\nroutes: [{policy: night}]\n"
+
+
+def subjects(here: Night) -> list[str]:
+    return [json.loads(text)["subject"] for (text,) in here.store.rows("select page from outbox order by id")]
+
+
+def test_an_update_and_a_step_that_are_due_at_once_are_one_page(night: Begin) -> None:
+    here = night(RETURNED)
+    here.reading("cp1.dp", 5.0)
+    here.told({"03:00": "anna-sms"}, "2026-01-06T03:01")
+    here.reading("cp1.temp", 30.0)
+    here.told({"03:02": "anna-sms", "03:04": "anna-sms"}, "2026-01-06T03:05")
+    assert subjects(here) == [
+        "validation ACTION high: cp1, cp1.dp 5 Pa below 10 Pa",
+        "validation ACTION high: Air handler 1, 2 alarms in 1 room, first cp1, cp1.dp 5 Pa below 10 Pa",
+        "validation REMINDER 1: ACTION high: Air handler 1, 2 alarms in 1 room, first cp1, cp1.dp 5 Pa below 10 Pa",
+    ]
+
+
+def test_that_it_is_over_is_told_of_what_was_told_and_what_joined_and_is_over_says_so(night: Begin) -> None:
+    here = night(RETURNED.replace("2m", "10m"))
+    here.reading("cp1.dp", 5.0)
+    here.tick(20 * 10**9)
+    here.reading("cp1.dp", 15.0)
+    here.told({"03:00": "anna-sms anna-sms"}, "2026-01-06T03:01")
+    here.reading("cp1.temp", 30.0)
+    here.tick(30 * 10**9)
+    here.reading("cp1.temp", 20.0)
+    here.told({"03:02": "anna-sms"}, "2026-01-06T03:09")
+    found = "ACTION high: cp1, cp1.dp 5 Pa below 10 Pa"
+    both = "ACTION high: Air handler 1, 2 alarms in 1 room, first cp1, cp1.dp 5 Pa below 10 Pa"
+    assert subjects(here) == [
+        f"validation {found}",
+        f"validation OVER, not acknowledged, {found}, over after 20 s",
+        f"validation OVER, not acknowledged, {both}",
+    ]
+    text = json.loads(here.store.rows("select page from outbox order by id desc limit 1")[0][0])["text"]
+    assert text.splitlines()[:9] == [
+        "Air handler 1: 2 alarms in 1 room",
+        "Status: OVER, not acknowledged",
+        "Told before: anna; first at 2026-01-06 03:00:00+01:00; not acknowledged yet",
+        "Rooms: cp1 (cp1)",
+        "First out: cp1, cp1.dp 5 Pa below 10 Pa (A1), 2026-01-06 03:00:00+01:00 (Europe/Stockholm), 2026-01-06T02:00:00Z",
+        "Group: G1, the link opens its alarms; acknowledging group G1 there acknowledges them all at once",
+        "Open: http://127.0.0.1:8480/alarms?group=G1",
+        "Alarms:",
+        "  cp1, cp1.dp 5 Pa below 10 Pa, high, over, not acknowledged (A1)",
+    ]
+    here.told({"03:10": "anna-sms"}, "2026-01-06T03:11")
+    assert subjects(here)[-1] == f"validation REMINDER 1: OVER, not acknowledged, {both}"
+
+
+def test_what_chatters_is_not_called_over_at_each_beat(night: Begin) -> None:
+    here = night(RETURNED.replace("2m", "10m") + "chattering: {times: 2, within: 3m}\n")
+    for _ in range(4):
+        here.reading("cp1.dp", 5.0)
+        here.tick(10**9)
+        here.reading("cp1.dp", 15.0)
+        here.tick(10**9)
+    here.told({"03:00": "anna-sms anna-sms anna-sms", "03:03": "anna-sms"}, "2026-01-06T03:09")
+    assert [subject.partition(":")[0] for subject in subjects(here)] == [
+        "validation ACTION high",
+        "validation OVER, not acknowledged, ACTION high",
+        "validation ACTION high",
+        "validation OVER, not acknowledged, ACTION high",
+    ]
 
 
 def test_without_policies_every_channel_is_told_of_the_group(night: Begin) -> None:

@@ -68,8 +68,11 @@ def test_forty_rooms_of_an_air_handler_are_one_page_and_one_acknowledgement(begi
     read(site, 20.0, *range(40))
     site.told("G1")
     told = page(site)
-    assert told["subject"] == " ACTION high: Air handler 1, 40 alarms in 40 rooms, first r0 t0"
-    assert "First out: r0, t0 (A1)" in str(told["text"])
+    assert told["subject"] == "demo ACTION high: Air handler 1, 40 alarms in 40 rooms, first Room 0, temperature 20 C above 10 C"
+    assert "First out: Room 0, temperature 20 °C above 10 °C (A1), 2026-05-28 20:26:40+00:00 (UTC), 2026-05-28T20:26:40Z\n" in str(
+        told["text"]
+    )
+    assert "\n  Room 9, temperature 20 °C above 10 °C, high (A40)\n" in str(told["text"])
     assert site.does("acknowledge", "G1").result == "accepted"
     rows = site.store.rows("select object, actor from audit where action = 'acknowledge' order by seq")
     assert rows == [(f"A{number}", "Karin") for number in range(1, 41)]
@@ -88,7 +91,7 @@ def test_one_after_another_they_are_a_page_and_an_update(begin: Begin) -> None:
     site.waits(109)
     site.waits(2)
     site.told("G1")
-    assert "10 alarms in 10 rooms, first r0 t0" in str(page(site)["subject"])
+    assert "10 alarms in 10 rooms, first Room 0, temperature 20 C above 10 C" in str(page(site)["subject"])
     read(site, 20.0, 10)
     site.told("A11")
     site.waits(600)
@@ -125,7 +128,7 @@ def test_a_member_of_a_higher_priority_is_told_anew_at_once(begin: Begin) -> Non
     site.does("acknowledge", "G1")
     read(site, 40.0, 1)
     site.told("G1")
-    assert page(site)["subject"] == " ACTION critical: Air handler 1, 3 alarms in 2 rooms, first r0 t0"
+    assert page(site)["subject"] == "demo ACTION critical: Air handler 1, 3 alarms in 2 rooms, first Room 0, temperature 20 C above 10 C"
     site.waits(600)
 
 
@@ -192,13 +195,33 @@ def test_what_chatters_is_told_once_and_again_when_it_stops(begin: Begin) -> Non
             site.told(f"A{beat + 1}")
         elif beat == 2:
             site.told("G1")
-            assert page(site)["subject"] == " ACTION high: r42 t42 (warm) chatters, 1 alarms, first r42 t42"
+            assert page(site)["subject"] == "demo ACTION high: Room 42, temperature chatters, 20 C above 10 C, 1 alarm"
         read(site, 5.0, 42)
     assert len(site.alarms()) == 8, "nothing is dropped"
     site.waits(56)
     site.waits(5)
     site.told("G1")
-    assert "chattered, calm now" in str(page(site)["subject"])
+    over = "demo OVER, not acknowledged, ACTION high: Room 42, temperature chattered, 20 C above 10 C, 6 alarms"
+    assert page(site)["subject"] == over
+    site.does("acknowledge", "G1")
+    site.waits(600)
+
+
+def test_what_no_longer_chatters_and_lasts_is_not_called_calm(begin: Begin) -> None:
+    site = begin()
+    for beat in range(3):
+        read(site, 20.0, 42)
+        site.told(["A1", "A2", "G1"][beat])
+        if beat < 2:
+            read(site, 5.0, 42)
+    for _ in range(61):
+        read(site, 25.0, 42)
+        if site.pages()[3:]:
+            break
+    site.told("G1")
+    still = "Room 42, temperature no longer chatters, still beyond its limit, 25 C above 10 C, 1 alarm"
+    assert page(site)["subject"] == f"demo ACTION high: {still}"
+    assert "Status:" not in str(page(site)["text"])
     site.does("acknowledge", "G1")
     site.waits(600)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from alerts.pages.page import LATE, RETURNED, SERVICE, TEST, Letterhead, Page, decode, encode, notice, page_id, render
+from alerts.pages.page import RETURNED, SERVICE, TEST, Before, Letterhead, Occasion, Page, decode, encode, notice, page_id, render
 from alerts.pages.wording import GSM_ALPHABET, WORDS, distinct, span
 from facility.site import Facility, Place, Point
 from rules.ahead import OURS
@@ -43,7 +43,8 @@ def test_a_page_tells_what_where_how_bad_since_when_and_what_to_do() -> None:
 def test_a_value_on_an_inclusive_limit_is_said_to_be_at_it_in_the_zone_where_it_stands() -> None:
     excursion = Excursion("p05-high", "bsc1.p05", "alert", ONSET_NS, ONSET_NS, peak=3520.0, limit=3520.0, unit="1/m3")
     told = render(excursion, alarm="18", rule=PARTICLES, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS)
-    assert told.subject == "demo ALERT medium: Cabinet 1, Particles 0.5 um 3520 1/m3 at or above 3520 1/m3"
+    assert told.subject == "demo ALERT medium: Cabinet 1, Particles 0.5 um 3 520 /m3 at or above 3 520 /m3"
+    assert "Worst value: 3\u202f520 /m³, at or above the limit\nLimit: 3\u202f520 /m³\n" in told.text
     assert "Where: ATMP Centre, Cell processing 1 (cp1), Cabinet 1 (bsc1), grade A\n" in told.text
     assert "Do:" not in told.text
 
@@ -89,8 +90,12 @@ def test_a_rule_without_a_value_says_what_is_wrong_instead(kind: str, words: str
 
 def test_an_alarm_found_late_says_so_and_whether_it_is_over() -> None:
     over = replace(LOW, ended=ONSET_NS + 3700 * SECOND_NS, cleared=ONSET_NS + 3800 * SECOND_NS, late=True)
-    told = render(over, alarm="20", rule=PRESSURE, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS + 9000 * SECOND_NS, kind=LATE)
-    assert told.subject.startswith("demo ACTION FOUND LATE high: ")
+    told = render(over, alarm="20", rule=PRESSURE, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS + 9000 * SECOND_NS)
+    where = "Cell processing 1, differential pressure 9.96 Pa below 10 Pa"
+    assert told.subject == f"demo OVER, not acknowledged, ACTION FOUND LATE high: {where}, over after 1 h 1 min"
+    assert "Status: OVER, not acknowledged\n" in told.text
+    did = "What to do while it lasted: Close the doors of cp1. Stop open work."
+    assert f"Do: It is over, and still has to be acknowledged: open the link. {did}\n" in told.text
     assert "For: 1 h 1 min, over since 2026-11-21 09:42:50+01:00\n" in told.text
     assert "Late: " in told.text
 
@@ -107,7 +112,7 @@ def test_a_page_in_swedish_says_the_same() -> None:
         "Sämsta värde: 9,96 Pa, under gränsen",
         "Gräns: 10 Pa",
         "Sedan: 2026-11-21 08:41:10+01:00 (Europe/Stockholm), 2026-11-21T07:41:10.25Z",
-        "Under: 1 tim 5 min",
+        "Varaktighet: 1 tim 5 min",
         "Regel: dp-low",
         "Gör: Stäng dörrarna.",
         "Rutin: SOP-17",
@@ -122,13 +127,64 @@ def test_both_languages_have_the_same_words() -> None:
     assert all(set(word.format(*range(7))) <= GSM_ALPHABET for words in WORDS.values() for key, word in words.items() if "`" not in word)
 
 
-@pytest.mark.parametrize(("language", "words"), [("en", "OVER: "), ("sv", "UPPHÖRT: ")])
-def test_a_page_says_that_it_is_over(language: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("language", "acknowledged", "head", "tail", "do"),
+    [
+        ("en", True, "OVER, ACTION high: ", "over after 1 min 30 s", "Nothing more is needed for the moment: it is over and acknowledged."),
+        ("sv", True, "UPPHÖRT, ÅTGÄRD hög: ", "upphörde efter 1 min 30 s", "Inget mer behövs just nu: det har upphört och är kvitterat."),
+        ("en", False, "OVER, not acknowledged, ACTION high: ", "over after 1 min 30 s", "It is over, and still has to be acknowledged"),
+        (
+            "sv",
+            False,
+            "UPPHÖRT, ej kvitterat, ÅTGÄRD hög: ",
+            "upphörde efter 1 min 30 s",
+            "Det har upphört, men måste fortfarande kvitteras",
+        ),
+    ],
+)
+def test_a_page_says_that_it_is_over_and_whether_it_still_has_to_be_acknowledged(
+    language: str, acknowledged: bool, head: str, tail: str, do: str
+) -> None:
     over = replace(LOW, ended=ONSET_NS + 90 * SECOND_NS, cleared=ONSET_NS + 100 * SECOND_NS)
-    told = render(over, alarm="17", rule=PRESSURE, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS, kind=RETURNED, language=language)
-    assert told.subject.startswith(f"demo {words}Cell processing 1, ")
-    assert told.subject.endswith(" 1 min 30 s")
+    occasion = Occasion(RETURNED, over=True, acknowledged=acknowledged)
+    told = render(
+        over, alarm="17", rule=PRESSURE, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS, language=language, occasion=occasion
+    )
+    assert told.subject.startswith(f"demo {head}Cell processing 1, ")
+    assert told.subject.endswith(tail)
+    assert f": {do}" in told.text
+    assert "Stop open work" not in told.text
     assert told.kind == "returned"
+
+
+def test_a_reminder_says_so_and_who_was_told_before() -> None:
+    occasion = Occasion(before=Before(2, ("Anna Berg", "QA"), ONSET_NS + 60 * SECOND_NS))
+    told = render(LOW, alarm="17", rule=PRESSURE, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS, occasion=occasion)
+    assert told.subject == "demo REMINDER 2: ACTION high: Cell processing 1, differential pressure 9.96 Pa below 10 Pa"
+    assert "Told before: Anna Berg, QA; first at 2026-11-21 08:42:10+01:00; not acknowledged yet\n" in told.text
+
+
+def test_a_level_says_since_when_the_alarm_stands() -> None:
+    occasion = Occasion(began=ONSET_NS - 25 * SECOND_NS)
+    told = render(LOW, alarm="17", rule=PRESSURE, facility=FACILITY, letterhead=LETTERHEAD, at=ONSET_NS, occasion=occasion)
+    assert (
+        "Alarm since: 2026-11-21 08:40:45+01:00 (Europe/Stockholm), 2026-11-21T07:40:45.25Z\nSince: 2026-11-21 08:41:10+01:00" in told.text
+    )
+
+
+def test_a_subject_spells_what_an_sms_has_no_letters_for_and_keeps_the_name() -> None:
+    point = Point("bsc1.p50", "particles_5_0um", "1/m3", "cp1", zone="bsc1", name="Particles ≥ 5 µm", grade="A", type="bsc")
+    facility = replace(FACILITY, points=(point,))
+    excursion = Excursion("p50", "bsc1.p50", "action", ONSET_NS, ONSET_NS, peak=5932.0, limit=29.0, unit="1/m3")
+    rule = Rule("p50", "limit", level="action", priority="critical", above=Bound(29.0))
+    told = render(excursion, alarm="A1", rule=rule, facility=facility, letterhead=LETTERHEAD, at=ONSET_NS)
+    assert told.subject == "demo ACTION critical: Cabinet 1, Particles >= 5 um 5 932 /m3 above 29 /m3"
+    assert "What: Particles ≥ 5 µm (bsc1.p50)\n" in told.text
+
+
+def test_the_link_of_a_group_opens_its_alarms() -> None:
+    assert LETTERHEAD.link("G7") == "https://em.example.org/alarms?group=G7"
+    assert LETTERHEAD.link("A7") == "https://em.example.org/alarms/A7"
 
 
 def test_tests_and_faults_of_the_service_are_pages_too() -> None:

@@ -13,12 +13,13 @@ from alerts.duty.roster import Policy, Roster, Step, Subject
 from alerts.duty.rotation import Override
 from alerts.escalation.daily import Days, DayTelling
 from alerts.escalation.drills import DRILL, TESTS, Drill, drills
-from alerts.lifecycle.group_page import headed, lead
-from alerts.lifecycle.groups import DONE, GROUPS, Groups
-from alerts.lifecycle.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL, RETURNED
+from alerts.lifecycle.group_page import headed, lead, told_as
+from alerts.lifecycle.groups import CHATTER, DONE, Groups
+from alerts.lifecycle.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL, RETURNED, Alarm
 from alerts.lifecycle.standing import Standing
+from alerts.pages.page import FIRST, GROUPS, Before, Brief, Letterhead, Occasion, Page, encode
 from alerts.pages.page import RETURNED as OVER
-from alerts.pages.page import Page, encode
+from alerts.pages.wording import words_of
 from alerts.record.store import StateStore
 from ingest.journal.entries import DeliveryBody
 from rules.excursion import Excursion
@@ -27,6 +28,8 @@ TESTED = Subject("critical", "technical", "oncall-test")
 """What is asked of the ways of those who are tested: those that they are woken by."""
 NEVER = Policy("", ())
 GOING = ("", "told")
+JOINED, FAREWELL = "more joined", "over"
+"""Remarks of notices that are no step: news of the same alarm, of which nobody is reminded."""
 
 
 class Telling(DayTelling, Protocol):
@@ -38,8 +41,11 @@ class Telling(DayTelling, Protocol):
     def subject(self, excursion: Excursion) -> Subject:
         """What routes ask of an excursion's alarm."""
 
-    def page(self, excursion: Excursion, alarm: str, at: int, language: str, kind: str = "") -> Page:
-        """What is told of an alarm at a moment, in a person's language where there is one; of kind `returned`, or as it was found."""
+    def page(self, excursion: Excursion, alarm: str, at: int, language: str, occasion: Occasion) -> Page:
+        """What is told of an alarm, or of a group with such a lead, at a moment, in a person's language where there is one."""
+
+    def briefly(self, excursion: Excursion, at: int, language: str) -> tuple[Brief, Letterhead]:
+        """The same in a few words, and what stands on every page."""
 
     def looks_after_tests(self, at: int) -> bool:
         """Whether a rule in force finds tests that nobody acknowledged: its alarm is told then."""
@@ -47,7 +53,7 @@ class Telling(DayTelling, Protocol):
     def answer(self, heard: Heard, by: str, at: int, language: str) -> Page:
         """What the sender of a reply is told: why it was refused, or by whom the alarm is acknowledged (empty: by nobody)."""
 
-    def drill(self, drill: Drill, at: int, language: str) -> Page:
+    def drill(self, drill: Drill, at: int, language: str, before: Before = FIRST) -> Page:
         """What is told of a test at a moment: please acknowledge, or that nobody did."""
 
 
@@ -61,12 +67,12 @@ class Unit:
     """
 
     subject: Subject
-    page: Callable[[int, str], Page]
+    page: Callable[[int, str, Before], Page]
     over: str = ""
     returned: bool = False
     inactive: bool = False
     stale: bool = False
-    farewell: Callable[[int, str], Page] | None = None
+    farewell: Callable[[int, str, Before], Page] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +87,16 @@ class _Row:
 
 
 class Escalation:
-    """Every change is made within the step's transaction, and none is kept in memory."""
+    """Every change is made within the step's transaction. In memory is only whom the step told of what: one page of a unit is enough."""
 
     def __init__(self, store: StateStore, telling: Telling) -> None:
         self._store, self._telling = store, telling
+        self._told: set[tuple[str, str]] = set()
         self._days = Days(store, telling)
+
+    def forget(self) -> None:
+        """A step begins."""
+        self._told.clear()
 
     def begin(self, unit: str, alarm: str, at: int) -> bool:
         """Somebody is to be told of an alarm, again if they were; False where nobody is chosen at that moment, so that everyone is."""
@@ -103,19 +114,20 @@ class Escalation:
         roster = self._telling.roster(at)
         if not roster.chooses:
             return False
-        columns = "unit, alarm, policy, since, given, notices, ended"
+        columns = "unit, alarm, policy, since, given, notices, ended, begun"
         rows = self._store.rows(f"select {columns} from escalations where unit = ?", (unit,))
-        if not rows or (waiting and rows[0][-1] not in ("", "told")):
+        if not rows or (waiting and rows[0][6] not in GOING):
             return self.begin(unit, unit, at)
-        row = _Row(unit, unit, None, rows[0][5])
-        found, policy = self._unit(row), rows[0][2]
+        row = _Row(unit, unit, None, rows[0][5], begun=rows[0][7])
+        found, policy = self._unit(row, at), rows[0][2]
         if found is None:
             return True
         told = self._store.rows("select step, person, named, target from notices where unit = ? and policy = ? order by id", (unit, policy))
         languages = {id: person.language for id, person in roster.people.items()}
         notices = {t: Notice(step, person, named, t, languages.get(person, "en")) for step, person, named, t in told if t in roster.targets}
-        self._queue(row, found.page, list(notices.values()), policy, "more joined", at)
-        self._store.execute("update escalations set notices = notices + 1 where unit = ?", (unit,))
+        self._queue(row, found.page, list(notices.values()), policy, JOINED, at)
+        over = at if found.inactive else None  # a page of what is over says so
+        self._store.execute("update escalations set notices = notices + 1, over = coalesce(over, ?) where unit = ?", (over, unit))
         return True
 
     def next_due(self) -> int | None:
@@ -133,7 +145,7 @@ class Escalation:
             return
         roster, made = self._telling.roster(at), swaps(self._store, at)
         for row, due in going:
-            unit = self._unit(row)
+            unit = self._unit(row, at)
             if row.ended not in GOING:
                 pass
             elif unit is None or unit.over:
@@ -159,7 +171,7 @@ class Escalation:
             return
         roster = self._telling.roster(at)
         for unit, alarm, policy, step, person, named in told:
-            found = self._unit(_Row(unit, alarm, None, 0))
+            found = self._unit(_Row(unit, alarm, None, 0), at)
             if person not in roster.people or found is None or found.over:
                 continue
             tried = [
@@ -184,7 +196,7 @@ class Escalation:
             for unit, alarm, policy, since, given, notices, due, *rest in found
         ]
 
-    def _unit(self, row: _Row) -> Unit | None:
+    def _unit(self, row: _Row, at: int) -> Unit | None:
         """The unit as it stands: the one place that asks the life of alarms."""
         if row.alarm.startswith(TESTS):
             drill = drills(self._store, "id = ?", row.alarm)[0]
@@ -192,7 +204,7 @@ class Escalation:
             return Unit(Subject("high", "technical", "oncall-test"), partial(self._telling.drill, drill), over)
         standing = Standing(self._store)
         if row.alarm.startswith(GROUPS):
-            return self._group(row.alarm, standing)
+            return self._group(row.alarm, standing, at)
         alarm = standing.find(row.alarm)
         if alarm is None:
             return None
@@ -201,13 +213,20 @@ class Escalation:
         over = f"acknowledged by {alarm.acknowledged_by}" if alarm.state in (ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL) else ""
         # When the last flag is gone, telling begins anew.
         over = over or " and ".join(alarm.flags).replace("_", " ")
-        told = partial(self._telling.page, excursion, row.alarm)
+        inactive, began = not alarm.active, standing.levels.began(alarm.id)
+        acknowledged = alarm.state in DONE
+
+        def told(at: int, language: str, before: Before, kind: str = "") -> Page:
+            return self._telling.page(excursion, alarm.id, at, language, Occasion(kind, inactive, acknowledged, began, before))
+
         farewell = partial(told, kind=OVER) if alarm.annunciated else None
-        inactive = not alarm.active
         return Unit(subject, told, over, alarm.state == RETURNED, inactive, excursion.late and inactive, farewell)
 
-    def _group(self, id: str, standing: Standing) -> Unit | None:
-        """A group goes on while one of its alarms waits; what is told is the worst of those, and all that stand."""
+    def _group(self, id: str, standing: Standing, at: int) -> Unit | None:
+        """A group goes on while one of its alarms waits; what is told is the worst of those, and all that stand.
+
+        That it is over is told of those alarms that were told, and while they chatter of none.
+        """
         groups = Groups(self._store, standing)
         group, alarms = groups.find(id), groups.members(id)
         if group is None or not alarms:
@@ -221,13 +240,21 @@ class Escalation:
             over = " and ".join(dict.fromkeys(flag for alarm in alarms for flag in alarm.flags)).replace("_", " ")
         subject = replace(self._telling.subject(excursion), priority=top.priority, level=excursion.level)
 
-        def page(at: int, language: str, kind: str = "") -> Page:
-            told = [alarm for alarm in alarms if alarm.annunciated and alarm.state != NORMAL] or stand
-            return headed(self._telling.page(excursion, top.id, at, language, kind), group, told, self._store, at, language)
+        told_of = [alarm for alarm in alarms if max(alarm.raised_at, alarm.risen_at or 0) <= group.told]
+
+        def page(at: int, language: str, before: Before, of: Sequence[Alarm] = alarms, kind: str = "") -> Page:
+            shown = [alarm for alarm in of if alarm.annunciated and (kind or alarm.state != NORMAL)] or (of if kind else stand)
+            first = lead(shown)
+            occasion = Occasion(kind, not first.active, first.state in DONE, standing.levels.began(first.id), FIRST)
+            id = told_as(group, shown)
+            if id == first.id:
+                occasion = replace(occasion, before=before)
+            written = self._telling.page(standing.excursion(first), id, at, language, occasion)
+            return headed(written, group, shown, self._store, self._telling.briefly, at, before)
 
         returned = bool(waiting) and all(alarm.state == RETURNED for alarm in waiting)
-        inactive = not any(alarm.active for alarm in alarms)
-        farewell = partial(page, kind=OVER) if any(alarm.annunciated for alarm in alarms) else None
+        inactive = not any(alarm.active for alarm in told_of) and not (group.kind == CHATTER and group.until > at)
+        farewell = partial(page, of=told_of, kind=OVER) if any(alarm.annunciated for alarm in told_of) else None
         return Unit(subject, page, over, returned, inactive, inactive and all(alarm.late for alarm in alarms), farewell)
 
     def _drill(self, at: int) -> None:
@@ -249,7 +276,7 @@ class Escalation:
         """Tell those who replied by mail what came of it, once each."""
         for heard in unanswered(self._store):
             person = self._telling.roster(at).people.get(heard.person)
-            unit = None if heard.why else self._unit(_Row(heard.alarm, heard.alarm, None, 0))
+            unit = None if heard.why else self._unit(_Row(heard.alarm, heard.alarm, None, 0), at)
             _, _, by = unit.over.partition("acknowledged by ") if unit is not None else ("", "", "")
             page = self._telling.answer(heard, by, at, person.language if person is not None else "en")
             self._store.queue(page.id, "", heard.address, encode(page).decode(), at)
@@ -287,20 +314,46 @@ class Escalation:
                 Notice(step, person, named, target, roster.people[person].language if person in roster.people else roster.language)
                 for step, person, named, target in told
             ]
-            self._queue(row, unit.farewell, notices, policy.id, "over", at)
+            self._queue(row, unit.farewell, notices, policy.id, FAREWELL, at)
         over = at if unit.inactive else None
         self._store.execute("update escalations set over = ?, notices = notices + ? where unit = ?", (over, unit.inactive, row.unit))
 
-    def _queue(self, row: _Row, written: Callable[[int, str], Page], notices: Sequence[Notice], policy: str, remark: str, at: int) -> None:
-        """The page of this moment, once in each language, for each target; all but the first have a number."""
-        pages: dict[str, Page] = {}
+    def _queue(
+        self, row: _Row, written: Callable[[int, str, Before], Page], notices: Sequence[Notice], policy: str, remark: str, at: int
+    ) -> None:
+        """The page of this moment for each target, once in each language and number of reminders; later ones have numbered ids."""
+        before = self._before(row)
+        pages: dict[tuple[str, int], Page] = {}
         for notice in notices:
-            if notice.language not in pages:
-                page = written(at, notice.language)
-                pages[notice.language] = replace(page, id=f"{page.id}-{row.notices + 1}") if row.notices else page
-            page = pages[notice.language]
+            if (row.unit, notice.target) in self._told:
+                continue
+            self._told.add((row.unit, notice.target))
+            reminder = (
+                0 if remark in (JOINED, FAREWELL) else len({page for who, page, _ in before if who == (notice.person or notice.target)})
+            )
+            key = notice.language, reminder
+            if key not in pages:
+                page = written(at, notice.language, self._told_before(before, reminder, notice.language, at))
+                pages[key] = replace(page, id=f"{page.id}-{row.notices + 1}") if row.notices else page
+            page = pages[key]
             self._store.queue(page.id, page.alarm or row.alarm, notice.target, encode(page).decode(), at)
             self._note(row.unit, row.alarm, at, policy, notice, page.id, remark)
+
+    def _before(self, row: _Row) -> list[tuple[str, str, int]]:
+        """Who (a person, or a target) was told of a unit since it began, by which page, when; without what was news of it only."""
+        query = (
+            "select case person when '' then target else person end, page, at from notices"
+            " where unit = ? and at >= ? and remark not in (?, ?) order by id"
+        )
+        return self._store.rows(query, (row.unit, row.begun, JOINED, FAREWELL))
+
+    def _told_before(self, before: Sequence[tuple[str, str, int]], reminder: int, language: str, at: int) -> Before:
+        """The same in names."""
+        if not before:
+            return FIRST
+        people, everyone = self._telling.roster(at).people, words_of(language)["everyone"]
+        names = dict.fromkeys(people[who].name or who if who in people else everyone for who, _, _ in before)
+        return Before(reminder, tuple(names), before[0][2])
 
     def _note(self, unit: str, alarm: str, at: int, policy: str, notice: Notice, page: str, remark: str) -> None:
         self._store.execute(

@@ -1,36 +1,39 @@
-"""The page of a group: that of its worst alarm, headed by what failed, its rooms, and which was the first-out."""
+"""The page of a group: what failed, how many alarms in which rooms, which was the first-out and how bad, each in a line, then the worst."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from alerts.lifecycle.groups import CHATTER, DONE, FLOOD, Group
-from alerts.lifecycle.lifecycle import Alarm
-from alerts.pages.page import RAISED, RETURNED, Page
-from alerts.pages.wording import GSM_ALPHABET, clean, words_of
+from alerts.lifecycle.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL, Alarm
+from alerts.pages.page import FIRST, RAISED, RETURNED, Before, Brief, Letterhead, Page
+from alerts.pages.sms import subject
+from alerts.pages.wording import ENGLISH, clean, words_of
 from alerts.record.store import StateStore
-from facility.times import format_time
-from rules.excursion import CURRENT
+from rules.excursion import CURRENT, Excursion
 from rules.rule import PRIORITIES
 
-SMS = 160
 LISTED = 40
 """So many alarms are named one by one; a page must be read on a phone."""
 WORDS = {
     "en": {
-        "alarms": "{alarms} alarms in {rooms} rooms", "first": "first", "chatters": "chatters", "calmed": "chattered, calm now",
-        "flood": "alarm flood, summary", "listed": "Alarms", "more": "and {more} more: see the alarm list", "worst": "The worst of them",
-        "of_it": "alarms", "rooms": "Rooms", "first_out": "First out",
-        "group": "Group", "acknowledge": "Acknowledging group {group} acknowledges them all.",
+        "alarm": "1 alarm", "alarms": "{} alarms", "room": "in 1 room", "rooms": "in {} rooms", "first": "first", "chatters": "chatters,",
+        "calmed": "chattered,", "beyond": "no longer chatters, still beyond its limit,", "lasts": "no longer chatters, still",
+        "flood": "alarm flood, summary", "listed": "Alarms", "more": "and {} more: see the alarm list", "worst": "The worst of them",
+        "where": "Rooms", "first_out": "First out", "over": "over", "not_acknowledged": "not acknowledged", "acknowledged": "acknowledged",
+        "group": "Group", "acknowledge": "the link opens its alarms; acknowledging group {} there acknowledges them all at once",
     },
     "sv": {
-        "alarms": "{alarms} larm i {rooms} rum", "first": "först", "chatters": "fladdrar", "calmed": "fladdrade, lugnt nu",
-        "flood": "larmskur, sammanfattning", "listed": "Larm", "more": "och {more} till: se larmlistan", "worst": "Det värsta av dem",
-        "of_it": "larm", "rooms": "Rum", "first_out": "Först ut",
-        "group": "Grupp", "acknowledge": "Att kvittera grupp {group} kvitterar alla.",
+        "alarm": "1 larm", "alarms": "{} larm", "room": "i 1 rum", "rooms": "i {} rum", "first": "först", "chatters": "fladdrar,",
+        "calmed": "fladdrade,", "beyond": "fladdrar inte längre, men är utanför gränsen,", "lasts": "fladdrar inte längre, men är",
+        "flood": "larmskur, sammanfattning", "listed": "Larm", "more": "och {} till: se larmlistan", "worst": "Det värsta av dem",
+        "where": "Rum", "first_out": "Först ut", "over": "upphört", "not_acknowledged": "ej kvitterat", "acknowledged": "kvitterat",
+        "group": "Grupp", "acknowledge": "länken öppnar dess larm; att kvittera grupp {} där kvitterar alla på en gång",
     },
 }  # fmt: skip
+Briefly = Callable[[Excursion, int, str], tuple[Brief, Letterhead]]
+"""What is said of an excursion in a few words at a moment (int ns UTC) in a language, and what stands on every page then."""
 
 
 def lead(alarms: Sequence[Alarm]) -> Alarm:
@@ -38,37 +41,56 @@ def lead(alarms: Sequence[Alarm]) -> Alarm:
     return min(alarms, key=lambda alarm: (alarm.state in DONE, not alarm.annunciated, PRIORITIES.index(alarm.priority)))
 
 
-def headed(page: Page, group: Group, alarms: Sequence[Alarm], store: StateStore, at: int, language: str = "en") -> Page:
-    """The page of a group out of that of its lead; of one alarm of a system that is the alarm's own."""
-    if len(alarms) == 1 and group.kind != CHATTER:
+def told_as(group: Group, alarms: Sequence[Alarm]) -> str:
+    """What a page of a group is of: the group, and where it is one alarm of a system that alarm."""
+    return alarms[0].id if len(alarms) == 1 and group.kind != CHATTER else group.id
+
+
+def headed(page: Page, group: Group, alarms: Sequence[Alarm], store: StateStore, briefly: Briefly, at: int, before: Before = FIRST) -> Page:
+    """The page of a group out of that of its lead, which is of `told_as`; of one alarm of a system that is the alarm's own."""
+    id = f"{group.id}-{page.kind if page.kind == RETURNED else RAISED}"
+    if told_as(group, alarms) != group.id:
         return replace(page, id=f"{group.id}-{page.kind}")
-    words = WORDS.get(language, WORDS["en"])
-    where = _where(store, group.id)
-    shown = {alarm.id for alarm in alarms}
-    where = [row for row in where if row[0] in shown]
-    rooms = list(dict.fromkeys(room for _, room, _, _ in where if room))
-    first, (_, room, point, onset) = where[0][0], where[0]
-    count = words["alarms"].format(alarms=len(alarms), rooms=len(rooms))
-    name = clean(group.name)
+    language = str(page.facts.get("language", ENGLISH))
+    words, spoken = WORDS.get(language, WORDS[ENGLISH]), words_of(language)
+    top, by_id = lead(alarms), {alarm.id: alarm for alarm in alarms}
+    where = [row for row in _where(store, group.id) if row[0] in by_id]
+
+    def brief(alarm: str) -> Brief:
+        return briefly(store.excursions("id = ?", (by_id[alarm].excursion,))[-1], at, language)[0]
+
+    first, _, onset = where[0]
+    first_out, worst = brief(first), brief(top.id)
+    letterhead = briefly(store.excursions("id = ?", (top.excursion,))[-1], at, language)[1]
+    of_rooms = {room: alarm for alarm, room, _ in reversed(where) if room}
+    rooms = list(dict.fromkeys(room for _, room, _ in where if room))
+    count = _counted(words, "alarm", len(alarms))
+    is_over = page.kind == RETURNED or not any(alarm.active for alarm in alarms)
     if group.kind == CHATTER:
-        name = f"{room} {point} ({name.partition(' ')[0]}) {words['chatters' if group.until > at else 'calmed']}"
-        count = count if len(rooms) > 1 else f"{len(alarms)} {words['of_it']}"
-    elif group.kind == FLOOD:
-        name = words["flood"]
-    top = lead(alarms)
-    environment = page.facts.get("environment", "")
-    spoken = words_of(language)
-    state = spoken["returned"] if page.kind == RETURNED else f"{spoken[top.level]} {spoken[top.priority]}"
-    subject = f"{environment} {state}: {name}, {count}, {words['first']} {room} {point}"
-    priority = {alarm.id: alarm.priority for alarm in alarms}
-    listed = [f"  {room or '-'}, {point}, {spoken[priority[id]]} ({id})" for id, room, point, _ in where[:LISTED]]
+        state = words["chatters" if group.until > at else "calmed" if is_over else "beyond" if worst.beyond else "lasts"]
+        names = tuple(f"{one} {state} {worst.told}, {count}" for one in (worst.names, worst.ids))
+        name, tail = f"{worst.names} {state} {worst.told}", ""
+    else:
+        count += f" {_counted(words, 'room', len(rooms))}"
+        name = words["flood"] if group.kind == FLOOD else clean(group.name)
+        names = tuple(f"{name}, {count}, {words['first']} {one}" for one in (first_out.names, first_out.ids))
+        tail = first_out.told
+    waits = any(alarm.state not in DONE for alarm in alarms)
+    status = spoken["over_waits" if waits else "returned"] if is_over else ""
+    level = f"{spoken[top.level]} {spoken[top.priority]}"
+    head = f"{letterhead.environment} {before.head(spoken)}{f'{status}, ' if status else ''}{level}"
+    listed = [f"  {_line(by_id[alarm], brief(alarm), words, spoken)}" for alarm, _, _ in where[:LISTED]]
     if len(where) > LISTED:
-        listed.append("  " + words["more"].format(more=len(where) - LISTED))
+        listed.append("  " + words["more"].format(len(where) - LISTED))
+    told, names_of_rooms = before.told(letterhead.site, spoken), [f"{brief(of_rooms[room]).room} ({room})" for room in rooms[:LISTED]]
     lines = [
         f"{name}: {count}",
-        f"{words['rooms']}: {_some(rooms)}",
-        f"{words['first_out']}: {room}, {point} ({first}), {format_time(onset)}",
-        f"{words['group']}: {group.id}. {words['acknowledge'].format(group=group.id)}",
+        *([f"{spoken['line_status']}: {status}"] if status else []),
+        *([f"{spoken['line_told']}: {told}"] if told else []),
+        f"{words['where']}: {_some(names_of_rooms, len(rooms))}",
+        f"{words['first_out']}: {first_out.names} {first_out.told} ({first}), {letterhead.when(onset)}",
+        f"{words['group']}: {group.id}, {words['acknowledge'].format(group.id)}",
+        *([f"{spoken['line_link']}: {link}"] if (link := letterhead.link(group.id)) else []),
         f"{words['listed']}:",
         *listed,
     ]
@@ -77,37 +99,38 @@ def headed(page: Page, group: Group, alarms: Sequence[Alarm], store: StateStore,
         "group_kind": group.kind,
         "system": group.about if group.kind not in (CHATTER, FLOOD) else None,
         "alarms": len(alarms),
-        "rooms": _some(rooms),
+        "rooms": _some(rooms[:LISTED], len(rooms)),
         "first_out": first,
         "lead": top.id,
         "chattering": group.kind == CHATTER and group.until > at,
     }
-    text = "\n".join(lines) + f"\n\n{words['worst']}:\n{page.text}"
-    return replace(
-        page,
-        id=f"{group.id}-{page.kind if page.kind == RETURNED else RAISED}",
-        alarm=group.id,
-        subject=_sms(subject),
-        text=text,
-        facts=facts,
+    text = "\n".join(lines) + f"\n\n{words['worst']} ({top.id}):\n{page.text}"
+    return replace(page, id=id, alarm=group.id, subject=subject(head, names, tail), text=text, facts=facts)
+
+
+def _line(alarm: Alarm, brief: Brief, words: dict[str, str], spoken: dict[str, str]) -> str:
+    """One alarm of several: where, what, how bad, its priority, and what became of it."""
+    done = alarm.state in (ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL)
+    became = ([] if alarm.active else [words["over"]]) + (
+        [words["acknowledged"]] if done else [] if alarm.active else [words["not_acknowledged"]]
     )
+    return ", ".join([f"{brief.names} {brief.told}", spoken[alarm.priority], *became]) + f" ({alarm.id})"
 
 
-def _where(store: StateStore, group: str) -> list[tuple[str, str, str, int]]:
-    """Its alarms with room, point and onset, the first-out first."""
+def _counted(words: dict[str, str], what: str, number: int) -> str:
+    return words[what] if number == 1 else words[f"{what}s"].format(number)
+
+
+def _where(store: StateStore, group: str) -> list[tuple[str, str, int]]:
+    """Its alarms with room and first onset, the first-out first."""
     query = (
-        "select a.id, e.room, a.point, e.onset from alarms a join excursions e on e.id = a.excursion"
+        "select a.id, e.room, min(e.onset, coalesce((select min(o.onset) from members m join excursions o on o.id = m.excursion"
+        " and o.status = ? where m.alarm = a.id), e.onset)) from alarms a join excursions e on e.id = a.excursion"
         ' where a."group" = ? and (e.status = ? or not exists (select 1 from excursions n where n.id = e.id and n.status = ?))'
         " group by a.id order by a.raised_at, e.onset, length(a.id), a.id"
     )
-    return store.rows(query, (group, CURRENT, CURRENT))
+    return store.rows(query, (CURRENT, group, CURRENT, CURRENT))
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:LISTED]) + (f", … ({len(names)})" if len(names) > LISTED else "")
-
-
-def _sms(subject: str) -> str:
-    """At most one SMS: letters that none has need twice the room, so the limit is then 70."""
-    room = SMS if set(subject) <= GSM_ALPHABET else 70
-    return subject if len(subject) <= room else f"{subject[: room - 3]}..."
+def _some(names: Sequence[str], number: int) -> str:
+    return ", ".join(names) + (f", … ({number})" if number > len(names) else "")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from alerts.duty.load import Limits, LimitsAt
 from alerts.lifecycle.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL, Alarm
 from alerts.lifecycle.standing import Moment, Standing
+from alerts.pages.page import GROUPS
 from alerts.record.store import StateStore
 from rules.excursion import Excursion
 from rules.rule import PRIORITIES
@@ -17,8 +18,6 @@ DONE = (ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL)
 """States in which an alarm waits for nobody."""
 CAN_WAIT = ("medium", "low")
 """Priorities that are collected in a flood."""
-GROUPS = "G"
-"""What the ids of groups begin with: no alarm's does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,11 @@ class Levels:
             (audit, alarm.level, alarm.priority, alarm.id),
         )
 
+    def began(self, alarm: str) -> int:
+        """The first onset of an alarm's excursions (int ns UTC); 0 for one that has an excursion of its own only."""
+        query = "select min(e.onset) from members m join excursions e on e.id = m.excursion and e.status = ? where m.alarm = ?"
+        return self._store.rows(query, (CURRENT, alarm))[0][0] or 0
+
     def highest(self, alarm: str, *, still_open: bool) -> tuple[Excursion, str] | None:
         """The alarm's excursion of the highest level, the latest of several, with its priority; only those that are open, or all."""
         condition = " and cleared is null" if still_open else ""

@@ -12,6 +12,10 @@ WORDS = {
         "test": "TEST",
         "service": "SERVICE",
         "returned": "OVER",
+        "over_waits": "OVER, not acknowledged",
+        "reminder": "REMINDER {}: ",
+        "told_before": "{}; first at {}; not acknowledged yet",
+        "everyone": "everyone",
         "found_late": " FOUND LATE",
         "level_action": "action",
         "level_alert": "alert",
@@ -39,7 +43,9 @@ WORDS = {
         "over": "over since",
         "over_after": "over after",
         "late_explained": "readings that arrived late show it; nobody could be told earlier",
-        "returned_do": "Nothing more is needed for the moment. Whoever acknowledged it, or will, looks into the cause.",
+        "returned_do": "Nothing more is needed for the moment: it is over and acknowledged. Whoever did that looks into the cause.",
+        "over_do": "It is over, and still has to be acknowledged: open the link.",
+        "over_did": " What to do while it lasted: {}",
         "trend": "Trend from {0} to {1}: between {2} and {3} {6}, at last {4} {6}; limit {5} {6}",
         "daily": "Daily message: {} alarms stand",
         "daily_do": "Keep this message: it proves later that nothing before these entries was changed or removed.",
@@ -90,12 +96,15 @@ WORDS = {
         "shutdown": "shutdown",
         "maintenance": "maintenance",
         "line_environment": "Environment",
+        "line_status": "Status",
+        "line_told": "Told before",
         "line_level": "Level",
         "line_what": "What",
         "line_where": "Where",
         "line_worst": "Worst value",
         "line_limit": "Limit",
         "line_out_of_order": "State",
+        "line_began": "Alarm since",
         "line_since": "Since",
         "line_lasted": "For",
         "line_late": "Late",
@@ -112,6 +121,10 @@ WORDS = {
         "test": "PROV",
         "service": "DRIFT",
         "returned": "UPPHÖRT",
+        "over_waits": "UPPHÖRT, ej kvitterat",
+        "reminder": "PÅMINNELSE {}: ",
+        "told_before": "{}; först {}; ännu inte kvitterat",
+        "everyone": "alla",
         "found_late": " FUNNET SENT",
         "level_action": "åtgärd",
         "level_alert": "varning",
@@ -139,7 +152,9 @@ WORDS = {
         "over": "upphörde",
         "over_after": "upphörde efter",
         "late_explained": "mätvärden som kom sent visar det; ingen kunde få veta tidigare",
-        "returned_do": "Inget mer behövs just nu. Den som kvitterade, eller kommer att göra det, söker orsaken.",
+        "returned_do": "Inget mer behövs just nu: det har upphört och är kvitterat. Den som kvitterade söker orsaken.",
+        "over_do": "Det har upphört, men måste fortfarande kvitteras: öppna länken.",
+        "over_did": " Att göra medan det varade: {}",
         "trend": "Trend från {0} till {1}: mellan {2} och {3} {6}, sist {4} {6}; gräns {5} {6}",
         "daily": "Dagligt meddelande: {} larm står",
         "daily_do": "Behåll meddelandet: det visar senare att inget före dessa poster har ändrats eller tagits bort.",
@@ -190,14 +205,17 @@ WORDS = {
         "shutdown": "avstängt",
         "maintenance": "underhåll",
         "line_environment": "Miljö",
+        "line_status": "Status",
+        "line_told": "Har larmats",
         "line_level": "Nivå",
         "line_what": "Vad",
         "line_where": "Var",
         "line_worst": "Sämsta värde",
         "line_limit": "Gräns",
         "line_out_of_order": "Läge",
+        "line_began": "Larm sedan",
         "line_since": "Sedan",
-        "line_lasted": "Under",
+        "line_lasted": "Varaktighet",
         "line_late": "Sent",
         "line_rule": "Regel",
         "line_at": "Tid",
@@ -235,11 +253,26 @@ def in_language(number: str, language: str) -> str:
     return number.replace(".", ",") if language == "sv" else number
 
 
+THIN_SPACE = "\u202f"
+
+
+def written(number: str, language: str) -> str:
+    """A number as text, as people write it: thousands apart, and the decimal sign of the language.
+
+    >>> written("3520000", "en"), written("-1271.5", "sv")
+    ('3\\u202f520\\u202f000', '-1\\u202f271,5')
+    """
+    whole, point, rest = number.partition(".")
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    apart = f"{int(digits):,}".replace(",", THIN_SPACE) if digits.isdecimal() else digits
+    return in_language(f"{sign}{apart}{point}{rest}", language)
+
+
 UNITS = {"degC": "°C", "degF": "°F", "1/m3": "/m³", "1/L": "/L", "1/ft3": "/ft³", "m3/h": "m³/h", "m3/s": "m³/s", "um": "µm", "1": ""}
 
 
 def unit_text(unit: str) -> str:
-    """A unit as people write it; an SMS has no such letters.
+    """A unit as people write it; a subject spells it (alerts/pages/sms.py).
 
     >>> unit_text("1/m3"), unit_text("Pa")
     ('/m³', 'Pa')

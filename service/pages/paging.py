@@ -19,7 +19,22 @@ from alerts.escalation.daily import Day
 from alerts.escalation.drills import Drill
 from alerts.escalation.escalation import Escalation
 from alerts.lifecycle.lifecycle import RETURNED
-from alerts.pages.page import LATE, OUR_CLOCK, RAISED, SERVICE, TEST, Fact, Letterhead, Page, notice, render
+from alerts.pages.page import (
+    AS_FOUND,
+    FIRST,
+    OUR_CLOCK,
+    SERVICE,
+    TEST,
+    Before,
+    Brief,
+    Fact,
+    Letterhead,
+    Occasion,
+    Page,
+    brief,
+    notice,
+    render,
+)
 from alerts.pages.wording import ENGLISH, words_of
 from alerts.record.store import StateStore
 from facility.files import Unreadable
@@ -100,7 +115,7 @@ class Paging:
 
     def alarms(self, store: StateStore, limits: Limits | None = None) -> Alarms:
         """The alarms of a state store, told as these configurations say; `limits` stand for theirs."""
-        return Alarms(store, self.pages, Escalation(store, self), lambda at: limits or self.roster(at).limits)
+        return Alarms(store, self.pages, Escalation(store, self), lambda at: limits or self.roster(at).limits, self.briefly)
 
     def pages(self, excursion: Excursion, alarm: str, at: int) -> Sequence[tuple[str, Page]]:
         """The page of a new alarm at `at` (int ns UTC), for each target."""
@@ -117,12 +132,17 @@ class Paging:
         point = OUR_CLOCK if excursion.point == OURS else facility.judged_by_id[excursion.point]
         return subject_of(rule, point, facility)
 
-    def page(self, excursion: Excursion, alarm: str, at: int, language: str = ENGLISH, kind: str = "") -> Page:
-        """What is told of an excursion's alarm at a moment; of kind `returned`, or as it was found."""
+    def page(self, excursion: Excursion, alarm: str, at: int, language: str = ENGLISH, occasion: Occasion = AS_FOUND) -> Page:
+        """What is told of an excursion's alarm at a moment."""
         facility, rule = self._judged(excursion, at)
         head = self._at(at).letterhead
-        kind = kind or (LATE if excursion.late else RAISED)
-        return render(excursion, alarm=alarm, rule=rule, facility=facility, letterhead=head, at=at, kind=kind, language=language)
+        return render(excursion, alarm=alarm, rule=rule, facility=facility, letterhead=head, at=at, language=language, occasion=occasion)
+
+    def briefly(self, excursion: Excursion, at: int, language: str = ENGLISH) -> tuple[Brief, Letterhead]:
+        """The same in a few words, and what stands on every page."""
+        facility, rule = self._judged(excursion, at)
+        head = self._at(at).letterhead
+        return brief(excursion, rule=rule, facility=facility, site=head.site, language=language), head
 
     def looks_after_tests(self, at: int) -> bool:
         """Whether a rule in force finds tests that nobody acknowledged."""
@@ -130,7 +150,7 @@ class Paging:
         point = facility.point_by_id.get(TESTS_MISSED)
         return point is not None and any(judges(rule, point, facility) for rule in rules)
 
-    def drill(self, drill: Drill, at: int, language: str = ENGLISH) -> Page:
+    def drill(self, drill: Drill, at: int, language: str = ENGLISH, before: Before = FIRST) -> Page:
         """What is told of a test: please acknowledge, or that nobody did."""
         words = words_of(language)
         own = self._at(at).letterhead
@@ -139,7 +159,7 @@ class Paging:
         missed = drill.missed_at is not None
         word, moment = ("drill_missed", drill.at) if missed else ("drill", drill.deadline)
         problem, do = words[word].format(f"{shown(moment, zone):%H:%M}"), words[f"{word}_do"].format(drill.id)
-        page = notice(SERVICE if missed else TEST, problem, letterhead=head, at=at, do=do, language=language)
+        page = notice(SERVICE if missed else TEST, problem, letterhead=head, at=at, do=do, language=language, before=before)
         return replace(page, id=f"{drill.id}-{'missed' if missed else 'test'}", alarm=drill.id)
 
     def day(self, day: Day, at: int, language: str = ENGLISH) -> Page:

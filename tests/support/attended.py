@@ -10,7 +10,7 @@ from alerts.ledger import Ledger
 from alerts.lifecycle.lifecycle import Alarm
 from alerts.lifecycle.standing import Standing
 from alerts.lifecycle.surroundings import stays_of
-from alerts.pages.page import RAISED, Page, page_id
+from alerts.pages.page import RAISED, Brief, Letterhead, Page, brief, page_id
 from alerts.record.store import StateStore
 from facility.durations import parse_duration
 from facility.site import SECOND_NS, Facility, Place, Point, Site
@@ -110,7 +110,8 @@ class Attended(Life):
     def again(self) -> dict[str, list[Any]]:
         """All that is computed from the journal by another ledger."""
         store, entries = StateStore(":memory:"), []
-        ledger = Ledger(store, PlainMemory(), self._plan, Alarms(store, self._pages, limits=self._limits))  # type: ignore[arg-type]
+        alarms = Alarms(store, self._pages, limits=self._limits, briefly=self._briefly)
+        ledger = Ledger(store, PlainMemory(), self._plan, alarms)  # type: ignore[arg-type]
         for entry in self.journal.kept:
             entries.append(entry)
             if entry.kind == STEP:
@@ -128,10 +129,15 @@ class Attended(Life):
 
     def _begin(self) -> None:
         super()._begin()
-        self.ledger = Ledger(self.store, self.memory, self._plan, Alarms(self.store, self._pages, limits=self._limits))  # type: ignore[arg-type]
+        alarms = Alarms(self.store, self._pages, limits=self._limits, briefly=self._briefly)
+        self.ledger = Ledger(self.store, self.memory, self._plan, alarms)  # type: ignore[arg-type]
 
     def _pages(self, excursion: Excursion, alarm: str, at: int) -> list[tuple[str, Page]]:
         return [("sink", Page(page_id(excursion, alarm, RAISED), alarm, RAISED, at, excursion.rule, excursion.point))]
+
+    def _briefly(self, excursion: Excursion, at: int, language: str) -> tuple[Brief, Letterhead]:
+        facility, rule = self.story.facility, next(rule for rule in self.story.rules if rule.id == excursion.rule)
+        return brief(excursion, rule=rule, facility=facility, site=facility.site, language=language), Letterhead("demo", facility.site)
 
     def _say(self, place: str, state: str, note: SayingNote, time: int) -> None:
         if (place, time) in self.states:

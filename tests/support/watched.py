@@ -123,7 +123,7 @@ class Watched:
         judges = Judges()
         judges.know(self.configuration.as_entry(), self.configuration.judge)
         self.paging = paging = Paging(judges)
-        alarms = Alarms(self.store, self._pages, Escalation(self.store, paging))
+        alarms = Alarms(self.store, self._pages, Escalation(self.store, paging), briefly=paging.briefly)
         self.ledger = Ledger(self.store, self.memory, paging.plan, alarms)
         self.intake = Intake(self.journal, self.series.reader(), self.clock.now_ns)
         self.occupying = Occupying(self.intake.say, self.store.reader, self._heard, lambda: None)
