@@ -30,9 +30,10 @@ def night(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Begin]:
         one.close()
 
 
-def lines(here: Night) -> dict[str, str]:
-    """The newest message, by the words before the colons."""
-    (text,) = here.store.rows("select page from outbox where page_id like 'daily-%' order by id desc limit 1")[0]
+def lines(here: Night, target: str = "sink") -> dict[str, str]:
+    """The newest message to a target, by the words before the colons."""
+    query = "select page from outbox where page_id like 'daily-%' and target = ? order by id desc limit 1"
+    (text,) = here.store.rows(query, (target,))[0]
     return dict(line.split(": ", 1) for line in json.loads(text)["text"].splitlines())
 
 
@@ -55,8 +56,8 @@ def test_it_names_the_heads_of_the_journal_and_of_the_trail(night: Begin) -> Non
     assert entry.hash.hex() == head
     row, _, trail = said["Audit trail"].removeprefix("row ").partition(", ")
     assert here.store.rows("select hash from audit where seq = ?", (int(row),)) == [(bytes.fromhex(trail),)]
-    assert said["What"] == "Daily message: 1 alarms stand"
-    assert said["Alarms"] == "1 unacknowledged"
+    assert said["What"] == "Daily message: 1 alarm stands"
+    assert said["Alarms"] == "unacknowledged: 1"
     assert said["Last verify without a fault"] == "never"
 
 
@@ -80,6 +81,7 @@ def test_another_time_counts_from_then_on(night: Begin, tmp_path: Path) -> None:
     here.apply(with_oncall(here.configuration, tmp_path, 'daily: {at: "12:00", to: [sink, qa-sms]}\nlanguage: sv\n'))
     here.told({"12:00": "qa-sms sink"}, "2026-01-06T18:00")
     assert lines(here)["Vad"] == "Dagligt meddelande: 0 larm står"
+    assert lines(here, "qa-sms")["What"] == "Daily message: 0 alarms stand", "a person has a language of their own"
     here.apply(with_oncall(here.configuration, tmp_path, ""))
     here.told({}, "2026-01-08T18:00")
 

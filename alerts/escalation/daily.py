@@ -71,8 +71,10 @@ class Days:
             self._store.put(KEY, json.dumps([plan, daily.after(at)]))
 
     def _send(self, daily: Daily, at: int) -> None:
-        page = self._telling.day(day_of(self._store), at, self._telling.roster(at).language)
+        roster, day = self._telling.roster(at), day_of(self._store)
+        spoken = {target: person.language for person in roster.people.values() for way in person.ways for target in way.targets}
         for target in daily.targets:
+            page = self._telling.day(day, at, spoken.get(target, roster.language))
             self._store.queue(page.id, "", target, encode(page).decode(), at)
 
 

@@ -169,11 +169,12 @@ class Paging:
         more = {
             "journal": words["entry"].format(day.entry, day.head),
             "trail": words["row"].format(day.row, day.trail),
-            "alarms": ", ".join(f"{count} {words[word]}" for word, count in sorted(counted.items())) or words["none"],
+            "alarms": "; ".join(f"{words[word]}: {count}" for word, count in sorted(counted.items())) or words["none"],
             "out": ", ".join(day.out) or words["none"],
             "verified": words["never"] if day.verified is None else format_time(day.verified),
         }
-        problem = words["daily"].format(sum(day.states.values()))
+        stand = sum(day.states.values())
+        problem = words["daily_one" if stand == 1 else "daily"].format(stand)
         page = notice(SERVICE, problem, letterhead=self._at(at).letterhead, at=at, do=words["daily_do"], language=language, more=more)
         facts: dict[str, Fact] = {"entry": day.entry, "head": day.head, "row": day.row, "trail": day.trail}
         return replace(page, id=f"daily-{at}", facts=page.facts | facts)
