@@ -128,6 +128,20 @@ def test_that_it_is_over_is_told_of_what_was_told_and_what_joined_and_is_over_sa
     assert subjects(here)[-1] == f"validation REMINDER 1: OVER, not acknowledged, {both}"
 
 
+def test_of_several_some_of_which_are_over_the_subject_counts_those(night: Begin) -> None:
+    here = night()
+    here.reading("cp1.dp", 5.0)
+    here.told({"03:00": "anna-sms"}, "2026-01-06T03:01")
+    here.reading("cp1.temp", 30.0)
+    here.reading("cp1.dp", 15.0)
+    here.told({"03:02": "anna-sms"}, "2026-01-06T03:03")
+    assert (
+        subjects(here)[-1] == "validation ACTION high: Air handler 1, 2 alarms in 1 room, 1 over, first cp1, cp1.dp 5 Pa below 10 Pa, over"
+    )
+    text = json.loads(here.store.rows("select page from outbox order by id desc limit 1")[0][0])["text"]
+    assert "What: cp1.temp (cp1.temp)" in text, "one that lasts is the worst of one priority"
+
+
 def test_what_chatters_is_not_called_over_at_each_beat(night: Begin) -> None:
     here = night(RETURNED.replace("2m", "10m") + "chattering: {times: 2, within: 3m}\n")
     for _ in range(4):

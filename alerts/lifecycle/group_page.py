@@ -37,8 +37,8 @@ Briefly = Callable[[Excursion, int, str], tuple[Brief, Letterhead]]
 
 
 def lead(alarms: Sequence[Alarm]) -> Alarm:
-    """Whose page it is: the highest priority that waits, the first of several."""
-    return min(alarms, key=lambda alarm: (alarm.state in DONE, not alarm.annunciated, PRIORITIES.index(alarm.priority)))
+    """Whose page it is: the highest priority that waits, of several one that lasts, then the first."""
+    return min(alarms, key=lambda alarm: (alarm.state in DONE, not alarm.annunciated, PRIORITIES.index(alarm.priority), not alarm.active))
 
 
 def told_as(group: Group, alarms: Sequence[Alarm]) -> str:
@@ -64,17 +64,21 @@ def headed(page: Page, group: Group, alarms: Sequence[Alarm], store: StateStore,
     letterhead = briefly(store.excursions("id = ?", (top.excursion,))[-1], at, language)[1]
     of_rooms = {room: alarm for alarm, room, _ in reversed(where) if room}
     rooms = list(dict.fromkeys(room for _, room, _ in where if room))
+    ended = sum(not alarm.active for alarm in alarms)
+    is_over = page.kind == RETURNED or ended == len(alarms)
     count = _counted(words, "alarm", len(alarms))
-    is_over = page.kind == RETURNED or not any(alarm.active for alarm in alarms)
+    some_over = f", {ended} {words['over']}" if ended and not is_over else ""
     if group.kind == CHATTER:
         state = words["chatters" if group.until > at else "calmed" if is_over else "beyond" if worst.beyond else "lasts"]
-        names = tuple(f"{one} {state} {worst.told}, {count}" for one in (worst.names, worst.ids))
-        name, tail = f"{worst.names} {state} {worst.told}", ""
+        name, tail, counts = f"{worst.names} {state} {worst.told}", "", (f", {count}{some_over}", some_over)
+        names = tuple(f"{one} {state} {worst.told}{counted}" for one in (worst.names, worst.ids) for counted in counts)
+        count += some_over
     else:
-        count += f" {_counted(words, 'room', len(rooms))}"
         name = words["flood"] if group.kind == FLOOD else clean(group.name)
-        names = tuple(f"{name}, {count}, {words['first']} {one}" for one in (first_out.names, first_out.ids))
-        tail = first_out.told
+        shorter, count = f"{count}{some_over}", f"{count} {_counted(words, 'room', len(rooms))}{some_over}"
+        outs = (first_out.names, first_out.ids)
+        names = tuple(f"{name}, {counted}, {words['first']} {one}" for one in outs for counted in (count, shorter))
+        tail = first_out.told + ("" if is_over or by_id[first].active else f", {words['over']}")
     waits = any(alarm.state not in DONE for alarm in alarms)
     status = spoken["over_waits" if waits else "returned"] if is_over else ""
     level = f"{spoken[top.level]} {spoken[top.priority]}"
