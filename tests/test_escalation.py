@@ -289,6 +289,9 @@ def test_a_test_that_nobody_acknowledges_is_told_by_the_route_of_technical_alarm
     )
     here.drill("duty")
     here.told({"03:00": "anna-sms", "03:30": "qa-sms", "03:40": "qa-sms"}, "2026-01-06T03:45")
+    (text,) = here.store.rows("select page from outbox order by id desc limit 1")[0]
+    missed = "SERVICE: Laboratory: Nobody acknowledged the on-call test of 03:00 in time"
+    assert json.loads(text)["subject"] == f"validation REMINDER 1: {missed}"
     assert [row for row in here.store.rows("select action, old, new from audit") if row[0] == "on-call test missed"] == [
         ("on-call test missed", "sent", "missed")
     ]

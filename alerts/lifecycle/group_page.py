@@ -48,67 +48,64 @@ def told_as(group: Group, alarms: Sequence[Alarm]) -> str:
 
 def headed(page: Page, group: Group, alarms: Sequence[Alarm], store: StateStore, briefly: Briefly, at: int, before: Before = FIRST) -> Page:
     """The page of a group out of that of its lead, which is of `told_as`; of one alarm of a system that is the alarm's own."""
-    id = f"{group.id}-{page.kind if page.kind == RETURNED else RAISED}"
     if told_as(group, alarms) != group.id:
         return replace(page, id=f"{group.id}-{page.kind}")
     language = str(page.facts.get("language", ENGLISH))
     words, spoken = WORDS.get(language, WORDS[ENGLISH]), words_of(language)
     top, by_id = lead(alarms), {alarm.id: alarm for alarm in alarms}
     where = [row for row in _where(store, group.id) if row[0] in by_id]
-
-    def brief(alarm: str) -> Brief:
-        return briefly(store.excursions("id = ?", (by_id[alarm].excursion,))[-1], at, language)[0]
-
+    rooms: dict[str, str] = {}
+    for alarm, room, _ in where:
+        rooms.setdefault(room, alarm)
+    rooms.pop("", None)
+    shown = dict.fromkeys([*(alarm for alarm, _, _ in where[:LISTED]), *list(rooms.values())[:LISTED], top.id])
+    found = {id: briefly(store.excursions("id = ?", (by_id[id].excursion,))[-1], at, language) for id in shown}
+    briefs, letterhead = {id: one for id, (one, _) in found.items()}, found[top.id][1]
     first, _, onset = where[0]
-    first_out, worst = brief(first), brief(top.id)
-    letterhead = briefly(store.excursions("id = ?", (top.excursion,))[-1], at, language)[1]
-    of_rooms = {room: alarm for alarm, room, _ in reversed(where) if room}
-    rooms = list(dict.fromkeys(room for _, room, _ in where if room))
     ended = sum(not alarm.active for alarm in alarms)
     is_over = page.kind == RETURNED or ended == len(alarms)
-    count = _counted(words, "alarm", len(alarms))
     some_over = f", {ended} {words['over']}" if ended and not is_over else ""
+    counted = _counted(words, "alarm", len(alarms))
     if group.kind == CHATTER:
-        state = words["chatters" if group.until > at else "calmed" if is_over else "beyond" if worst.beyond else "lasts"]
-        name, tail, counts = f"{worst.names} {state} {worst.told}", "", (f", {count}{some_over}", some_over)
-        names = tuple(f"{one} {state} {worst.told}{counted}" for one in (worst.names, worst.ids) for counted in counts)
-        count += some_over
+        one = briefs[top.id]
+        state = words["chatters" if group.until > at else "calmed" if is_over else "beyond" if one.beyond else "lasts"]
+        name, tail, count = f"{one.names} {state} {one.told}", "", counted + some_over
+        names = tuple(f"{of} {state} {one.told}{more}" for of in (one.names, one.ids) for more in (f", {count}", some_over))
     else:
+        one = briefs[first]
         name = words["flood"] if group.kind == FLOOD else clean(group.name)
-        shorter, count = f"{count}{some_over}", f"{count} {_counted(words, 'room', len(rooms))}{some_over}"
-        outs = (first_out.names, first_out.ids)
-        names = tuple(f"{name}, {counted}, {words['first']} {one}" for one in outs for counted in (count, shorter))
-        tail = first_out.told + ("" if is_over or by_id[first].active else f", {words['over']}")
+        tail = one.told + ("" if is_over or by_id[first].active else f", {words['over']}")
+        count = f"{counted} {_counted(words, 'room', len(rooms))}{some_over}"
+        counts = (count, counted + some_over)
+        names = tuple(f"{name}, {many}, {words['first']} {of}" for of in (one.names, one.ids) for many in counts)
     waits = any(alarm.state not in DONE for alarm in alarms)
     status = spoken["over_waits" if waits else "returned"] if is_over else ""
-    level = f"{spoken[top.level]} {spoken[top.priority]}"
-    head = f"{letterhead.environment} {before.head(spoken)}{f'{status}, ' if status else ''}{level}"
-    listed = [f"  {_line(by_id[alarm], brief(alarm), words, spoken)}" for alarm, _, _ in where[:LISTED]]
-    if len(where) > LISTED:
-        listed.append("  " + words["more"].format(len(where) - LISTED))
-    told, names_of_rooms = before.told(letterhead.site, spoken), [f"{brief(of_rooms[room]).room} ({room})" for room in rooms[:LISTED]]
+    head = f"{letterhead.environment} {before.head(spoken)}{f'{status}, ' if status else ''}{spoken[top.level]} {spoken[top.priority]}"
     lines = [
-        f"{name}: {count}",
-        *([f"{spoken['line_status']}: {status}"] if status else []),
-        *([f"{spoken['line_told']}: {told}"] if told else []),
-        f"{words['where']}: {_some(names_of_rooms, len(rooms))}",
-        f"{words['first_out']}: {first_out.names} {first_out.told} ({first}), {letterhead.when(onset)}",
-        f"{words['group']}: {group.id}, {words['acknowledge'].format(group.id)}",
-        *([f"{spoken['line_link']}: {link}"] if (link := letterhead.link(group.id)) else []),
-        f"{words['listed']}:",
-        *listed,
+        (name, count),
+        (spoken["line_status"], status),
+        (spoken["line_told"], before.told(letterhead.site, spoken)),
+        (words["where"], _some([f"{briefs[rooms[room]].room} ({room})" for room in list(rooms)[:LISTED]], len(rooms))),
+        (words["first_out"], f"{briefs[first].names} {briefs[first].told} ({first}), {letterhead.when(onset)}"),
+        (words["group"], f"{group.id}, {words['acknowledge'].format(group.id)}"),
+        (spoken["line_link"], letterhead.link(group.id)),
     ]
+    listed = [_line(by_id[id], briefs[id], words, spoken) for id, _, _ in where[:LISTED]]
+    if len(where) > LISTED:
+        listed.append(words["more"].format(len(where) - LISTED))
+    text = "".join(f"{key}: {line}\n" for key, line in lines if line)
+    text += "\n  ".join([f"{words['listed']}:", *listed]) + f"\n\n{words['worst']} ({top.id}):\n{page.text}"
     facts = page.facts | {
         "group": group.id,
         "group_kind": group.kind,
         "system": group.about if group.kind not in (CHATTER, FLOOD) else None,
         "alarms": len(alarms),
-        "rooms": _some(rooms[:LISTED], len(rooms)),
+        "rooms": _some(list(rooms)[:LISTED], len(rooms)),
         "first_out": first,
         "lead": top.id,
         "chattering": group.kind == CHATTER and group.until > at,
     }
-    text = "\n".join(lines) + f"\n\n{words['worst']} ({top.id}):\n{page.text}"
+    id = f"{group.id}-{page.kind if page.kind == RETURNED else RAISED}"
     return replace(page, id=id, alarm=group.id, subject=subject(head, names, tail), text=text, facts=facts)
 
 

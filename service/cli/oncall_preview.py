@@ -7,7 +7,7 @@ import math
 import os
 from collections import Counter
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -61,6 +61,7 @@ def preview(what: tuple[str, ...], config: Path, at_text: str | None, span: str,
     at = SystemClock().now_ns() if at_text is None else time_of("--at", at_text, zone)
     if len(what) == 1:
         alarm, excursion = _alarm(configuration, what[0])
+        excursion = replace(excursion, ended=None, cleared=None)  # as it was when it was told
         rule, point = _rule(configuration, excursion.rule), _point(configuration, excursion.point)
         at = alarm.raised_at if at_text is None else at
     elif len(what) == 2:
