@@ -136,7 +136,7 @@ def _line(line: str) -> str:
     """A line with its key in bold; the address of the console is a link, wide enough for a finger."""
     key, colon, rest = line.partition(": ")
     if not colon or line.startswith(" "):
-        return f'<p style="margin:0">{escape(line) or "&nbsp;"}</p>\n'
+        return f'<p style="margin:0 0 0 {"1em" if line.startswith(" ") else "0"}">{escape(line) or "&nbsp;"}</p>\n'
     said = escape(rest)
     if rest.startswith(("https://", "http://")):
         said = f'<a href="{said}" style="display:inline-block;padding:10px 0">{said}</a>'

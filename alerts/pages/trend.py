@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from alerts.pages.wording import distinct, in_language, number, unit_text, words_of
+from alerts.pages.wording import THIN_SPACE, distinct, number, unit_text, words_of, written
 
 WIDTH, HEIGHT = 600, 300
-LEFT, RIGHT, TOP, BOTTOM = 96, 14, 16, 36
+LEFT, RIGHT, TOP, BOTTOM = 108, 14, 16, 36
 TEXT = 20
 """A phone shows it at little more than half of its size."""
 INK, LINE, LIMIT, OUT, GRID = "#1c2733", "#1f5fa8", "#c8342b", "#fbe9e7", "#dfe4ea"
@@ -61,13 +61,18 @@ def picture(trend: Trend, language: str = "en") -> Picture | None:
 def _words(trend: Trend, value: NDArray[np.float64], form: str, language: str) -> str:
     low, high, last = (distinct(float(one), trend.limit)[0] for one in (value.min(), value.max(), value[-1]))
     limit = "-" if trend.limit is None else number(trend.limit)
-    told = [in_language(text, language) for text in (low, high, last, limit)]
+    told = [written(text, language) for text in (low, high, last, limit)]
     return form.format(_clock(trend.begin, trend.zone), _clock(trend.end, trend.zone), *told, unit_text(trend.unit))
 
 
 def _short(value: float) -> str:
     """Four digits, and no power of ten where a person would count."""
     return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
+def _drawn(number: str, language: str) -> str:
+    """The letters that Pillow brings have no thin space."""
+    return written(number, language).replace(THIN_SPACE, " ")
 
 
 def _clock(at: int, zone: ZoneInfo) -> str:
@@ -90,7 +95,7 @@ def _draw(pen: ImageDraw.ImageDraw, trend: Trend, time: NDArray[np.int64], value
     _hours(pen, trend, font, right, floor)
     for level in (low + margin, high - margin):
         height = floor - (level - low) / (high - low) * (floor - TOP)
-        pen.text((LEFT - 6, height), in_language(_short(level), language), fill=INK, font=font, anchor="rm")
+        pen.text((LEFT - 6, height), _drawn(_short(level), language), fill=INK, font=font, anchor="rm")
     for first, last in _runs(time):
         _line(pen, x[first:last], y[first:last])
     if trend.limit is not None:
@@ -100,7 +105,7 @@ def _draw(pen: ImageDraw.ImageDraw, trend: Trend, time: NDArray[np.int64], value
         # below the line where there is no room above it; the letters that Pillow brings have no small 3
         above = height - TOP > TEXT + 6
         place = (LEFT + 6, height - 4 if above else height + 4)
-        label = f"{in_language(number(trend.limit), language)} {unit_text(trend.unit)}".rstrip().replace("³", "3")
+        label = f"{_drawn(number(trend.limit), language)} {unit_text(trend.unit)}".rstrip().replace("³", "3")
         pen.text(place, label, fill=LIMIT, font=font, anchor="ls" if above else "lt", stroke_width=2, stroke_fill="white")
     pen.rectangle((LEFT, TOP, right, floor), outline=INK)
 
