@@ -165,3 +165,37 @@ def test_without_policies_every_channel_is_told_of_the_group(night: Begin) -> No
     here.told({"03:00": everyone}, "2026-01-06T03:01")
     here.reading("cp1.temp", 30.0)
     here.told({"03:02": everyone}, "2026-01-06T03:30")
+
+
+def test_a_group_in_swedish_where_everyone_is_told(night: Begin) -> None:
+    here = night("language: sv\n")
+    everyone = "anna-sms anna-voice bo-sms qa-sms sink"
+    here.reading("cp1.dp", 5.5)
+    here.told({"03:00": everyone}, "2026-01-06T03:01")
+    here.reading("cp1.temp", 30.0)
+    here.told({"03:02": everyone}, "2026-01-06T03:30")
+    found = json.loads(here.store.rows("select page from outbox order by id desc limit 1")[0][0])
+    assert found["subject"] == "validation ÅTGÄRD hög: Air handler 1, 2 larm i 1 rum, först cp1, cp1.dp 5,5 Pa under 10 Pa"
+    assert found["facts"]["link"] == "http://127.0.0.1:8480/alarms?group=G1"
+    assert found["text"].splitlines() == [
+        "Air handler 1: 2 larm i 1 rum",
+        "Rum: cp1 (cp1)",
+        "Först ut: cp1, cp1.dp 5,5 Pa under 10 Pa (A1), 2026-01-06 03:00:00+01:00 (Europe/Stockholm), 2026-01-06T02:00:00Z",
+        "Grupp: G1, länken öppnar dess larm; att kvittera grupp G1 där kvitterar alla på en gång",
+        "Öppna: http://127.0.0.1:8480/alarms?group=G1",
+        "Larm:",
+        "  cp1, cp1.dp 5,5 Pa under 10 Pa, hög (A1)",
+        "  cp1, cp1.temp 30 °C över 25 °C, hög (A3)",
+        "",
+        "Det värsta av dem (A1):",
+        "Miljö: validation",
+        "Nivå: åtgärd, prioritet hög",
+        "Vad: cp1.dp (cp1.dp)",
+        "Var: Laboratory, cp1 (cp1), i drift",
+        "Sämsta värde: 5,5 Pa, under gränsen",
+        "Gräns: 10 Pa",
+        "Sedan: 2026-01-06 03:00:00+01:00 (Europe/Stockholm), 2026-01-06T02:00:00Z",
+        "Varaktighet: 2 min",
+        "Regel: dp.action",
+        "Öppna: http://127.0.0.1:8480/alarms?group=G1",
+    ]

@@ -26,7 +26,7 @@ WORDS = {
     },
     "sv": {
         "alarm": "1 larm", "alarms": "{} larm", "room": "i 1 rum", "rooms": "i {} rum", "first": "först", "chatters": "fladdrar,",
-        "calmed": "fladdrade,", "beyond": "fladdrar inte längre, men är utanför gränsen,", "lasts": "fladdrar inte längre, men är",
+        "calmed": "fladdrade,", "beyond": "fladdrar inte längre, men är utanför gränsen,", "lasts": "fladdrar inte längre men kvarstår,",
         "flood": "larmskur, sammanfattning", "listed": "Larm", "more": "och {} till: se larmlistan", "worst": "Det värsta av dem",
         "where": "Rum", "first_out": "Först ut", "over": "upphört", "not_acknowledged": "ej kvitterat", "acknowledged": "kvitterat",
         "group": "Grupp", "acknowledge": "länken öppnar dess larm; att kvittera grupp {} där kvitterar alla på en gång",
