@@ -97,9 +97,15 @@ class StateSpan:
 
 @dataclass(frozen=True, slots=True)
 class PointTrend:
+    """Of one point; `limits` are those that were in force, one after another, with holes where none is known."""
+
     point: str
     buckets: Buckets
     limits: tuple[LimitSpan, ...]
+
+    def limits_at(self, at: int) -> tuple[LimitInForce, ...]:
+        """Those in force at a moment of its span, or at its end (int ns UTC)."""
+        return next((span.limits for span in reversed(self.limits) if span.start <= at <= span.end), ())
 
 
 class Trends(Protocol):

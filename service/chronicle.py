@@ -9,6 +9,7 @@ from contextlib import suppress
 from alerts.record.store import StateStore
 from dashboards.monitor import MonitorUnavailable
 from dashboards.views import ConfigurationView
+from ingest.journal.entries import ConfigurationBody
 from ingest.journal.journal import JournalReader
 from service.applied import Journalled, journalled
 from service.stored.readers import Readers
@@ -39,6 +40,14 @@ class Chronicle:
                     self._views[found[0].seq] = _view(found)
             self._upto = max(self._upto, cursor)
             return tuple(view for _, view in sorted(self._views.items()))
+
+    def body(self, config: str) -> ConfigurationBody | None:
+        """The configuration with a hash as the journal keeps it, None where it has none."""
+        seq = next((seq for seq, view in self._views.copy().items() if view.config == config), None)
+        if seq is None:
+            return None
+        with self._journal.borrowed() as journal:
+            return journalled(journal, (seq,), seq)[0][1]
 
 
 def _view(found: Journalled) -> ConfigurationView:

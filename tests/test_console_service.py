@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from starlette.testclient import TestClient
 from dashboards.app import build_app
 from dashboards.trend import bucketed
 from facility.reading import BAD, Readings
-from tests.support.watched import Watched, fall
+from ingest.journal.entries import CONFIGURATION, ConfigurationBody
+from service.configuration.configuration import load_configuration
+from tests.support.watched import MINUTE, Watched, fall
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,32 @@ def test_an_alarm_shows_what_happened_to_it_and_the_configuration_what_is_in_for
     assert site.monitor.identity.config in page
     assert "The first configuration." in page
     assert page == client.get("/configuration").text, "and again, from what is kept"
+
+
+def test_an_excursion_is_drawn_with_the_limits_that_it_was_judged_by(tmp_path: Path) -> None:
+    site = Watched(tmp_path)
+    fall(site, 8.0, 15.0)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(rules.read_text("utf-8").replace("below: 10,", "below: 11,"), "utf-8")
+    later = load_configuration(tmp_path / "renrum.yaml", {})
+    site.clock.turn(20 * MINUTE)
+    site.append(CONFIGURATION, ConfigurationBody(later.judging_hash, 1, {}, later.as_entry(), reason="qualified anew"))
+    site.monitor.show(site.monitor.prepared(later, site.number_of))
+    fall(site, 8.0)
+    with TestClient(build_app(site.monitor), "http://127.0.0.1:8480") as client:
+        (old,) = (one for one in client.get("/api/v1/excursions").json()["excursions"] if one["level"] == "action" and one["ended"])
+        page, room = client.get(f"/excursions/{old['id']}").text, client.get("/rooms/cp1?span=h1").text
+    assert "action limit below 10.0" in _captions(page)
+    assert "action limit below 11.0" not in _captions(page)
+    assert "action limit below 11.0" in _captions(room), "of a room those at the end of what is shown"
+    lines = re.findall(r'<line class="limit-line level-action" x1="([\d.]+)%" x2="([\d.]+)%" y1="([\d.]+)%', page)
+    assert len({y for _, _, y in lines}) == 2, "both are drawn, each as long as it was in force"
+    site.close()
+
+
+def _captions(page: str) -> str:
+    text = re.sub(r"<[^>]+>", "", " ".join(re.findall(r"<figcaption>(.*?)</figcaption>", page, re.DOTALL)))
+    return re.sub(r"\s+", " ", text.replace("&nbsp;", " "))
 
 
 @given(

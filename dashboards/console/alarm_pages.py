@@ -93,7 +93,7 @@ def _one_alarm(request: Request) -> dict[str, Any]:
     history = monitor.trail(AuditQuery(about=alarm.id), HISTORY_MAX) if may_see else Page()
     there = room_page.around(alarm.room, alarm.onset, alarm.returned, context["now"])
     point = context["points"].get(alarm.point)
-    return context | room_page.trend_around(request, context, point, alarm.onset, alarm.returned) | {
+    return context | room_page.trend_around(request, context, point, alarm, alarm.returned) | {
         "alarm": alarm, "history": history, "room_path": there,
     }  # fmt: skip
 

@@ -84,7 +84,7 @@ def _one(request: Request) -> dict[str, Any]:
         raise ProblemError(404, "unknown-excursion", "No such excursion", f"There is no excursion {id!r}.")
     context, excursion = surroundings(request), record.excursion
     point = context["points"].get(excursion.point)
-    return context | trend_around(request, context, point, excursion.onset, excursion.ended) | {
+    return context | trend_around(request, context, point, excursion, excursion.ended) | {
         "record": record, "excursion": excursion, "point": point,
         "may_do": [action for action, states in ALLOWED.items() if record.state in states],
         "room_path": around(excursion.room, excursion.onset, excursion.ended, context["now"]),

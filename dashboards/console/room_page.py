@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -18,9 +19,10 @@ from dashboards.console.view import value_text
 from dashboards.monitor import Monitor
 from dashboards.operation import checked
 from dashboards.problems_json import ProblemError, nearest
-from dashboards.trend import Trends
-from dashboards.views import ExcursionQuery, PointView
+from dashboards.trend import LimitSpan, PointTrend, Trends
+from dashboards.views import AlarmView, ExcursionQuery, LimitInForce, PointView
 from facility.times import format_time
+from rules.excursion import Excursion
 
 MINUTE_NS, HOUR_NS = 60 * 10**9, 3600 * 10**9
 SPANS = {"h1": HOUR_NS, "h8": 8 * HOUR_NS, "h24": 24 * HOUR_NS, "d7": 168 * HOUR_NS, "d30": 720 * HOUR_NS}
@@ -56,12 +58,15 @@ def around(room: str, onset: int, over: int | None, now: int) -> str:
     return f"/rooms/{quote(room, safe='')}?{urlencode(query)}"
 
 
-def trend_around(request: Request, context: dict[str, Any], point: PointView | None, onset: int, over: int | None) -> dict[str, Any]:
-    """The figure of a point around something that happened at it, with the span that it shows."""
+def trend_around(
+    request: Request, context: dict[str, Any], point: PointView | None, happened: Excursion | AlarmView, over: int | None
+) -> dict[str, Any]:
+    """The figure of a point around something that happened at it, with the span that it shows, and the limits that it was judged by."""
+    onset = happened.onset
     start, now = onset - AROUND_NS, context["now"]
     end = max(min(now, (now if over is None else over) + AROUND_NS), start + AROUND_NS)
     start = max(start, end - SPAN_NS_MAX)
-    return {"start": start, "end": end} | trends_of(request, context, [point] if point else [], start, end)
+    return {"start": start, "end": end} | trends_of(request, context, [point] if point else [], start, end, happened)
 
 
 def _room(request: Request) -> dict[str, Any]:
@@ -89,8 +94,10 @@ def _room(request: Request) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def trends_of(request: Request, context: dict[str, Any], points: list[PointView], start: int, end: int) -> dict[str, Any]:
-    """Figures of points over [start, end), and strips of doors."""
+def trends_of(
+    request: Request, context: dict[str, Any], points: list[PointView], start: int, end: int, of: Excursion | AlarmView | None = None
+) -> dict[str, Any]:
+    """Figures of points over [start, end), and strips of doors; with the limits at the end, of an excursion those at its onset."""
     monitor: Monitor = request.app.state.monitor
     views = {point.id: point for point in points}
     rooms = {point.room for point in points}
@@ -98,6 +105,7 @@ def trends_of(request: Request, context: dict[str, Any], points: list[PointView]
     figures, doors, language = [], [], language_of(request)
     for trend in monitor.trends.points(list(views), start, end, BUCKETS):
         point = views[trend.point]
+        trend, limits = _judged(trend, of, end)
         if point.quantity == "door":
             doors.append((point, open_bands(trend.buckets)))
             continue
@@ -109,8 +117,18 @@ def trends_of(request: Request, context: dict[str, Any], points: list[PointView]
         table = trend.buckets.joined(max(1, -(-len(trend.buckets) // ROWS)))
         whole = trend.buckets.joined(len(trend.buckets))
         number = sum(one.point == point.id for one in found)
-        figures.append({"point": point, "picture": picture, "table": table, "whole": whole, "excursions": number})
+        figures.append({"point": point, "picture": picture, "table": table, "whole": whole, "excursions": number, "limits": limits})
     return {"figures": figures, "doors": doors}
+
+
+def _judged(trend: PointTrend, of: Excursion | AlarmView | None, end: int) -> tuple[PointTrend, tuple[LimitInForce, ...]]:
+    """A trend and the limits to name: with the one that an excursion broke, also where what is known to have been in force lacks it."""
+    limits = trend.limits_at(end if of is None else of.onset)
+    if of is None or of.limit is None or any(one.level == of.level and of.limit in (one.below, one.above) for one in limits):
+        return trend, limits
+    above = of.peak is not None and of.peak > of.limit
+    own = LimitInForce(of.rule, of.level, *((of.limit, None) if above else (None, of.limit)))
+    return replace(trend, limits=(*trend.limits, LimitSpan(of.onset, end, (own,)))), (*limits, own)
 
 
 def _span(asked: RoomAsked, now: int) -> tuple[int, int, str]:

@@ -91,7 +91,7 @@ class ServiceMonitor:
         self._shown = self.prepared(configuration, number_of)
         self.desk = DutyDesk(self._store, act, lambda: self._shown.roster, clock)
         self._chronicle = Chronicle(self._store, self._journal)
-        self.trends = StoredTrends(self._stored, lambda: self._shown)
+        self.trends = StoredTrends(self._stored, lambda: self._shown, self._chronicle)
         self._tallies: tuple[int, records.Tallies | None] | None = None
         self._kpis: tuple[int, Kpis] | None = None
         self._adrift = ""
