@@ -18,7 +18,7 @@ from dashboards.console import frame
 from dashboards.console import overview as overview_page
 from dashboards.console.words import catalogue
 from dashboards.monitor import ACCEPTED, REFUSED, ActAnswered
-from dashboards.views import OutOfService
+from dashboards.views import OutOfService, Shelf
 from facility.secret import Secret
 from tests.support.monitor import NOW, FakeMonitor, alarm
 from tests.support.people import BY, PASSWORD, Staff, client_of, signed_in, staff_in
@@ -314,6 +314,26 @@ def test_what_is_out_of_service_does_not_look_normal(monitor: FakeMonitor) -> No
     assert "1 out of service" in overview
     assert re.search(r'data-point="cp2.temp" data-state="normal" data-out="yes"', overview)
     assert "Out of service until 08:57:50" in overview
+
+
+def test_what_nobody_is_told_of_is_counted_and_marked_at_its_point(monitor: FakeMonitor) -> None:
+    shelf = Shelf(NOW + 3600 * 10**9, NOW, "Karin Ek (karin)", "Filter is changed")
+    monitor.alarm_views["a7"] = replace(monitor.alarm_views["a7"], shelved=shelf)
+    monitor.alarm_views["a2"] = replace(monitor.alarm_views["a2"], suppressed="cleaning")
+    view = monitor.point_views["cp1.temp"]
+    monitor.point_views[view.id] = replace(view, out_of_service=OutOfService(NOW, NOW + 10**12, "Ola Berg", "Calibration"))
+    client = client_of(monitor, None)
+    overview = client.get("/").text
+    assert '<a href="/alarms?which=shelved">1 alarm shelved</a>' in overview
+    assert '<a href="/alarms?which=suppressed">1 alarm suppressed</a>' in overview
+    told = '<a class="chip flag" href="/alarms/a7">Pressure to airlock below action limit: shelved until 09:41:10 by Karin Ek (karin)</a>'
+    assert told in re.search(r'data-point="cp1.dp".*?</li>', overview, re.DOTALL)[0]  # type: ignore[index]
+    room = client.get("/rooms/cp1").text
+    assert told in re.search(r'id="trend-cp1.dp".*?</figure>', room, re.DOTALL)[0]  # type: ignore[index]
+    out = re.search(r'<figure class="trend" data-out="yes" id="trend-cp1.temp".*?</figure>', room, re.DOTALL)
+    assert out
+    assert "Out of service until 08:57:50 by Ola Berg: not judged" in out[0]
+    assert "Temperature above alert level: suppressed while Cleaning" in client.get("/rooms/cp2").text
 
 
 def test_an_open_door_is_called_open(monitor: FakeMonitor) -> None:

@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from alerts.lifecycle.lifecycle import STATES
 from alerts.pages.wording import in_language, unit_text
 from alerts.people.permissions import OPEN
 from alerts.people.register import PeopleUnavailable
@@ -29,10 +30,13 @@ from dashboards.operation import Operation, checked
 from dashboards.problems_json import ProblemError
 from dashboards.security import body_of
 from dashboards.trend_links import TrendLinks
+from dashboards.views import AlarmQuery, AlarmView
 
 HERE = Path(__file__).parent
 COOKIE = "renrum-language"
 YEAR_S = 365 * 86_400
+HELD_MAX = 500
+"""So many alarms with a flag are marked at their points."""
 PAGES = (
     ("overview", "/", "read"), ("alarms", "/alarms", "read"), ("excursions", "/excursions", "read"), ("on_call", "/oncall", "read"),
     ("audit", "/audit", "audit"), ("health", "/health", "read"), ("kpis", "/kpis", "read"), ("configuration", "/configuration", "read"),
@@ -113,6 +117,15 @@ def clock(request: Request) -> dict[str, Any]:
     monitor: Monitor = request.app.state.monitor
     now = monitor.now()
     return {"now": now, "times": view.Times(ZoneInfo(monitor.identity.timezone), now)}
+
+
+def held(monitor: Monitor, room: str = "") -> dict[str, list[AlarmView]]:
+    """By point the alarms, of a room or of all, that nobody is told of although the point is judged: shelved, or suppressed."""
+    found: dict[str, dict[str, AlarmView]] = {}
+    for flag in ("shelved", "suppressed"):
+        for alarm in monitor.alarms(AlarmQuery(STATES, flag, room), HELD_MAX).items:
+            found.setdefault(alarm.point, {})[alarm.id] = alarm
+    return {point: list(alarms.values()) for point, alarms in found.items()}
 
 
 async def form(request: Request) -> dict[str, str]:

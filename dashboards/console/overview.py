@@ -10,13 +10,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
+from alerts.lifecycle.lifecycle import STATES
 from alerts.people.permissions import READ
 from dashboards.access import Gate
 from dashboards.console import view
-from dashboards.console.frame import shown, surroundings
+from dashboards.console.frame import held, shown, surroundings
 from dashboards.monitor import Monitor
 from dashboards.problems_json import ProblemError
-from dashboards.views import ExcursionQuery
+from dashboards.views import AlarmQuery, ExcursionQuery
 
 STATIC = Path(__file__).parent / "static"
 PARTS = ("summary", "alarms", "rooms", "excursions", "system")
@@ -61,11 +62,14 @@ def _overview(request: Request) -> dict[str, Any]:
     part = request.path_params.get("part")
     context = surroundings(request)
     if part in (None, "rooms"):
+        context["held"] = held(monitor)
         context["tiles"] = view.tiles(context["places"].values(), context["points"].values())
     if part in (None, "summary", "alarms"):
         standing = monitor.standing(ALARMS_READ)
         shown_alarms = view.folded(standing, ALARMS_MAX)
         context |= {"standing": standing, "folded": shown_alarms, "hidden": standing.total - sum(1 + one.others for one in shown_alarms)}
+    if part in (None, "summary"):
+        context["flagged"] = {flag: monitor.alarms(AlarmQuery(STATES, flag), 1).total for flag in ("shelved", "suppressed")}
     if part in (None, "excursions"):
         recent = ExcursionQuery(start=context["now"] - RECENT_NS, newest_first=True)
         context["excursions"] = monitor.excursions(recent, EXCURSIONS_MAX)

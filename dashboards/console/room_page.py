@@ -13,7 +13,7 @@ from starlette.responses import Response
 from alerts.people.permissions import READ
 from dashboards.access import Gate
 from dashboards.asked import Asked, Instant
-from dashboards.console.frame import language_of, shown, surroundings
+from dashboards.console.frame import held, language_of, shown, surroundings
 from dashboards.console.picture import open_bands, picture_of, state_bands
 from dashboards.console.view import value_text
 from dashboards.monitor import Monitor
@@ -118,7 +118,8 @@ def trends_of(
         whole = trend.buckets.joined(len(trend.buckets))
         number = sum(one.point == point.id for one in found)
         figures.append({"point": point, "picture": picture, "table": table, "whole": whole, "excursions": number, "limits": limits})
-    return {"figures": figures, "doors": doors}
+    marked = {point: alarms for room in rooms for point, alarms in held(monitor, room).items()}
+    return {"figures": figures, "doors": doors, "held": marked}
 
 
 def _judged(trend: PointTrend, of: Excursion | AlarmView | None, end: int) -> tuple[PointTrend, tuple[LimitInForce, ...]]:

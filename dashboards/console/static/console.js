@@ -137,7 +137,7 @@ function showValue(row) {
 }
 
 function onAlarm(alarm) {
-  refresh("alarms", "summary");
+  refresh("alarms", "summary", "rooms"); // shelved or suppressed, it is marked at its point
   // said aloud when it becomes unacknowledged, not at each new worst value
   if (alarm.state === "unacknowledged" && announced.get(alarm.id) !== "unacknowledged") {
     const place = document.querySelector(`#room-${CSS.escape(alarm.room)}`);
