@@ -33,12 +33,26 @@ Meaning = Literal["authorship", "review", "approval", "responsibility"]
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """An acknowledgement of an alarm: when (int ns UTC), by whom, what they said."""
+
+    at: int
+    by: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """An excursion's newest revision, the state of its record, and all that was put on it, the oldest first."""
+    """An excursion's newest revision, the state of its record, and all that was put on it, the oldest first.
+
+    `alarm` is the id of its alarm, empty for none; `acknowledgements` are those of it since the excursion was raised.
+    """
 
     excursion: Excursion
     state: str
     remarks: tuple[Remark, ...]
+    alarm: str = ""
+    acknowledgements: tuple[Acknowledged, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +193,25 @@ class RemarkAnswer(Answer):
         )  # fmt: skip
 
 
+class AcknowledgedAnswer(Answer):
+    at: Time
+    by: str
+    comment: str
+
+
 class RemarksAnswer(Answer):
     excursion: ExcursionAnswer
     state: Annotated[str, Field(description="open (it lasts), to be assessed, assessed, closed")]
     remarks: list[RemarkAnswer]
+    alarm: Annotated[str, Field(description="Id of its alarm")]
+    acknowledgements: Annotated[list[AcknowledgedAnswer], Field(description="Of its alarm, since the excursion was raised")]
 
     @classmethod
     def of(cls, record: Record) -> Self:
         remarks = [RemarkAnswer.of(remark, record.excursion) for remark in record.remarks]
-        return cls(excursion=ExcursionAnswer.of(record.excursion), state=record.state, remarks=remarks)
+        said = [AcknowledgedAnswer(at=format_time(one.at), by=one.by, comment=one.comment) for one in record.acknowledgements]
+        excursion = ExcursionAnswer.of(record.excursion)
+        return cls(excursion=excursion, state=record.state, remarks=remarks, alarm=record.alarm, acknowledgements=said)
 
 
 class TrailAnswer(Answer):

@@ -92,6 +92,25 @@ def _captions(page: str) -> str:
     return re.sub(r"\s+", " ", text.replace("&nbsp;", " "))
 
 
+def test_the_record_of_an_excursion_names_its_alarm_and_who_acknowledged_it(tmp_path: Path) -> None:
+    site = Watched(tmp_path)
+    fall(site, 8.0)
+    with TestClient(build_app(site.monitor), "http://127.0.0.1:8480") as client:
+        excursion = next(one["id"] for one in client.get("/api/v1/excursions").json()["excursions"] if one["level"] == "action")
+        alarm = client.get(f"/api/v1/excursions/{excursion}").json()["alarm"]
+        assert (found := site.monitor.alarm(alarm)) is not None and found.excursion == excursion
+        client.post(f"/api/v1/excursions/{excursion}/comment", json={"by": "Ola Berg", "comment": "on my way"})
+        client.post(f"/api/v1/alarms/{alarm}/acknowledge", json={"by": "Karin Ek", "comment": "door <open>"})
+        (said,) = client.get(f"/api/v1/excursions/{excursion}").json()["acknowledgements"]
+        assert (said["by"], said["comment"]) == ("Karin Ek", "door <open>")
+        page = client.get(f"/excursions/{excursion}").text
+    assert f'<a href="/alarms/{alarm}"><code>{alarm}</code></a> · Acknowledged' in page
+    assert re.search(
+        r"<strong>Comment</strong> · Ola Berg.*<strong>Alarm acknowledged</strong> · Karin Ek.*door &lt;open&gt;", page, re.DOTALL
+    )
+    site.close()
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 9_999), st.floats(-1e6, 1e6) | st.just(float("nan")), st.integers(0, 2)), max_size=60),
     st.integers(1, 50), st.integers(1, 60), st.lists(st.integers(0, 60), max_size=3),

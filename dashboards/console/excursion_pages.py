@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from alerts.people.permissions import READ
-from alerts.remarks import ALLOWED, ASSESSED, CLOSED, NEW, OPEN
+from alerts.remarks import ALLOWED, ASSESSED, CLOSED, NEW, OPEN, Remark
 from dashboards import record_api
 from dashboards.access import Gate
 from dashboards.asked import ExcursionsAsked
@@ -18,7 +18,7 @@ from dashboards.console.room_page import around, trend_around
 from dashboards.monitor import Monitor
 from dashboards.operation import PREFIX, checked
 from dashboards.problems_json import ProblemError
-from dashboards.record_api import keeper_of
+from dashboards.record_api import Acknowledged, keeper_of
 from dashboards.views import ExcursionQuery, Page
 from rules.excursion import Excursion
 
@@ -78,14 +78,17 @@ def _list(request: Request) -> dict[str, Any]:
 
 
 def _one(request: Request) -> dict[str, Any]:
+    monitor: Monitor = request.app.state.monitor
     id = request.path_params["id"]
     record = keeper_of(request).record(id)
     if record is None:
         raise ProblemError(404, "unknown-excursion", "No such excursion", f"There is no excursion {id!r}.")
     context, excursion = surroundings(request), record.excursion
     point = context["points"].get(excursion.point)
+    on_record: list[Acknowledged | Remark] = [*record.acknowledgements, *record.remarks]
     return context | trend_around(request, context, point, excursion, excursion.ended) | {
-        "record": record, "excursion": excursion, "point": point,
+        "record": record, "excursion": excursion, "point": point, "alarm": monitor.alarm(record.alarm) if record.alarm else None,
+        "on_record": sorted(on_record, key=lambda one: one.at),
         "may_do": [action for action, states in ALLOWED.items() if record.state in states],
         "room_path": around(excursion.room, excursion.onset, excursion.ended, context["now"]),
     }  # fmt: skip

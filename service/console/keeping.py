@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from alerts.alarms import Answer
+from alerts.lifecycle.lifecycle import ACKNOWLEDGE
 from alerts.record.store import StateStore, StateUnavailable
 from alerts.remarks import Remarks
 from dashboards.monitor import MonitorUnavailable
-from dashboards.record_api import Record, Trail
+from dashboards.record_api import Acknowledged, Record, Trail
 from ingest.journal.entries import RecordBody
 from ingest.journal.journal import JournalUnavailable
 from service.stepping import StepsEnded
 from service.stored.readers import Readers
+from service.stored.records import alarms_of
 
 
 class Keeping:
@@ -27,7 +29,12 @@ class Keeping:
             if not rows:
                 return None
             newest, remarks = max(rows, key=lambda row: row.revision), Remarks(store)
-            return Record(newest, remarks.state(newest), tuple(remarks.of(excursion)))
+            (alarm,) = alarms_of(store, [excursion])
+            said = store.rows(
+                "select at, actor, reason from audit where object = ? and action = ? and at >= ? order by seq",
+                (alarm, ACKNOWLEDGE, newest.raised),
+            )
+            return Record(newest, remarks.state(newest), tuple(remarks.of(excursion)), alarm, tuple(Acknowledged(*row) for row in said))
 
     def trail(self, upto: int | None = None) -> Trail | None:
         with self._store.borrowed() as store:

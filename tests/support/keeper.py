@@ -19,13 +19,14 @@ class FakeKeeper:
     def __init__(self, excursions: Callable[[], Sequence[Excursion]], now: Callable[[], int]) -> None:
         self._excursions, self._now = excursions, now
         self.remarks: list[Remark] = []
+        self.alarms: dict[str, str] = {}
 
     def record(self, excursion: str) -> Record | None:
         found = next((row for row in self._excursions() if row.id == excursion), None)
         if found is None:
             return None
         mine = tuple(remark for remark in self.remarks if remark.excursion == excursion)
-        return Record(found, mine[-1].state if mine else OPEN if found.open else NEW, mine)
+        return Record(found, mine[-1].state if mine else OPEN if found.open else NEW, mine, self.alarms.get(excursion, ""))
 
     def trail(self, upto: int | None = None) -> Trail | None:
         return Trail(2, bytes(32))
