@@ -175,6 +175,51 @@ def test_an_excursion_is_assessed_closed_and_opened_again_each_signed(monitor: F
     assert "it was signed over revision 0" in client.get("/excursions/x1").text
 
 
+@pytest.mark.parametrize(
+    ("path", "given"),
+    [
+        ("/alarms/a7/shelve", {"alarm": "a7", "until": "2026-11-21T09:30", "reason": "Filter", "meaning": "approval", "password": "guess"}),
+        ("/alarms/a7/acknowledge", {"comment": "seen\x01"}),
+        ("/groups/G5/acknowledge", {"group": "G5", "comment": "AHU"}),
+        ("/groups/G5/acknowledge", {"alarm": "g0", "comment": "AHU"}),
+        ("/points/cp1.temp/out_of_service", {"room": "cp1", "until": "2026-11-21T09:30", "reason": "Calibration"}),
+        ("/rooms/cp1/occupancy", {"room": "cp1", "state": "cleaning", "reason": "Weekly"}),
+        ("/excursions/x1/assess", {"revision": "0", "cause": "Door", "impact": "None", "disposition": "Release", "password": "guess"}),
+        ("/excursions/x1/comment", {"comment": "seen\x01"}),
+        ("/audit/review", {"upto": "1", "comment": "looked at all", "meaning": "review", "password": "guess"}),
+        (
+            "/oncall/swap",
+            {"rotation": "facility", "person": "nobody", "from": "2026-11-21T09:30", "to": "2026-11-21T10:30", "reason": "Ill"},
+        ),
+        ("/people/users", {"id": "operator", "name": "Sara Lind", "role": "viewer", "reason": "new"}),
+        ("/people/users/operator", {"role": "king", "reason": "ill"}),
+        ("/people/tokens", {"name": "bad name", "role": "viewer", "days": "30", "reason": "Grafana"}),
+    ],
+)
+def test_a_form_that_is_refused_stays_open_with_why_and_what_was_typed(
+    monitor: FakeMonitor, staff: Staff, path: str, given: dict[str, str]
+) -> None:
+    many(monitor, 5, group="G5")
+    monitor.acted = ActAnswered(REFUSED, why="it is too late")
+    client = somebody(monitor, staff, "administrator" if path.startswith("/people") else "supervisor")
+    reply = client.post(path, data=given)
+    assert reply.status_code in (400, 403, 409)
+    form = re.search(rf'<form[^>]* action="{re.escape(path)}".*?</form>', reply.text, re.DOTALL)
+    assert form
+    assert re.search(r'<p class="fault" role="alert" tabindex="-1" autofocus', form[0])
+    assert len(re.findall(r'<p class="fault"', reply.text)) == 2, "and above, for browsers that cannot tell where it stands"
+    before = reply.text[: form.start()]
+    assert before.count("<details") - before.count("</details") == before.count(" open>")
+    for name, text in given.items():
+        if name in ("reason", "cause", "impact", "disposition", "days", "upto") or (name == "comment" and text.isprintable()):
+            assert f'value="{text}"' in form[0] or f">{text}</textarea>" in form[0], name
+        if name in ("until", "from", "to"):
+            assert f'value="{text}:00"' in form[0]
+        if name in ("state", "meaning") or (name == "role" and text != "king"):
+            assert f'<option value="{text}" selected>' in form[0]
+    assert "guess" not in reply.text
+
+
 def test_excursions_are_found_by_room_time_and_record(monitor: FakeMonitor) -> None:
     client = client_of(monitor, None)
     assert set(re.findall(r'data-key="(\w+)"', client.get("/excursions?room=cp1").text)) == {"x3", "x4"}

@@ -98,7 +98,8 @@ def test_the_record_of_an_excursion_names_its_alarm_and_who_acknowledged_it(tmp_
     with TestClient(build_app(site.monitor), "http://127.0.0.1:8480") as client:
         excursion = next(one["id"] for one in client.get("/api/v1/excursions").json()["excursions"] if one["level"] == "action")
         alarm = client.get(f"/api/v1/excursions/{excursion}").json()["alarm"]
-        assert (found := site.monitor.alarm(alarm)) is not None and found.excursion == excursion
+        assert (found := site.monitor.alarm(alarm)) is not None
+        assert found.excursion == excursion
         client.post(f"/api/v1/excursions/{excursion}/comment", json={"by": "Ola Berg", "comment": "on my way"})
         client.post(f"/api/v1/alarms/{alarm}/acknowledge", json={"by": "Karin Ek", "comment": "door <open>"})
         (said,) = client.get(f"/api/v1/excursions/{excursion}").json()["acknowledgements"]

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from dashboards import acting_api
 from dashboards.access import Gate
 from dashboards.console.alarm_pages import alarm_page, alarms_page
-from dashboards.console.frame import filled_in, form, refusal
+from dashboards.console.frame import filled_in, form, kept, refusal
 from dashboards.console.room_page import room_page
 from dashboards.operation import PREFIX, Operation
 from dashboards.problems_json import ProblemError
@@ -43,7 +43,7 @@ def _form(operation: Operation) -> Callable[[Request], Any]:
             if problem.status == 404 or not kind:
                 raise
             request.scope["path_params"] = {"id": id, kind: id}
-            response: Response = await PAGES[kind][0](request, problem.status, refusal(request, problem))
+            response: Response = await PAGES[kind][0](request, problem.status, refusal(request, problem), kept(given))
             return response
         return RedirectResponse(f"{PAGES[kind][1].format(quote(id, safe=''))}said=done" if kind else "/", 303)
 

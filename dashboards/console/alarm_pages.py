@@ -14,7 +14,7 @@ from alerts.people.permissions import ACKNOWLEDGE, AUDIT, READ
 from dashboards.access import Gate, attributed, who_asks
 from dashboards.asked import AcknowledgeBody
 from dashboards.console import room_page, view
-from dashboards.console.frame import form, shown, surroundings
+from dashboards.console.frame import form, refusal, shown, surroundings
 from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, Monitor
 from dashboards.operation import checked
 from dashboards.problems_json import ProblemError
@@ -50,7 +50,11 @@ async def alarm_page(request: Request, status: int = 200, fault: str = "", given
 
 async def acknowledge_form(request: Request) -> Response:
     """What the API does, for a form: then back to the alarm's page, which says what is recorded."""
-    body = attributed(checked(AcknowledgeBody, await form(request), request, "form"), who_asks(request))
+    given = await form(request)
+    try:
+        body = attributed(checked(AcknowledgeBody, given, request, "form"), who_asks(request))
+    except ProblemError as problem:
+        return await alarm_page(request, problem.status, refusal(request, problem), given)
     assert body.by is not None
     monitor: Monitor = request.app.state.monitor
     alarm_id = request.path_params["id"]

@@ -39,7 +39,7 @@ def gates() -> list[Gate]:
 
 async def audit_page(request: Request, status: int = 200, fault: str = "", given: dict[str, str] | None = None) -> Response:
     said = request.query_params.get("said", "") == "review"
-    return await shown(request, "audit.html", _trail, status, said=said, fault=fault, given={"comment": ""} | (given or {}))
+    return await shown(request, "audit.html", _trail, status, said=said, fault=fault, given=given or {})
 
 
 async def audit_csv(request: Request) -> Response:

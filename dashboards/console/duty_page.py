@@ -19,7 +19,6 @@ from dashboards.monitor import Monitor
 from dashboards.operation import PREFIX
 
 HALF_DAY_NS = 12 * 3600 * 10**9
-FIELDS = ("rotation", "person", "from", "to", "reason")
 
 
 def gates() -> list[Gate]:
@@ -36,14 +35,14 @@ def gates() -> list[Gate]:
 
 async def duty_page(request: Request, status: int = 200, fault: str = "", given: dict[str, str] | None = None) -> Response:
     said = request.query_params.get("said", "")
-    return await shown(request, "oncall.html", _board, status, said=said, fault=fault, given=dict.fromkeys(FIELDS, "") | (given or {}))
+    return await shown(request, "oncall.html", _board, status, said=said, fault=fault, given=given or {})
 
 
 async def drill_page(request: Request, status: int = 200, fault: str = "", given: dict[str, str] | None = None) -> Response:
     """A test that waits for its acknowledgement: where the link of its page leads."""
     answer = await run_in_threadpool(found_test, desk_of(request), DrillAsked(id=request.path_params["id"]), None)
     said = request.query_params.get("said", "")
-    return page(request, "oncall_test.html", status, test=answer, said=said, fault=fault, **clock(request))
+    return page(request, "oncall_test.html", status, test=answer, said=said, fault=fault, given=given or {}, **clock(request))
 
 
 def _board(request: Request) -> dict[str, Any]:

@@ -48,8 +48,7 @@ async def excursions_page(request: Request) -> Response:
 
 async def excursion_page(request: Request, status: int = 200, fault: str = "", given: dict[str, str] | None = None) -> Response:
     said = request.query_params.get("said", "")
-    fields = dict.fromkeys(("comment", "cause", "impact", "disposition", "deviation"), "") | (given or {})
-    return await shown(request, "excursion.html", _one, status, said=said if said in ALLOWED else "", fault=fault, given=fields)
+    return await shown(request, "excursion.html", _one, status, said=said if said in ALLOWED else "", fault=fault, given=given or {})
 
 
 def _list(request: Request) -> dict[str, Any]:

@@ -78,7 +78,20 @@ def rendered(request: Request, template: str, **context: Any) -> str:
     monitor: Monitor = request.app.state.monitor
     users = request.app.state.people is not None
     frame = {"identity": monitor.identity, "who": who_asks(request), "here": request.url.path, "users": users, "back": _back(request)}
+    frame["typed"] = partial(_typed, request.url.path, context)
     return templates(language_of(request)).get_template(template).render(frame | context)
+
+
+class Typed(dict[str, str]):
+    """What was typed into a form that was refused, and why as `fault`; empty for any other form. What was not typed is empty."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
+def _typed(here: str, context: dict[str, Any], path: str) -> Typed:
+    """Of the form that is sent to a path."""
+    return Typed(context.get("given") or {}, fault=context["fault"]) if context.get("fault") and path == here else Typed()
 
 
 def _back(request: Request) -> str:
@@ -134,6 +147,11 @@ async def form(request: Request) -> dict[str, str]:
     return {name: with_seconds(text) for name, text in given.items()}
 
 
+def kept(given: dict[str, str]) -> dict[str, str]:
+    """What of a form that was refused is shown again: no password."""
+    return {name: text for name, text in given.items() if name != "password"}
+
+
 def with_seconds(text: str) -> str:
     """A time as fields of forms give it, with its seconds; any other text as it is."""
     return f"{text}:00" if _MINUTE.fullmatch(text) else text
@@ -174,8 +192,7 @@ class FormPage:
         except ProblemError as problem:
             if problem.status == 404:
                 raise
-            kept = {name: text for name, text in given.items() if name != "password"}
-            response: Response = await self._again(request, status=problem.status, fault=refusal(request, problem), given=kept)
+            response: Response = await self._again(request, status=problem.status, fault=refusal(request, problem), given=kept(given))
             return response
         after = self._done(request, answer)
         return RedirectResponse(after, 303) if isinstance(after, str) else after
