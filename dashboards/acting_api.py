@@ -76,14 +76,17 @@ class DoneAnswer(answers.Answer):
     until: answers.Time | None
 
 
+class GroupAnswer(DoneAnswer):
+    acknowledged: Annotated[int, Field(description="How many alarms of the group")]
+
+
 def act(monitor: Monitor, asked: ActAsked, noun: str, among: str) -> DoneAnswer:
     """Have it done; a ProblemError where it was not, which says why or who was faster."""
     result = monitor.act(asked)
     if result.outcome == ACCEPTED:
-        at = monitor.now() if result.at is None else result.at
-        return DoneAnswer(
-            id=asked.target, action=asked.action, by=asked.by, at=format_time(at), until=answers.time_text(asked.until)
-        )  # fmt: skip
+        at, until = monitor.now() if result.at is None else result.at, answers.time_text(asked.until)
+        said = DoneAnswer(id=asked.target, action=asked.action, by=asked.by, at=format_time(at), until=until)
+        return GroupAnswer(**said.model_dump(), acknowledged=result.number) if noun == "group" else said
     if result.outcome == UNKNOWN:
         raise ProblemError(404, f"unknown-{noun}", f"No such {noun}", f"There is no {noun} {asked.target!r}; {among} lists them.")
     if result.outcome == ALREADY:
@@ -143,7 +146,7 @@ _PROBLEMS = (403, 404, 409, 413, 415)
 OPERATIONS = (
     Operation(
         f"{PREFIX}/groups/{{id}}/acknowledge", "Acknowledge all alarms of a group that wait; each stands in the audit trail by its id.",
-        acknowledge_group, parameters=GroupAsked, answer=DoneAnswer, method="POST", body=AcknowledgeBody,
+        acknowledge_group, parameters=GroupAsked, answer=GroupAnswer, method="POST", body=AcknowledgeBody,
         problems=_PROBLEMS, permission=ACKNOWLEDGE,
     ),
     Operation(

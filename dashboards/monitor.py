@@ -60,12 +60,16 @@ class ActAsked:
 
 @dataclass(frozen=True, slots=True)
 class ActAnswered:
-    """What became of it: `outcome` is accepted, already (`by` and `at` are of who was faster), refused (`why`), or unknown."""
+    """What became of it: `outcome` is accepted, already (`by` and `at` are of who was faster), refused (`why`), or unknown.
+
+    `number` is that of the alarms of a group that were acknowledged.
+    """
 
     outcome: str
     by: str = ""
     at: int | None = None
     why: str = ""
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

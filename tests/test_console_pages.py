@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from alerts.lifecycle.lifecycle import UNACKNOWLEDGED
+from alerts.lifecycle.lifecycle import ACKNOWLEDGED, RETURNED, UNACKNOWLEDGED
 from alerts.people.permissions import OPEN, PERSON, ROLES, may
 from dashboards import access
 from dashboards.access import Gate
@@ -325,8 +325,26 @@ def test_a_large_group_is_one_of_the_overview_and_acknowledged_on_a_page_of_its_
     assert "230 stand, 230 wait to be acknowledged" in page
     monitor.acted = ActAnswered(ACCEPTED)
     reply = client.post("/groups/G5/acknowledge", data={"group": "G5", "by": "Sara Lind", "comment": "AHU"}, headers=HTML)
-    assert (reply.status_code, reply.headers["location"]) == (303, "/alarms?group=G5&said=done")
+    assert (reply.status_code, reply.headers["location"]) == (303, "/alarms?group=G5&said=group")
     assert monitor.acts[-1].target == "G5"
+    for id in ("g0", "g1", "g2"):
+        done = replace(monitor.alarm_views[id], state=ACKNOWLEDGED, acknowledged=NOW, acknowledged_by="Sara Lind")
+        monitor.alarm_views[id] = done
+    assert "Recorded: 3 alarms acknowledged by Sara Lind at 08:41:10." in client.get(reply.headers["location"]).text
+    card = re.search(r'<li class="alarm" id="alarm-g\d+".*?</li>', client.get("/").text, re.DOTALL)
+    assert card
+    assert 'action="/groups/G5/acknowledge" data-api="/api/v1/groups/G5/acknowledge" data-about="Air handler 1"' in card[0]
+    assert "Acknowledge all of them" in card[0]
+
+
+def test_of_what_is_over_nobody_is_told_what_to_do_as_if_it_stood(monitor: FakeMonitor) -> None:
+    monitor.alarm_views["a7"] = replace(monitor.alarm_views["a7"], state=RETURNED, returned=NOW, text="Close the door.")
+    client = client_of(monitor, None)
+    overview = client.get("/").text
+    assert re.findall(r'id="(alarm-\w+)"', overview) == ["alarm-a6", "alarm-a7", "alarm-a2", "alarm-a4"], "what lasts first"
+    assert "It is over. Acknowledge it." in overview
+    assert "Close the door." not in overview
+    assert re.search(r"<dt>While it lasts</dt><dd[^>]*>Close the door.", client.get("/alarms/a7").text)
 
 
 def test_without_a_group_no_alarm_hides_another_and_the_rest_is_counted(monitor: FakeMonitor) -> None:

@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from dashboards import acting_api
 from dashboards.access import Gate
+from dashboards.acting_api import GroupAnswer
 from dashboards.console.alarm_pages import alarm_page, alarms_page
 from dashboards.console.frame import filled_in, form, kept, refusal
 from dashboards.console.room_page import room_page
@@ -45,6 +46,7 @@ def _form(operation: Operation) -> Callable[[Request], Any]:
             request.scope["path_params"] = {"id": id, kind: id}
             response: Response = await PAGES[kind][0](request, problem.status, refusal(request, problem), kept(given))
             return response
-        return RedirectResponse(f"{PAGES[kind][1].format(quote(id, safe=''))}said=done" if kind else "/", 303)
+        said = "group" if operation.answer is GroupAnswer else "done"
+        return RedirectResponse(f"{PAGES[kind][1].format(quote(id, safe=''))}said={said}" if kind else "/", 303)
 
     return done

@@ -18,10 +18,10 @@ from dashboards.console.frame import form, refusal, shown, surroundings
 from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, Monitor
 from dashboards.operation import checked
 from dashboards.problems_json import ProblemError
-from dashboards.views import STANDING, WAITING, AlarmQuery, AuditQuery, Page
+from dashboards.views import STANDING, WAITING, AlarmQuery, AlarmView, AuditQuery, Page
 
 SHOWN_MAX = 60
-HISTORY_MAX = 200
+HISTORY_MAX, GROUP_MAX = 200, 1000
 WHICH = (
     {"standing": STANDING, "waiting": WAITING, "every": STATES}
     | dict.fromkeys(FLAGS.values(), STATES)
@@ -39,7 +39,7 @@ def gates() -> list[Gate]:
 
 
 async def alarms_page(request: Request, status: int = 200, fault: str = "", given: dict[str, str] | None = None) -> Response:
-    said = request.query_params.get("said", "") == "done"
+    said = request.query_params.get("said", "")
     return await shown(request, "alarms_page.html", _list, status, said=said, fault=fault, given=given or {})
 
 
@@ -78,11 +78,13 @@ def _list(request: Request) -> dict[str, Any]:
         found = monitor.alarms(query, SHOWN_MAX)
     kept = {name: text for name, text in (("which", which), ("room", room), ("group", group)) if text}
     about = monitor.standing(0).groups.get(group) if group else None
+    together = acknowledged_together(monitor, group) if group else []
     here = "/alarms?" + urlencode(kept)
     # what fits a page is in the order in which it needs a person; pages are by time
     ordered = view.in_order(found.items) if which in ("standing", "waiting") and len(found.items) == found.total else found.items
     return surroundings(request) | {
         "alarms": ordered, "found": found.total, "which": which, "whiches": list(WHICH), "room": room, "group": group, "about": about,
+        "together": together,
         "older": f"{here}&{urlencode({'cursor': found.next})}" if found.next else "", "newest": here if cursor else "",
     }  # fmt: skip
 
@@ -98,8 +100,15 @@ def _one_alarm(request: Request) -> dict[str, Any]:
     there = room_page.around(alarm.room, alarm.onset, alarm.returned, context["now"])
     point = context["points"].get(alarm.point)
     return context | room_page.trend_around(request, context, point, alarm, alarm.returned) | {
-        "alarm": alarm, "history": history, "room_path": there,
+        "alarm": alarm, "history": history, "room_path": there, "together": acknowledged_together(monitor, alarm.group),
     }  # fmt: skip
+
+
+def acknowledged_together(monitor: Monitor, group: str) -> list[AlarmView]:
+    """The alarms of a group that were acknowledged last, at one moment; none of an alarm by itself."""
+    found = monitor.alarms(AlarmQuery(STATES, "", "", group), GROUP_MAX).items if group else ()
+    last = max((alarm.acknowledged or 0 for alarm in found), default=0)
+    return [alarm for alarm in found if last and alarm.acknowledged == last]
 
 
 def _unknown(alarm_id: str) -> ProblemError:

@@ -60,13 +60,13 @@ def _tile(place: PlaceView, points: Sequence[PointView], zones: Sequence[PlaceTi
 
 
 def in_order(alarms: Iterable[AlarmView]) -> list[AlarmView]:
-    """Unacknowledged before acknowledged, then by priority, what lasts, action before alert before technical, the newest first."""
+    """Unacknowledged before acknowledged, what lasts before what is over, then by priority, action before alert, the newest first."""
     return sorted(
         alarms,
         key=lambda alarm: (
             not alarm.annunciated or alarm.state in (ACKNOWLEDGED, LATCHED_ACKNOWLEDGED),
-            PRIORITIES.index(alarm.priority),
             alarm.state not in ACTIVE,
+            PRIORITIES.index(alarm.priority),
             LEVELS_FIRST.index(alarm.level) if alarm.level in LEVELS_FIRST else len(LEVELS_FIRST),
             -alarm.raised,
         ),

@@ -234,7 +234,11 @@ class ServiceMonitor:
             before = next(view.occupancy for view in self.places() if view.id == place.id)
             with _told(asked.action):
                 answer = self._occupy(place, before, asked.state, asked.by, asked.reason, asked.until, now)
-        return m.ActAnswered(answer.result, answer.by, answer.at, answer.why)
+        number = 0
+        if asked.action == ACKNOWLEDGE and answer.result == m.ACCEPTED:
+            with self._store.borrowed() as store:
+                number = records.acknowledged_together(store, asked.target, asked.by, answer.at)
+        return m.ActAnswered(answer.result, answer.by, answer.at, answer.why, number)
 
     def _signed(self, body: ActionBody) -> ActionBody:
         """What is signed, with the digest over it and over the alarm as it stands."""

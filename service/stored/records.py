@@ -87,10 +87,10 @@ def alarms(store: StateStore, query: AlarmQuery, limit: int, cursor: str | None)
 
 
 def foremost(store: StateStore, limit: int) -> list[tuple[Alarm, Excursion]]:
-    """The alarms that stand and need a person first: those that wait, by priority, what lasts, level, the newest first."""
+    """The alarms that stand and need a person first: those that wait, what lasts, by priority, level, the newest first."""
     rows = store.rows(
         f"select {ALARM_COLUMNS} from alarms where state in ({_marks(STANDING)})"
-        f" order by not ({_WAITS}), {_ranked('priority', PRIORITIES)}, state not in {ACTIVE},"
+        f" order by not ({_WAITS}), state not in {ACTIVE}, {_ranked('priority', PRIORITIES)},"
         f" {_ranked('level', LEVELS_FIRST)}, raised_at desc, {_NUMBER} desc"
         " limit ?",
         (*STANDING, limit),
@@ -108,6 +108,12 @@ def groups_standing(store: StateStore) -> list[GroupView]:
             STANDING,
         )
     ]
+
+
+def acknowledged_together(store: StateStore, group: str, by: str, at: int | None) -> int:
+    """How many alarms of a group a person acknowledged at a moment."""
+    condition = 'select count(*) from alarms where "group" = ? and acknowledged_by = ? and acknowledged_at = ?'
+    return int(store.rows(condition, (group, by, at))[0][0])
 
 
 def alarms_by_id(store: StateStore, ids: Iterable[str]) -> list[tuple[Alarm, Excursion]]:

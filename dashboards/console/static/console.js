@@ -93,6 +93,12 @@ function patch(shown, fresh) {
   Object.assign(shown.dataset, fresh.dataset);
   const form = shown.querySelector(":scope > details"), freshForm = fresh.querySelector(":scope > details");
   if (!form || !freshForm) { shown.replaceChildren(...fresh.childNodes); return; }
+  if (form.querySelector("form").dataset.api !== freshForm.querySelector("form").dataset.api) { // it is of a group now, or alone
+    freshForm.open = form.open;
+    for (const input of form.querySelectorAll("input:not([type=hidden])")) freshForm.querySelector(`[name="${input.name}"]`).value = input.value;
+    shown.replaceChildren(...fresh.childNodes);
+    return;
+  }
   for (const node of [...shown.childNodes]) if (node !== form) node.remove();
   freshForm.remove();
   form.before(...fresh.childNodes);
@@ -226,9 +232,10 @@ async function acknowledge(form) {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ by: said_by, comment }),
     });
     if (reply.status === 401) return signIn();
-    const said = await reply.json();
+    const said = await reply.json(), about = form.dataset.about;
     if (reply.ok) {
-      text = say("accepted", { name: said.acknowledged_by, time: timeText(said.acknowledged) });
+      text = said.action === undefined ? say("accepted", { name: said.acknowledged_by, time: timeText(said.acknowledged), about })
+        : say("accepted_group", { name: said.by, time: timeText(said.at), n: said.acknowledged, about });
       done = true;
     } else if (said.acknowledged) {
       text = say("already", { name: said.acknowledged_by, time: timeText(said.acknowledged), who: said_by ? said_by.trim() : words.you });
