@@ -247,11 +247,15 @@ class AuditQuery:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One named condition of health, in words that say what is the case and, when not ok, what to do."""
+    """One named condition of health, in words that say what is the case and, when not ok, what to do.
+
+    `warns`: all is well for now, and somebody should look at it.
+    """
 
     name: str
     ok: bool
     words: str
+    warns: bool = False
 
 
 @dataclass(frozen=True, slots=True)

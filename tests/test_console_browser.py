@@ -50,6 +50,35 @@ def test_a_trend_is_read_under_the_pointer_and_zoomed_by_dragging(chromium: Brow
 
 
 @needs_chromium
+def test_a_finger_zooms_sideways_and_a_tap_reads(chromium: Browser, monitor: FakeMonitor) -> None:
+    with Server(client_of(monitor, None).app) as server:
+        context = chromium.new_context(viewport={"width": 375, "height": 812}, has_touch=True, is_mobile=True)
+        page = context.new_page()
+        page.goto(f"{server.url}/rooms/cp1")
+        plot = page.locator('[id="trend-cp1.temp"] svg.plot')
+        plot.scroll_into_view_if_needed()
+        box = plot.bounding_box()
+        assert box is not None
+        y = box["y"] + 40
+        page.touchscreen.tap(box["x"] + box["width"] * 0.5, y)
+        expect(page.locator('[id="trend-cp1.temp"] .readout')).to_contain_text("°C")
+        assert "from=" not in page.url
+        finger = context.new_cdp_session(page)
+
+        def touch(kind: str, *at: float) -> None:
+            points = [{"x": at[0], "y": at[1]}] if at else []
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        touch("touchStart", box["x"] + box["width"] * 0.5, y)
+        for part in (0.55, 0.6, 0.65, 0.7, 0.75):
+            touch("touchMove", box["x"] + box["width"] * part, y + 2)
+        touch("touchEnd")
+        page.wait_for_url("**/rooms/cp1?from=*")
+        monitor.events.close()
+        context.close()
+
+
+@needs_chromium
 def test_a_page_says_that_something_happened_since_and_that_it_lost_the_service(chromium: Browser, monitor: FakeMonitor) -> None:
     with Server(client_of(monitor, None).app) as server:
         page = chromium.new_page()
@@ -57,8 +86,18 @@ def test_a_page_says_that_something_happened_since_and_that_it_lost_the_service(
         expect(page.locator("body")).to_have_attribute("data-live", "live")
         monitor.raise_alarm(replace(monitor.alarm_views["a7"], peak=5.0))
         expect(page.locator("#changed")).to_be_visible()
+        page.get_by_role("button", name="Dismiss").click()
+        expect(page.locator("#changed")).to_be_hidden()
+        monitor.raise_alarm(replace(monitor.alarm_views["a7"], peak=5.0))
         page.locator("#changed a").click()
         expect(page.locator("#alarm-a7")).to_contain_text("5.0")
+        page.goto(f"{server.url}/alarms/a7?said=done")
+        expect(page.locator("body")).to_have_attribute("data-live", "live")
+        monitor.raise_alarm(monitor.alarm_views["a7"])
+        page.wait_for_timeout(300)
+        expect(page.locator("#changed")).to_be_hidden()
+        monitor.raise_alarm(monitor.alarm_views["a6"])
+        expect(page.locator("#changed")).to_be_visible()
         monitor.events.close()
         server.stop()
         expect(page.locator("#stale")).to_be_visible(timeout=20_000)

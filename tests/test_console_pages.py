@@ -18,9 +18,9 @@ from dashboards.console import frame
 from dashboards.console import overview as overview_page
 from dashboards.console.words import catalogue
 from dashboards.monitor import ACCEPTED, REFUSED, ActAnswered
-from dashboards.views import OutOfService, Shelf
+from dashboards.views import AuditEntry, Check, Health, OutOfService, Shelf
 from facility.secret import Secret
-from tests.support.monitor import NOW, FakeMonitor, alarm
+from tests.support.monitor import NOW, FakeMonitor, alarm, excursion
 from tests.support.people import BY, PASSWORD, Staff, client_of, signed_in, staff_in
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
@@ -397,6 +397,55 @@ def test_what_nobody_is_told_of_is_counted_and_marked_at_its_point(monitor: Fake
     assert out
     assert "Out of service until 08:57:50 by Ola Berg: not judged" in out[0]
     assert "Temperature above alert level: suppressed while Cleaning" in client.get("/rooms/cp2").text
+
+
+def test_what_checks_say_when_all_is_well_is_in_the_readers_language(monitor: FakeMonitor) -> None:
+    said = (
+        "running", "can be written", "last step 0.4 s ago", "connected to mqtt://10.0.0.5:1883", "no other instance lives", "up to date",
+        "what the broker had queued is received", "3f9a2c77d01b is in force", "http://10.0.0.6:8086 takes what is written",
+    )  # fmt: skip
+    differs = "3f9a is in force; changed since and not in force: rules.yaml, oncall.yaml; `renrum apply` puts it in force"
+    checks = (*(Check("journal", True, words) for words in said), Check("configuration", True, differs, True))
+    monitor.health = lambda: Health(checks, ())  # type: ignore[method-assign]
+    client = client_of(monitor, None)
+    swedish = client.get("/health", headers={"Accept-Language": "sv"}).text
+    for words in said:
+        assert words not in swedish
+        assert words in client.get("/health").text
+    assert "senaste steget för 0,4 s sedan" in swedish
+    assert '<use href="#icon-alert">' in swedish.split("3f9a gäller; ändrat sedan dess och inte i kraft: rules.yaml, oncall.yaml")[0][-250:]
+    unknown = (Check("journal", True, "last commit 0.2 s ago"),)
+    monitor.health = lambda: Health(unknown, ())  # type: ignore[method-assign]
+    assert '<span lang="en">last commit 0.2 s ago</span>' in client.get("/health", headers={"Accept-Language": "sv"}).text
+
+
+def test_times_and_signatures_of_the_trail_are_written_for_people(monitor: FakeMonitor, staff: Staff) -> None:
+    until = "2026-11-22T09:16:23.772486739Z"
+    reason = "Filter — signed as 'responsibility', 0123456789abcdef…"
+    shelf = AuditEntry(3, NOW, "Karin Ek", "shelve", "a7", f"unacknowledged → unacknowledged, shelved until {until}", reason)
+    monitor.audit_entries.append(shelf)
+    client = somebody(monitor, staff, "supervisor")
+    page = client.get("/audit").text
+    assert "shelved until 2026-11-22 10:16:23" in page
+    assert until not in page
+    assert until in client.get("/audit.csv").text, "the file is as it was written"
+    history = client.get("/alarms/a7", headers={"Accept-Language": "sv"}).text
+    assert "<q>Filter</q> · underskrivet, innebörd ansvar" in history
+
+
+def test_a_viewer_finds_no_words_for_what_only_others_may_do(monitor: FakeMonitor, staff: Staff) -> None:
+    assert "Sign a review" not in somebody(monitor, staff, "viewer").get("/audit").text
+    assert "Sign a review" in somebody(monitor, staff, "supervisor").get("/audit").text
+    assert re.search(r'name="person" required><option value="">', somebody(monitor, staff, "supervisor").get("/oncall").text)
+
+
+def test_a_door_has_no_limit_of_one_half(monitor: FakeMonitor) -> None:
+    monitor.excursion_rows.append(excursion("x9", "pal1.door", "alert", 9, 3, 1.0, 0.5))
+    client = client_of(monitor, None)
+    row = re.search(r'<tr data-key="x9">.*?</tr>', client.get("/excursions").text, re.DOTALL)
+    assert row
+    assert 'data-label="Limit" class="number"><div>open</div>' in row[0]
+    assert "0.5" not in row[0] + re.sub(r"<svg.*?</svg>|<figure.*", "", client.get("/excursions/x9").text, flags=re.DOTALL)
 
 
 def test_an_open_door_is_called_open(monitor: FakeMonitor) -> None:

@@ -55,8 +55,12 @@ def templates(language: str) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"unit": unit_text, "span": _unbroken, "broken": view.broken}
+    environment.filters |= {"unit": unit_text, "span": _unbroken, "broken": view.broken, "local_times": view.local_times}
     words = catalogue(language)
+    environment.filters |= {
+        "signature": view.signature,
+        "check_words": partial(view.check_words, texts=words.group("check_words"), language=language),
+    }
     environment.filters["number"] = partial(in_language, language=language)
     environment.globals |= {"value_text": partial(view.value_text, language=language), "t": words, "language": language}
     environment.globals |= {"languages": LANGUAGES, "pages": PAGES}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from alerts.lifecycle.lifecycle import ACKNOWLEDGED, ACTIVE, LATCHED_ACKNOWLEDGE
 from alerts.pages.wording import in_language
 from dashboards.standing import StandingView
 from dashboards.views import LEVELS_FIRST, POINT_STATES, WAITING, AlarmView, LimitInForce, PlaceView, PointView
-from facility.times import format_time
+from facility.times import format_time, parse_time
 from rules.rule import PRIORITIES
 
 THIN_SPACE = "\u202f"
@@ -184,6 +185,47 @@ class Times:
     def local(self, ns: int) -> datetime:
         """The moment in the site's zone."""
         return datetime.fromtimestamp(ns // 1_000_000_000, self.zone)
+
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_SIGNED = re.compile(r"(?:(.*) — )?signed as '(\w+)', [0-9a-f]+…", re.DOTALL)
+CHECK_WORDS = {
+    "ingest": re.compile(r"running"),
+    "alone": re.compile(r"no other instance lives"),
+    "written": re.compile(r"can be written"),
+    "current": re.compile(r"up to date"),
+    "drained": re.compile(r"what the broker had queued is received"),
+    "connected": re.compile(r"connected to (?P<broker>\S+)"),
+    "step": re.compile(r"last step (?P<s>[\d.]+) s ago"),
+    "in_force": re.compile(r"(?P<config>[0-9a-f]+) is in force"),
+    "differs": re.compile(r"(?P<config>[0-9a-f]+) is in force; changed since and not in force: (?P<files>[^;]+); `renrum apply` .*"),
+    "historian": re.compile(r"(?P<target>\S+) takes what is written"),
+}
+"""What checks say when all is well (service/health), by the name of the text for it."""
+
+
+def check_words(said: str, texts: Mapping[str, str], language: str) -> str:
+    """The words of a check in the language of `texts`; as they are where it has none."""
+    for name, pattern in CHECK_WORDS.items():
+        if found := pattern.fullmatch(said):
+            values = found.groupdict()
+            return texts[name].format(**values | ({"s": in_language(values["s"], language)} if "s" in values else {}))
+    return said
+
+
+def local_times(text: str, times: Times) -> str:
+    """A text with the UTC times in it as the site's, to the second."""
+    return _RFC3339.sub(lambda found: times.full(parse_time(found[0])), text)
+
+
+def signature(reason: str) -> tuple[str, str]:
+    """A reason of the audit trail, and the meaning of the signature under it (alerts.record.signing), empty for none.
+
+    >>> signature("seen — signed as 'review', 0123456789abcdef…"), signature("seen")
+    (('seen', 'review'), ('seen', ''))
+    """
+    found = _SIGNED.fullmatch(reason)
+    return (found[1] or "", found[2]) if found else (reason, "")
 
 
 def span_text(ns: int) -> str:

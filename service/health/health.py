@@ -74,7 +74,7 @@ def _caught_up(vitals: Vitals) -> Check:
 
 def _configuration(vitals: Vitals, config: str, waiting: str) -> Check:
     if vitals.config == config:
-        return Check("configuration", True, f"{config[:12]} is in force{f'; {waiting}' if waiting else ''}")
+        return Check("configuration", True, f"{config[:12]} is in force{f'; {waiting}' if waiting else ''}", bool(waiting))
     found = f"{vitals.config[:12]} judges, not" if vitals.config else "nothing judges yet, not even"
     return Check("configuration", False, f"{found} {config[:12]}: the first step puts it in force; if this stays, look at the log")
 

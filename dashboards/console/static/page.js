@@ -1,7 +1,7 @@
 // Of a page that was rendered once: says when something has happened since, and when it can no longer know.
 "use strict";
 
-const LOST_AFTER_MS = 10000;
+const LOST_AFTER_MS = 10000, OWN_MS = 5000;
 const $ = (id) => document.getElementById(id);
 const NAME_KEY = "renrum.name";
 const link = $("link-words");
@@ -18,7 +18,16 @@ if (link) {
     if (stale.textContent !== text) stale.textContent = text;
     stale.hidden = !lost;
   };
-  const changed = () => { $("changed").hidden = false; heard(); };
+  // what this very form did comes as an event, too; and what was typed into one that was refused is not to be loaded away
+  const asked = new URLSearchParams(location.search), refused = document.querySelector("main .fault");
+  const own = asked.has("said") ? [asked.get("group"), decodeURIComponent(location.pathname.split("/")[2] || "")] : [];
+  const changed = (event) => {
+    heard();
+    const news = JSON.parse(event.data);
+    const ours = performance.now() < OWN_MS && own.some((id) => id && [news.id, news.group, news.room, news.excursion].includes(id));
+    if (!ours && !refused) $("changed").hidden = false;
+  };
+  $("changed").querySelector("button").onclick = () => { $("changed").hidden = true; $("main").focus(); };
   const listen = () => {
     source = new EventSource("/api/v1/events");
     for (const kind of ["alarm", "excursion", "reload"]) source.addEventListener(kind, changed);

@@ -45,20 +45,27 @@
       drawn.setAttribute("width", `${100 * Math.abs(part - from)}%`);
       drawn.setAttribute("visibility", "visible");
     });
-    svg.addEventListener("pointerleave", () => { hair.setAttribute("visibility", "hidden"); readout.textContent = ""; });
+    svg.addEventListener("pointerleave", (event) => {
+      if (event.pointerType === "touch") return; // what was tapped stays
+      hair.setAttribute("visibility", "hidden");
+      readout.textContent = "";
+    });
     svg.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || event.pointerType === "touch") return; // a finger scrolls
+      if (event.button !== 0) return;
       from = share(event);
+      tell(from);
       svg.setPointerCapture(event.pointerId);
       event.preventDefault();
     });
+    // a finger that moves up or down scrolls the page: the browser takes it over
+    svg.addEventListener("pointercancel", () => { from = null; drawn.setAttribute("visibility", "hidden"); });
     svg.addEventListener("pointerup", (event) => {
       if (from === null) return;
       const parts = [from, share(event)].sort((a, b) => a - b);
       from = null;
       drawn.setAttribute("visibility", "hidden");
       const [low, high] = parts.map((part) => Math.round(start + part * (end - start)));
-      if (parts[1] - parts[0] < 0.01 || high - low < 60000) return;
+      if (parts[1] - parts[0] < (event.pointerType === "touch" ? 0.06 : 0.01) || high - low < 60000) return;
       const there = new URL(location.href);
       there.search = "";
       there.searchParams.set("from", new Date(low).toISOString());
