@@ -12,9 +12,10 @@ from alerts.alarms import Answer as Outcome
 from alerts.escalation.drills import Drill
 from alerts.people.permissions import ACKNOWLEDGE, DRILL, READ, SWAP
 from dashboards.answers import Answer, Time, time_text
-from dashboards.asked import AcknowledgeBody, Asked, By, Instant, plain_text
+from dashboards.asked import AcknowledgeBody, AlarmAsked, Asked, By, Instant, plain_text
 from dashboards.operation import PREFIX, Operation
 from dashboards.problems_json import ProblemError
+from dashboards.telling import Telling
 from facility.document import did_you_mean, one_of
 from facility.times import format_time
 
@@ -86,6 +87,9 @@ class Desk(Protocol):
 
     def found(self, id: str) -> Drill | None:
         """A test by its id."""
+
+    def telling(self, alarm_id: str) -> Telling | None:
+        """Who was told of an alarm, and who is next; None for an alarm that there is not."""
 
 
 def desk_of(request: Request) -> Desk:
@@ -187,6 +191,37 @@ class BoardAnswer(Answer):
         return cls(at=format_time(board.at), duties=duties, swaps=swaps, people=board.people, tests=list(map(DrillAnswer.of, board.tests)))
 
 
+class ToldAnswer(Answer):
+    at: Annotated[Time, Field(description="When the page was written")]
+    person: Annotated[str, Field(description="Who is told; empty for everyone")]
+    way: Annotated[str, Field(description="The channel, with its recipient where that is nobody's own")]
+    attempts: int
+    tried: Annotated[Time | None, Field(description="When the last try ended")]
+    sent: Annotated[Time | None, Field(description="When it was taken; null while it is not")]
+    detail: Annotated[str, Field(description="Why a try failed")]
+
+
+class TellingAnswer(Answer):
+    alarm: str
+    told: list[ToldAnswer]
+    due: Annotated[Time | None, Field(description="When somebody is told next, unless somebody acknowledges; null for never")]
+    next: Annotated[list[str], Field(description="Who is told then")]
+
+
+def telling(desk: Desk, query: AlarmAsked, _: None) -> TellingAnswer:
+    found = desk.telling(query.id)
+    if found is None:
+        raise ProblemError(404, "unknown-alarm", "No such alarm", f"There is no alarm {query.id!r}; GET {PREFIX}/alarms lists them.")
+    told = [
+        ToldAnswer(
+            at=format_time(one.at), person=one.person, way=one.way, attempts=one.attempts, tried=time_text(one.tried),
+            sent=time_text(one.sent), detail=one.detail,
+        )
+        for one in found.told
+    ]  # fmt: skip
+    return TellingAnswer(alarm=query.id, told=told, due=time_text(found.due), next=list(found.next))
+
+
 def board(desk: Desk, query: BoardAsked, _: None) -> BoardAnswer:
     return BoardAnswer.of(desk.board(query.at))
 
@@ -251,6 +286,10 @@ OPERATIONS = (
     Operation(
         f"{PREFIX}/oncall", "Who is on duty, until when, who follows, and which swaps there are.",
         board, parameters=BoardAsked, answer=BoardAnswer, subject=desk_of, permission=READ,
+    ),
+    Operation(
+        f"{PREFIX}/alarms/{{id}}/pages", "Who was told of an alarm, by which way and with what result, and who is next.",
+        telling, parameters=AlarmAsked, answer=TellingAnswer, problems=(404,), subject=desk_of, permission=READ,
     ),
     Operation(
         f"{PREFIX}/oncall/overrides", "Take over a duty for some time, or have somebody take it over; the newest swap counts.",

@@ -15,9 +15,11 @@ from dashboards.access import Gate, attributed, who_asks
 from dashboards.asked import AcknowledgeBody
 from dashboards.console import room_page, view
 from dashboards.console.frame import form, refusal, shown, surroundings
+from dashboards.duty_api import desk_of
 from dashboards.monitor import ACCEPTED, ALREADY, UNKNOWN, Monitor
 from dashboards.operation import checked
 from dashboards.problems_json import ProblemError
+from dashboards.telling import Telling
 from dashboards.views import STANDING, WAITING, AlarmQuery, AlarmView, AuditQuery, Page
 
 SHOWN_MAX = 60
@@ -101,6 +103,7 @@ def _one_alarm(request: Request) -> dict[str, Any]:
     point = context["points"].get(alarm.point)
     return context | room_page.trend_around(request, context, point, alarm, alarm.returned) | {
         "alarm": alarm, "history": history, "room_path": there, "together": acknowledged_together(monitor, alarm.group),
+        "telling": desk_of(request).telling(alarm.id) or Telling(),
     }  # fmt: skip
 
 

@@ -89,7 +89,7 @@ class ServiceMonitor:
         self.keeper = Keeping(self._store, keep)
         self._stored = StoredReadings(self._series, self._journal)
         self._shown = self.prepared(configuration, number_of)
-        self.desk = DutyDesk(self._store, act, lambda: self._shown.roster, clock)
+        self.desk = DutyDesk(self._store, act, lambda: self._shown.roster, clock, lambda *found: self._shown.subject(*found))
         self._chronicle = Chronicle(self._store, self._journal)
         self.trends = StoredTrends(self._stored, lambda: self._shown, self._chronicle)
         self._tallies: tuple[int, records.Tallies | None] | None = None

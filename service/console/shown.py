@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from alerts.duty.roster import Subject, subject_of
+from alerts.lifecycle.lifecycle import Alarm
 from alerts.record.store import StateStore
 from dashboards import views as v
 from dashboards.console.view import value_text
 from dashboards.events import EventHub
+from rules.excursion import Excursion
 from rules.occupancy import Occupancy, occupancy_of
 from rules.plan import plan_of
 from service.configuration.configuration import Configuration
@@ -70,6 +74,13 @@ class Shown:
                 self._views[row] = point_view(point, standing, limits)
             self._codes = codes
             return tuple(self._views)
+
+    def subject(self, alarm: Alarm, excursion: Excursion) -> Subject | None:
+        """What routes ask of an alarm; None where its rule or point is gone."""
+        rule, point = self.words.rule(excursion), self.facility.judged_by_id.get(alarm.point)
+        if rule is None or point is None:
+            return None
+        return replace(subject_of(rule, point, self.facility), priority=alarm.priority, level=excursion.level)
 
     def text_of(self, point: str, value: float | None) -> str:
         """A value as people read it."""

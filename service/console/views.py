@@ -27,6 +27,10 @@ class Words:
         self._rules: Mapping[str, Rule] = {rule.id: rule for rule in rules}
         self._points = facility.judged_by_id
 
+    def rule(self, excursion: Excursion) -> Rule | None:
+        """The rule of an excursion, None where it is gone."""
+        return self._rules.get(excursion.rule)
+
     def kind_of(self, excursion: Excursion) -> str:
         """The kind of the excursion's rule; of a rule that is gone, the kind that such an excursion is of."""
         rule = self._rules.get(excursion.rule)

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from alerts.alarms import Answer
-from alerts.duty.roster import Roster
+from alerts.duty.roster import Roster, Subject
 from alerts.duty.rotation import FOREVER, Override, who
 from alerts.escalation.drills import DRILL, SWAP, Drill, drills
-from alerts.lifecycle.lifecycle import ACKNOWLEDGE
+from alerts.lifecycle.group_page import lead
+from alerts.lifecycle.groups import Groups
+from alerts.lifecycle.lifecycle import ACKNOWLEDGE, Alarm
+from alerts.lifecycle.standing import Standing
 from alerts.record.store import StateStore, StateUnavailable
 from dashboards.duty_api import DutyBoard, DutyView, SwapAsked, SwapView
 from dashboards.monitor import MonitorUnavailable
+from dashboards.telling import Telling
 from ingest.journal.entries import ActionBody
 from ingest.journal.journal import JournalUnavailable
+from rules.excursion import Excursion
 from service.clock import Clock
+from service.duty.telling import telling_of
 from service.stepping import StepsEnded
 from service.stored.readers import Readers
 
@@ -22,10 +28,20 @@ TESTS_SHOWN = 5
 
 
 class DutyDesk:
-    """Implements `Desk`; `act` journals a swap and returns when the step that applied it is durable."""
+    """Implements `Desk`; `act` journals a swap and returns when the step that applied it is durable.
 
-    def __init__(self, store: Readers[StateStore], act: Callable[[ActionBody], Answer], roster: Callable[[], Roster], clock: Clock) -> None:
-        self._store, self._act, self._roster, self._clock = store, act, roster, clock
+    `subject` is what routes ask of an alarm with its excursion, None where the configuration does not know its rule or point.
+    """
+
+    def __init__(
+        self,
+        store: Readers[StateStore],
+        act: Callable[[ActionBody], Answer],
+        roster: Callable[[], Roster],
+        clock: Clock,
+        subject: Callable[[Alarm, Excursion], Subject | None],
+    ) -> None:
+        self._store, self._act, self._roster, self._clock, self._subject = store, act, roster, clock, subject
 
     def board(self, at: int | None = None) -> DutyBoard:
         at = self._clock.now_ns() if at is None else at
@@ -50,6 +66,15 @@ class DutyDesk:
             duties.append(DutyView(rotation.id, duty.person, until, duty.instead_of, following))
         people = {person.id: person.name for person in roster.people.values()}
         return DutyBoard(at, tuple(duties), swaps, people, (*people, *roster.teams, *roster.rotations), tests)
+
+    def telling(self, alarm_id: str) -> Telling | None:
+        with self._store.borrowed() as store:
+            standing = Standing(store)
+            alarm = standing.find(alarm_id)
+            if alarm is None:
+                return None
+            top = lead(Groups(store, standing).members(alarm.group) or [alarm]) if alarm.group else alarm
+            return telling_of(store, alarm, self._roster(), self._subject(top, standing.excursion(top)))
 
     def swap(self, asked: SwapAsked) -> None:
         body = ActionBody(

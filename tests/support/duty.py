@@ -7,6 +7,7 @@ from dataclasses import replace
 from alerts.alarms import Answer
 from alerts.escalation.drills import Drill
 from dashboards.duty_api import DutyBoard, DutyView, SwapAsked, SwapView
+from dashboards.telling import Telling
 from facility.times import parse_time
 
 MONDAY = parse_time("2026-11-23T07:00:00Z")
@@ -17,6 +18,7 @@ class FakeDesk:
 
     def __init__(self, now: int) -> None:
         self.shown = DutyBoard(now, (DutyView("facility", "anna", MONDAY, None, "bo"),), (), {"anna": "Anna Berg", "bo": "Bo Lind"})
+        self.tellings: dict[str, Telling] = {}
 
     def board(self, at: int | None = None) -> DutyBoard:
         return self.shown if at is None else replace(self.shown, at=at)
@@ -37,6 +39,9 @@ class FakeDesk:
 
     def found(self, id: str) -> Drill | None:
         return next((drill for drill in self.shown.tests if drill.id == id), None)
+
+    def telling(self, alarm_id: str) -> Telling | None:
+        return self.tellings.get(alarm_id)
 
     def swap(self, asked: SwapAsked) -> None:
         view = SwapView(asked.rotation, asked.person, asked.start, asked.end, asked.instead_of, asked.reason, asked.by, self.shown.at)
