@@ -23,6 +23,7 @@ from tests.support.monitor import NOW
 SECOND_NS = 10**9
 HERE = "http://127.0.0.1:8480"
 BY = On("a test")
+HTML = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
 PASSWORD = "correct horse battery"
 
 
@@ -78,3 +79,10 @@ def signed_in(client: TestClient, user: str, password: str = PASSWORD) -> TestCl
     reply = client.post("/api/v1/session", json={"user": user, "password": password})
     assert reply.status_code == 200, reply.text
     return client
+
+
+def somebody(monitor: Monitor, staff: Staff, role: str) -> TestClient:
+    """A browser in which somebody of a role is signed in."""
+    client = client_of(monitor, staff)
+    client.headers.update(HTML)
+    return signed_in(client, role)
