@@ -142,6 +142,7 @@ def test_what_nobody_is_told_of_is_counted_and_marked_at_its_point(monitor: Fake
 def test_what_checks_say_when_all_is_well_is_in_the_readers_language(monitor: FakeMonitor) -> None:
     said = (
         "running", "can be written", "last step 0.4 s ago", "connected to mqtt://10.0.0.5:1883", "no other instance lives", "up to date",
+        "the broker is a part of the service, and no other instance can reach it",
         "what the broker had queued is received", "3f9a2c77d01b is in force", "http://10.0.0.6:8086 takes what is written",
     )  # fmt: skip
     differs = "3f9a is in force; changed since and not in force: rules.yaml, oncall.yaml; `renrum apply` puts it in force"

@@ -192,6 +192,7 @@ _SIGNED = re.compile(r"(?:(.*) — )?signed as '(\w+)', [0-9a-f]+…", re.DOTALL
 CHECK_WORDS = {
     "ingest": re.compile(r"running"),
     "alone": re.compile(r"no other instance lives"),
+    "embedded": re.compile(r"the broker is a part of the service, and no other instance can reach it"),
     "written": re.compile(r"can be written"),
     "current": re.compile(r"up to date"),
     "drained": re.compile(r"what the broker had queued is received"),
