@@ -101,7 +101,7 @@ def test_the_four_shapes_from_broker_to_journal_and_back_after_a_kill(tmp_path: 
         service.until(lambda: service.running and service.sums.stored == 8 and service.judged)
         assert stored(service) == READINGS | {("dp-b101", "2025-03-02T07:41:20.25Z", 14.6)}
         said = renrum("quarantine", "readmit", "all", "--reason", "again", "--config", service.config, "--url", service.url)
-        assert "1 records, 1 of them taken in before: 0 stored, 1 duplicate" in said.stdout
+        assert "1 record, 1 of them taken in before: 0 stored, 1 duplicate" in said.stdout
         service.stop()
     sums = service.sums
     assert (sums.received, sums.stored, sums.duplicates, sums.in_quarantine.total(), sums.lost) == (9, 8, 1, 0, 0)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from msgspec import structs
 
 from alerts.alarms import Answer
+from alerts.escalation.drills import TESTS
 from alerts.judging.derivation import ReadingsOf, newest_derived
 from alerts.judging.outages import outages_of
 from alerts.ledger import Applied
@@ -17,6 +18,7 @@ from alerts.lifecycle.flags import act_digest
 from alerts.lifecycle.kpis import SPAN_NS, Kpis, kpis_on_record
 from alerts.lifecycle.lifecycle import ACKNOWLEDGE, Alarm
 from alerts.lifecycle.surroundings import SAID
+from alerts.pages.page import GROUPS
 from alerts.record.store import StateStore, StateUnavailable
 from dashboards import monitor as m
 from dashboards import views as v
@@ -206,11 +208,12 @@ class ServiceMonitor:
         return self._shown.words.alarm(*found[0]) if found else None
 
     def acknowledge(self, alarm_id: str, *, by: str, comment: str) -> m.Acknowledgement:
-        if self.alarm(alarm_id) is None:  # groups and tests are acknowledged by the same action, but not by this name
+        if alarm_id.startswith((GROUPS, TESTS)):  # they are acknowledged by the same action, but not by this name
             return m.Acknowledgement(m.UNKNOWN)
         answer = self._done(ActionBody(ACKNOWLEDGE, alarm_id, by, comment))
         alarm = self.alarm(alarm_id)
-        assert alarm is not None, alarm_id
+        if answer.result == m.UNKNOWN or alarm is None:
+            return m.Acknowledgement(m.UNKNOWN)
         if answer.result == m.ACCEPTED:
             return m.Acknowledgement(m.ACCEPTED, alarm, by, answer.at, comment)
         if not answer.by:

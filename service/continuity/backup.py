@@ -111,7 +111,6 @@ class Backup:
                 return
             self.ship()
             self.state_entries = entries
-            self._still_there()
             self.files.pop(self.state, None)
             # A name of its own, so that the manifest before never speaks of another file than the one it knew.
             self.state = f"state-{self.state_entries:012}.db"
@@ -148,6 +147,7 @@ class Backup:
 
     def _place(self, copy: Path, name: str) -> None:
         fresh = self.target / name
+        self._still_there()
         shutil.copyfile(copy, fresh)
         fresh.chmod(0o600)
         with fresh.open("rb") as file:
@@ -188,6 +188,7 @@ class Backup:
         for path in plain + taken:
             name = f"{CONFIGURATION}/{path.relative_to(folder).as_posix()}"
             copy = self.target / name
+            self._still_there()
             copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             content = path.read_bytes()
             if not copy.is_file() or copy.read_bytes() != content:
