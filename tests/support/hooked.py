@@ -145,7 +145,7 @@ def refuse(file: Path) -> None:
 
         setattr(owner, name, hooked)
 
-    refusing(Journal, "append", "journal")
+    refusing(Journal, "_append", "journal")  # under its lock: two threads append
     opening(Journal, "_open", "journal")
     refusing(StateStore, "transaction", "state")
     refusing(Series, "write", "series")
