@@ -206,6 +206,7 @@ class TellingAnswer(Answer):
     told: list[ToldAnswer]
     due: Annotated[Time | None, Field(description="When somebody is told next, unless somebody acknowledges; null for never")]
     next: Annotated[list[str], Field(description="Who is told then")]
+    update: Annotated[Time | None, Field(description="When it is told with what else joined its group; null where it was or is in none")]
 
 
 def telling(desk: Desk, query: AlarmAsked, _: None) -> TellingAnswer:
@@ -219,7 +220,8 @@ def telling(desk: Desk, query: AlarmAsked, _: None) -> TellingAnswer:
         )
         for one in found.told
     ]  # fmt: skip
-    return TellingAnswer(alarm=query.id, told=told, due=time_text(found.due), next=list(found.next))
+    due, update = time_text(found.due), time_text(found.update)
+    return TellingAnswer(alarm=query.id, told=told, due=due, next=list(found.next), update=update)
 
 
 def board(desk: Desk, query: BoardAsked, _: None) -> BoardAnswer:

@@ -28,8 +28,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """All pages of an alarm, the oldest first; whom the next one goes to and `due` when, unless somebody acknowledges."""
+    """All pages of an alarm, the oldest first; whom the next one goes to and `due` when, unless somebody acknowledges.
+
+    `update` is when it is told with what else joined its group, None where it was or is in none.
+    """
 
     told: tuple[Told, ...] = ()
     due: int | None = None
     next: tuple[str, ...] = ()
+    update: int | None = None

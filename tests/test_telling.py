@@ -82,5 +82,25 @@ def test_without_routes_everyone_is_told(tmp_path: Path) -> None:
     site.close()
 
 
+def test_what_joins_a_group_says_when_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = "systems: [{id: ahu1, name: Air handler 1, serves: [cp1, cor1]}]\nrooms:"
+    monkeypatch.setitem(FILES, "facility.yaml", FILES["facility.yaml"].replace("rooms:", served, 1))
+    site = Watched(tmp_path)
+    with TestClient(build_app(site.monitor), HERE) as client:
+        fall(site, 8.0)
+        begun = site.clock.at
+        site.send("cor1.dp", 8.0)
+        site.step()
+        alarm = next(one["id"] for one in client.get("/api/v1/alarms").json()["alarms"] if one["point"] == "cor1.dp")
+        path = f"/api/v1/alarms/{alarm}/pages"
+        found = client.get(path).json()
+        assert (found["told"], found["update"]) == ([], format_time(begun + 2 * MINUTE))
+        assert "Nobody was told. Told with the others of group G1 at 08:02:01" in _words(client.get(f"/alarms/{alarm}").text)
+        site.step(2 * MINUTE)
+        found = client.get(path).json()
+        assert ([one["way"] for one in found["told"]], found["update"]) == (["sink"], None)
+    site.close()
+
+
 def _words(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))

@@ -6,7 +6,9 @@ from alerts.duty.course import Course, Notice, go_on
 from alerts.duty.roster import Roster, Subject
 from alerts.duty.rotation import Override
 from alerts.escalation.escalation import NEVER, swaps
+from alerts.lifecycle.groups import Groups
 from alerts.lifecycle.lifecycle import Alarm
+from alerts.lifecycle.standing import Standing
 from alerts.record.store import StateStore
 from dashboards.telling import Telling, Told
 
@@ -25,16 +27,18 @@ def telling_of(store: StateStore, alarm: Alarm, roster: Roster, subject: Subject
     names = {person.id: person.name for person in roster.people.values()}
     rows = store.rows(_TOLD, (alarm.raised_at, *units, *units))
     told = tuple(Told(at, names.get(person, person), *rest) for at, person, *rest in rows)
+    group = Groups(store, Standing(store)).find(alarm.group)
+    update = group.due if group is not None and max(alarm.raised_at, alarm.risen_at or 0) > group.told else None
     going = store.rows("select policy, since, given, due from escalations where unit in (?, ?) and due is not null order by due", units)
     if not going:
-        return Telling(told)
+        return Telling(told, update=update)
     policy, since, given, due = going[0]
     if subject is None:
-        return Telling(told, due)
+        return Telling(told, due, update=update)
     if not alarm.active and roster.policies.get(policy, NEVER).until_returned:
-        return Telling(told)
+        return Telling(told, update=update)
     due, notices = _next(roster, subject, Course(policy, since, given) if policy else None, due, swaps(store, due))
-    return Telling(told, due, tuple(dict.fromkeys(names.get(notice.person, notice.named) for notice in notices)))
+    return Telling(told, due, tuple(dict.fromkeys(names.get(notice.person, notice.named) for notice in notices)), update)
 
 
 def _next(
