@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from alerts.lifecycle.groups import CHATTER, DONE, FLOOD, Group
-from alerts.lifecycle.lifecycle import ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL, Alarm
+from alerts.lifecycle.lifecycle import Alarm
 from alerts.pages.page import FIRST, RAISED, RETURNED, Before, Brief, Letterhead, Page
 from alerts.pages.sms import subject
 from alerts.pages.wording import ENGLISH, clean, words_of
@@ -111,11 +111,9 @@ def headed(page: Page, group: Group, alarms: Sequence[Alarm], store: StateStore,
 
 def _line(alarm: Alarm, brief: Brief, words: dict[str, str], spoken: dict[str, str]) -> str:
     """One alarm of several: where, what, how bad, its priority, and what became of it."""
-    done = alarm.state in (ACKNOWLEDGED, LATCHED_ACKNOWLEDGED, NORMAL)
-    became = ([] if alarm.active else [words["over"]]) + (
-        [words["acknowledged"]] if done else [] if alarm.active else [words["not_acknowledged"]]
-    )
-    return ", ".join([f"{brief.names} {brief.told}", spoken[alarm.priority], *became]) + f" ({alarm.id})"
+    done = words["acknowledged"] if alarm.state in DONE else "" if alarm.active else words["not_acknowledged"]
+    said = (f"{brief.names} {brief.told}", spoken[alarm.priority], "" if alarm.active else words["over"], done)
+    return f"{', '.join(filter(None, said))} ({alarm.id})"
 
 
 def _counted(words: dict[str, str], what: str, number: int) -> str:

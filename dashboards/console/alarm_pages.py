@@ -80,13 +80,12 @@ def _list(request: Request) -> dict[str, Any]:
         found = monitor.alarms(query, SHOWN_MAX)
     kept = {name: text for name, text in (("which", which), ("room", room), ("group", group)) if text}
     about = monitor.standing(0).groups.get(group) if group else None
-    together = acknowledged_together(monitor, group) if group else []
     here = "/alarms?" + urlencode(kept)
     # what fits a page is in the order in which it needs a person; pages are by time
     ordered = view.in_order(found.items) if which in ("standing", "waiting") and len(found.items) == found.total else found.items
     return surroundings(request) | {
         "alarms": ordered, "found": found.total, "which": which, "whiches": list(WHICH), "room": room, "group": group, "about": about,
-        "together": together,
+        "together": acknowledged_together(request, group),
         "older": f"{here}&{urlencode({'cursor': found.next})}" if found.next else "", "newest": here if cursor else "",
     }  # fmt: skip
 
@@ -102,14 +101,17 @@ def _one_alarm(request: Request) -> dict[str, Any]:
     there = room_page.around(alarm.room, alarm.onset, alarm.returned, context["now"])
     point = context["points"].get(alarm.point)
     return context | room_page.trend_around(request, context, point, alarm, alarm.returned) | {
-        "alarm": alarm, "history": history, "room_path": there, "together": acknowledged_together(monitor, alarm.group),
+        "alarm": alarm, "history": history, "room_path": there, "together": acknowledged_together(request, alarm.group),
         "telling": desk_of(request).telling(alarm.id) or Telling(),
     }  # fmt: skip
 
 
-def acknowledged_together(monitor: Monitor, group: str) -> list[AlarmView]:
-    """The alarms of a group that were acknowledged last, at one moment; none of an alarm by itself."""
-    found = monitor.alarms(AlarmQuery(STATES, "", "", group), GROUP_MAX).items if group else ()
+def acknowledged_together(request: Request, group: str) -> list[AlarmView]:
+    """The alarms of a group that were just acknowledged, at one moment; none where that is not what the page tells of."""
+    if not group or request.query_params.get("said") != "group":
+        return []
+    monitor: Monitor = request.app.state.monitor
+    found = monitor.alarms(AlarmQuery(STATES, "", "", group), GROUP_MAX).items
     last = max((alarm.acknowledged or 0 for alarm in found), default=0)
     return [alarm for alarm in found if last and alarm.acknowledged == last]
 
